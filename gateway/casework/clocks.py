@@ -1,0 +1,99 @@
+"""Service clocks: when an acknowledgement and a reply are due, and what stops each clock.
+
+Both start at `receivedAt` of the signed receipt: the moment both sides can prove. The acknowledge clock stops
+at the recipient's first `case.update` or response after it, the reply clock at the first final response or at
+DECLINED or CLOSED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.casework.shapes import rows, text
+
+MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 60 * MINUTE_MS
+
+# List `urgency`: minutes to acknowledge, hours to reply (None: no reply is awaited).
+SLA: Final[dict[str, tuple[int, int | None]]] = {
+    "FLASH": (30, 4),
+    "URGENT": (60, 8),
+    "PRIORITY": (240, 72),
+    "ROUTINE": (1440, 168),
+    "INFO": (1440, None),
+}
+_RESPONSES: Final = frozenset(("info.response", "identity.verify.response"))
+_ENDS: Final = frozenset(("DECLINED", "CLOSED", "CLOSED_REFERRED"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One later message of the recipient in the case: its time, subject and data."""
+
+    at_ms: int
+    subject: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The two clocks of one message. A due time of None means that none runs."""
+
+    ack_due_ms: int
+    reply_due_ms: int | None
+    acknowledged_at_ms: int | None = None
+    replied_at_ms: int | None = None
+
+    def next_due_ms(self) -> int | None:
+        """Return the earliest due time still running, or None."""
+        running = [self.ack_due_ms] if self.acknowledged_at_ms is None and self.replied_at_ms is None else []
+        if self.replied_at_ms is None and self.reply_due_ms is not None:
+            running.append(self.reply_due_ms)
+        return min(running, default=None)
+
+    def overdue(self, now_ms: int) -> bool:
+        """Tell whether a running clock has passed its due time."""
+        due = self.next_due_ms()
+        return due is not None and now_ms > due
+
+
+def start(urgency: str, received_at_ms: int, reply_by_ms: int | None = None) -> Clock:
+    """Return the clocks that the receipt at `received_at_ms` starts.
+
+    `reply_by_ms` (`meta.replyBy`) brings the reply forward or sets one where the urgency has none; it never
+    puts it off: the service level is agreed, the wish is one-sided.
+    """
+    minutes, hours = SLA[urgency]
+    due = None if hours is None else received_at_ms + hours * HOUR_MS
+    if reply_by_ms is not None:
+        due = reply_by_ms if due is None else min(due, reply_by_ms)
+    return Clock(received_at_ms + minutes * MINUTE_MS, due)
+
+
+def run(clock: Clock, received_at_ms: int, answers: Iterable[Answer]) -> Clock:
+    """Return `clock` stopped by the recipient's later messages, whatever order they are given in."""
+    acknowledged, replied = clock.acknowledged_at_ms, clock.replied_at_ms
+    for answer in sorted(answers, key=lambda a: a.at_ms):
+        if answer.at_ms < received_at_ms:
+            continue
+        if acknowledged is None and acknowledges(answer.subject):
+            acknowledged = answer.at_ms
+        if replied is None and final(answer.subject, answer.data):
+            replied = answer.at_ms
+    return Clock(clock.ack_due_ms, clock.reply_due_ms, acknowledged, replied)
+
+
+def acknowledges(subject: str) -> bool:
+    """Tell whether a recipient's message of this subject stops the acknowledge clock."""
+    return subject == "case.update" or subject in _RESPONSES
+
+
+def final(subject: str, data: dict[str, Any]) -> bool:
+    """Tell whether a recipient's message stops the reply clock: a response not interim, or the case's end."""
+    if subject == "info.response":
+        return all(text(answer, "outcome") != "INTERIM" for answer in rows(data, "answers"))
+    if subject == "identity.verify.response":
+        return data.get("final") is True
+    return subject == "case.update" and text(data, "toStatus") in _ENDS

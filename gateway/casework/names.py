@@ -1,0 +1,135 @@
+"""Names that are written in many ways: search keys, ranking, and finding a known name in a text.
+
+Khmer: one look has several encodings, which NFC does not unify, so comparison is on a normalised order of each
+syllable. Romanisation is by habit and not reversible: a computed Latin key ranks candidates, it is no spelling
+and is never stored as one.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from anyascii import anyascii
+from rapidfuzz import fuzz
+
+_INVISIBLE: Final = re.compile("[\u200b-\u200d\ufeff]")
+_COENG: Final = "\u17d2"
+_RO: Final = "\u179a"
+# What looks alike however typed: split vowels, subscript DA as TA.
+_KHMER_ALIKE: Final = (("\u17c1\u17b8", "\u17be"), ("\u17c1\u17b6", "\u17c4"), ("\u17d2\u178a", "\u17d2\u178f"))
+_CLUSTER: Final = re.compile("([\u1780-\u17b3])((?:\u17d2[\u1780-\u17b3]|[\u17b6-\u17d1\u17dd])+)")
+_PIECE: Final = re.compile("\u17d2[\u1780-\u17b3]|[\u17b6-\u17d1\u17dd]")
+_KHMER: Final = re.compile("[\u1780-\u17dd]")
+_HAN: Final = re.compile("[\u3400-\u9fff]")
+_WORD: Final = re.compile(r"[^\W\d_]+")
+# Spellings that Khmer romanisation uses for one sound, longest first.
+_SOUNDS: Final = (
+    ("eau", "o"),
+    ("ph", "p"),
+    ("th", "t"),
+    ("kh", "k"),
+    ("ch", "c"),
+    ("oeu", "u"),
+    ("ou", "u"),
+    ("oo", "u"),
+    ("ee", "i"),
+    ("ea", "ia"),
+    ("v", "w"),
+    ("b", "p"),
+    ("d", "t"),
+)
+_VOWELS: Final = re.compile("[aeiou]")
+_LEAST_WORD: Final = 4  # letters: a shorter single name is a word in some language
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One candidate and how near it is (0 to 100)."""
+
+    name: str
+    score: float
+
+
+def fold_khmer(value: str) -> str:
+    """Return Khmer text in one encoding: NFC, no zero-width characters, each syllable's parts in a fixed order."""
+    folded = _INVISIBLE.sub("", unicodedata.normalize("NFC", value))
+    for written, one in _KHMER_ALIKE:
+        folded = folded.replace(written, one)
+    return _CLUSTER.sub(lambda m: m[1] + "".join(sorted(_PIECE.findall(m[2]), key=_rank)), folded)
+
+
+def _rank(piece: str) -> int:
+    if piece[0] == _COENG:
+        return 1 if piece[1] == _RO else 0
+    if piece in "\u17c9\u17ca":
+        return 2
+    return 3 if "\u17b6" <= piece <= "\u17c5" else 4
+
+
+def fold(value: str) -> str:
+    """Return a name for equality: folded, without case or accents, words separated by one space."""
+    decomposed = unicodedata.normalize("NFD", fold_khmer(value)).casefold()
+    bare = "".join(c for c in decomposed if not ("\u0300" <= c <= "\u036f"))
+    return " ".join(unicodedata.normalize("NFC", bare).split())
+
+
+def search_key(value: str) -> str:
+    """Return the Latin key of a name in any script, for an index and for ranking."""
+    latin = anyascii(fold_khmer(value)).casefold()
+    return "".join(c for c in latin if c.isascii() and c.isalnum())
+
+
+def sound_key(value: str) -> str:
+    """Return the search key with spellings of one sound made one and doubled letters single."""
+    key = search_key(value)
+    for written, one in _SOUNDS:
+        key = key.replace(written, one)
+    return re.sub(r"(.)\1+", r"\1", key)
+
+
+def search_keys(value: str) -> tuple[str, ...]:
+    """Return the keys under which a name is stored for search: folded as written, Latin, by sound, and its words."""
+    words = [search_key(word) for word in fold(value).split()]
+    return tuple(dict.fromkeys(key for key in (fold(value), search_key(value), sound_key(value), *words) if key))
+
+
+def score(one: str, other: str) -> float:
+    """Return how near two names are (0 to 100), whatever scripts they are written in."""
+    if fold(one) == fold(other):
+        return 100.0
+    exact = fuzz.ratio(search_key(one), search_key(other))
+    heard = fuzz.ratio(sound_key(one), sound_key(other))
+    words = fuzz.token_sort_ratio(anyascii(fold(one)).casefold(), anyascii(fold(other)).casefold())
+    bones = fuzz.ratio(_VOWELS.sub("", sound_key(one)), _VOWELS.sub("", sound_key(other)))
+    return min(99.0, max((exact + heard + bones) / 3, words))
+
+
+def rank(query: str, candidates: Iterable[str], limit: int = 10) -> list[Ranked]:
+    """Return the nearest candidates, best first; equal scores keep their order."""
+    ranked = [Ranked(candidate, score(query, candidate)) for candidate in candidates]
+    return sorted(ranked, key=lambda r: -r.score)[:limit]
+
+
+def mentions(value: str, names: Iterable[str]) -> bool:
+    """Tell whether a text holds one of the names as whole words, in any case, accents and Khmer encoding aside.
+
+    Khmer and Chinese are not divided into words: there a name is looked for as it stands. Single Latin names
+    of fewer than four letters are passed over, being words of some language.
+    """
+    folded = fold(value)
+    words = f" {' '.join(_WORD.findall(folded))} "
+    joined = folded.replace(" ", "")
+    for name in names:
+        wanted = fold(name)
+        if _KHMER.search(wanted) or _HAN.search(wanted):
+            if len(wanted) > 1 and wanted.replace(" ", "") in joined:
+                return True
+            continue
+        parts = _WORD.findall(wanted)
+        if (len(parts) > 1 or (parts and len(parts[0]) >= _LEAST_WORD)) and f" {' '.join(parts)} " in words:
+            return True
+    return False

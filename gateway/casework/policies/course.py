@@ -1,0 +1,161 @@
+"""Where a message stands in its case: evaluation (§7.2), closing (§6.1), assessments (§6.2), movements (§6.3), files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from gateway.casework import handling
+from gateway.casework.lifecycle import CLOSING, CaseStatus
+from gateway.casework.policies.facts import ALPHA3, Context
+from gateway.casework.progress import Milestone, VictimStatus, advance_movement, advance_victim
+from gateway.casework.shapes import number, obj, rows, text, texts
+from gateway.errors import Finding
+
+MIB: Final = 1024 * 1024
+MAX_FILES: Final = 20
+MAX_FILES_BYTES: Final = 20 * MIB  # §3.8, all files of a message together
+_STATUSES: Final = frozenset(status.value for status in VictimStatus)
+
+
+def evaluation_gate(ctx: Context) -> Iterator[Finding]:
+    """§7.2: the evaluation carries this type; an alert's subject is evaluated by itself as well. E-EVAL."""
+    stated = obj(ctx.meta, "evaluation")
+    fault = handling.gate(ctx.subject, text(stated, "source"), text(stated, "information"), "/meta/evaluation")
+    if fault is not None:
+        yield fault
+    if ctx.subject == "subject.alert":
+        own = obj(obj(ctx.data, "subject"), "personEvaluation")
+        where = "/subject/personEvaluation"
+        fault = handling.gate(ctx.subject, text(own, "source"), text(own, "information"), where)
+        if fault is not None:
+            yield fault
+
+
+def urgent_question(ctx: Context) -> Iterator[Finding]:
+    """4.3: who asks in haste says what delay would cost. E-SCHEMA."""
+    hasty = ctx.message.urgency in ("FLASH", "URGENT")
+    if ctx.subject == "info.request" and hasty and not text(ctx.data, "consequenceIfLate"):
+        yield Finding("/consequenceIfLate", "needed when URGENT or FLASH", "E-SCHEMA")
+
+
+def closing(ctx: Context) -> Iterator[Finding]:
+    """§6.1: closing needs its reason and feedback, and nothing left open. E-STATE."""
+    to, origin = text(ctx.data, "toStatus"), text(ctx.data, "fromStatus")
+    if ctx.subject != "case.update" or to == origin:
+        return
+    if to in CLOSING:
+        if ctx.codelists.find("closureReason", text(ctx.data, "reason") or "") is None:
+            yield Finding("/reason", "closing needs a closure reason", "E-STATE")
+        if not obj(ctx.data, "feedback"):
+            yield Finding("/feedback", "closing needs feedback on the usefulness", "E-STATE")
+        if ctx.case.open_movements:
+            yield Finding("/toStatus", "a return movement is still open", "E-STATE")
+        if ctx.case.unanswered_requests:
+            yield Finding("/toStatus", "a request for information is unanswered", "E-STATE")
+    if to == CaseStatus.DECLINED and not text(ctx.data, "reason"):
+        yield Finding("/reason", "declining needs a reason", "E-STATE")
+
+
+def assessment_course(ctx: Context) -> Iterator[Finding]:
+    """§6.2: each body's opinion follows from its own earlier one, and nobody else's. E-STATE."""
+    latest = dict(ctx.case.statuses)
+    reviewed = text(obj(ctx.meta, "humanReview"), "role")
+    for pointer, ref, assessment in ctx.assessments:
+        status, body = text(assessment, "status"), text(assessment, "decisionMakingOrg")
+        if ref is None or body is None or status is None or status not in _STATUSES:
+            continue
+        before = latest.get((ref, body))
+        fault = advance_victim(
+            VictimStatus(before) if before in _STATUSES and before is not None else None,
+            VictimStatus(status),
+            rationale=bool(text(assessment, "rationale")),
+            second_officer=reviewed is not None and reviewed != text(assessment, "assessorRole"),
+        )
+        if fault is not None:
+            yield Finding(pointer + fault.pointer, fault.reason, fault.code)
+        latest[ref, body] = status
+
+
+def movement_course(ctx: Context) -> Iterator[Finding]:
+    """§6.3: each person's milestones follow one another; screened before their State is asked (P11). E-STATE."""
+    if ctx.subject != "repatriation.movement":
+        return
+    manifest = [text(obj(row, "person"), "personRef") for row in rows(ctx.data, "manifest")]
+    everybody = [ref for ref in (*texts(ctx.data, "persons"), *manifest) if ref]
+    latest: dict[str, str] = dict(ctx.case.milestones)
+    for i, row in enumerate(rows(ctx.data, "milestones")):
+        reached = text(row, "milestone")
+        if reached is None or reached not in Milestone.__members__:
+            continue
+        for ref in texts(row, "personRefs") or everybody:
+            before = latest.get(ref)
+            fault = advance_movement(Milestone(before) if before else None, Milestone(reached))
+            if fault is not None:
+                yield Finding(f"/milestones/{i}/milestone", fault.reason, fault.code)
+                break
+            latest[ref] = reached
+
+
+def jurisdiction(ctx: Context) -> Iterator[Finding]:
+    """A departure is postponed at a checkpoint of the sender's own State. E-AUTHORITY."""
+    code = text(ctx.data, "checkpoint")
+    if ctx.subject == "departure.deferral.notice" and code is not None and ALPHA3.get(code[:2].lower()) != ctx.sender_state:
+        yield Finding("/checkpoint", "a checkpoint of another State than the sender's", "E-AUTHORITY")
+
+
+def p20_files(ctx: Context) -> Iterator[Finding]:
+    """P20 and §3.8, as far as the message states them: number, size (E-SIZE) and media type (E-MEDIA) of files.
+
+    The bytes are judged where they arrive: `media_fault`.
+    """
+    files = rows(ctx.data, "attachments")
+    if len(files) > MAX_FILES:
+        yield Finding("/attachments", "more than 20 files", "E-SIZE")
+    if sum(number(row, "byteLength") or 0 for row in files) > MAX_FILES_BYTES:
+        yield Finding("/attachments", "more than 20 MiB together", "E-SIZE")
+    for i, row in enumerate(files):
+        listed = ctx.codelists.find("attachmentType", text(row, "attachmentType") or "")
+        if listed is None:
+            continue
+        limit, media = listed.attributes.get("maxBytes"), listed.attributes.get("media")
+        if isinstance(limit, int) and (number(row, "byteLength") or 0) > limit:
+            yield Finding(f"/attachments/{i}/byteLength", "larger than this kind of file may be", "E-SIZE")
+        if isinstance(media, list) and text(row, "mediaType") not in media:
+            yield Finding(f"/attachments/{i}/mediaType", "not a media type of this kind of file", "E-MEDIA")
+
+
+_MAGIC: Final = {
+    "image/jpeg": (b"\xff\xd8\xff",),
+    "image/png": (b"\x89PNG\r\n\x1a\n",),
+    "application/pdf": (b"%PDF-",),
+    "application/json": (b"{", b"["),
+}
+# What makes a PDF act or carry other files (names may be written with #xx escapes, so `#` in a name counts).
+_ACTIVE: Final = (b"/JavaScript", b"/JS", b"/Launch", b"/EmbeddedFile", b"/OpenAction", b"/AA", b"/RichMedia", b"/XFA")
+
+
+def p20_media_fault(media_type: str, content: bytes) -> str | None:
+    """P20: return why a file's bytes are not what its media type says, or None. E-MEDIA.
+
+    `content` is the whole file or, for a stream, its head; a PDF's active content may sit anywhere, so the
+    caller gives overlapping windows for it.
+    """
+    magic = _MAGIC.get(media_type)
+    if magic is not None and not content.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(magic):
+        return "the content is not of the declared media type"
+    if media_type == "application/pdf" and p20_active_pdf(content):
+        return "the document holds active content"
+    return None
+
+
+def p20_active_pdf(window: bytes) -> bool:
+    """P20: tell whether a window of a PDF names scripts, actions or embedded files."""
+    for name in _ACTIVE:
+        at = window.find(name)
+        while at >= 0:
+            following = window[at + len(name) : at + len(name) + 1]
+            if not following.isalnum():
+                return True
+            at = window.find(name, at + 1)
+    return False

@@ -1,0 +1,90 @@
+"""Personal data where none is allowed: small cells (P18), texts and names (P19, P21), hidden characters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from gateway.casework.names import mentions
+from gateway.casework.persons import text_fault
+from gateway.casework.policies.facts import Context
+from gateway.casework.shapes import obj, rows, text, walk
+from gateway.casework.statistics import small_cells
+from gateway.errors import Finding
+
+_NO_PERSONS: Final = frozenset(("route.bulletin", "stats.periodic"))
+# Where a text says what happened and persons are named by reference only (§4.1, §4.11, §3.8).
+_REFERENCES_ONLY: Final = {"case.referral": ("", "summary"), "subject.alert": ("grounds", "facts")}
+_UUID: Final = re.compile(r"(?:P-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BREAK: Final = r"(?<![0-9A-Za-z])"
+_PATTERNS: Final = (
+    ("a 16-digit identity number", re.compile(_BREAK + r"[0-9]{16}(?![0-9A-Za-z])")),
+    ("a document number", re.compile(_BREAK + r"(?:[A-Z]{1,2}[0-9]{6,8}|TEST[0-9]{4,})(?![0-9A-Za-z])")),
+    ("a telephone number", re.compile(_BREAK + r"(?:\+|00|0)[1-9](?:[ .()-]{0,2}[0-9]){7,13}(?![0-9A-Za-z])")),
+    ("an e-mail address", re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}\.[A-Za-z]{2,}")),
+)
+
+
+def p18_small_cells(ctx: Context) -> Iterator[Finding]:
+    """P18: no statistical cell of 1 to 9 persons, nor one that can be computed from its neighbours. E-SMALLCELL."""
+    if ctx.subject == "stats.periodic":
+        yield from small_cells(rows(ctx.data, "figures"))
+
+
+def p19_attachments_nameless(ctx: Context) -> Iterator[Finding]:
+    """P19: file names are not transmitted and descriptions name nobody. E-PII."""
+    names = tuple(_names_in(ctx))
+    for i, attachment in enumerate(rows(ctx.data, "attachments")):
+        description = text(attachment, "description")
+        if description is not None and (_pattern(description) or mentions(description, names)):
+            yield Finding(f"/attachments/{i}/description", "a description names nobody", "E-PII")
+
+
+def p21_no_personal_text(ctx: Context) -> Iterator[Finding]:
+    """P21: texts of types without personal data hold no number, address or name of a person. E-PII.
+
+    Names are those of the message's own persons and those the caller knows from exchanged cases; a referral's
+    summary and an alert's facts use references instead of names.
+    """
+    if ctx.subject in _NO_PERSONS:
+        names = (*ctx.case.known_names, *_names_in(ctx))
+        for pointer, _, value in walk(ctx.data):
+            if isinstance(value, str) and not pointer.startswith("/meta/") and not _UUID.fullmatch(value):
+                what = _pattern(value) or ("a person's name" if mentions(value, names) else None)
+                if what is not None:
+                    yield Finding(pointer, f"{what} in a message without personal data", "E-PII")
+        return
+    holder, key = _REFERENCES_ONLY.get(ctx.subject, ("", ""))
+    value = text(obj(ctx.data, holder) if holder else ctx.data, key)
+    names = (*ctx.case.known_names, *_names_in(ctx)) if ctx.subject == "case.referral" else ctx.case.known_names
+    if value is not None and mentions(value, names):
+        yield Finding(f"/{holder}/{key}" if holder else f"/{key}", "names a person: use the reference", "E-PII")
+
+
+def hidden_characters(ctx: Context) -> Iterator[Finding]:
+    """§10 #9: no text anywhere holds control or bidi characters. E-SCRIPT."""
+    for pointer, _, value in walk(ctx.data):
+        if isinstance(value, str) and not value.isascii() and (fault := text_fault(value)) is not None:
+            yield Finding(pointer, fault, "E-SCRIPT")
+
+
+def no_hit_no_data(ctx: Context) -> Iterator[Finding]:
+    """§4.4: NO_HIT returns no data. E-PII."""
+    outcomes = {text(answer, "outcome") for answer in rows(ctx.data, "answers")}
+    if ctx.subject == "info.response" and outcomes and outcomes <= {"NO_HIT", "NOT_COMPETENT", "REFUSED"}:
+        for key in ("persons", "crossings", "candidates"):
+            if rows(ctx.data, key):
+                yield Finding(f"/{key}", "nothing was found or given, so nothing is sent", "E-PII")
+
+
+def _pattern(value: str) -> str | None:
+    return next((what for what, pattern in _PATTERNS if pattern.search(value)), None)
+
+
+def _names_in(ctx: Context) -> Iterable[str]:
+    for person in ctx.persons:
+        for name in rows(person.data, "names"):
+            value = text(name, "fullName")
+            if value:
+                yield value

@@ -1,0 +1,289 @@
+"""Check a whole log against its signed checkpoint, without network or database, and list every fault.
+
+1. The checkpoint opens under keys given beforehand.
+2. Every entry is there, readable, and carries its own index: an edit of order or count shows here.
+3. Every entry has the hash its tile holds; every tile the hash the tile above holds.
+4. What remains adds up to the signed root, and to each earlier root that was signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from gateway.errors import MalformedProof
+from gateway.ledger import entry, note, tiles
+from gateway.ledger.compare import (
+    CHECKPOINT,
+    ENTRY_CHANGED,
+    GONE,
+    TILE_CHANGED,
+    Fault,
+    Hashes,
+    Walk,
+    read_entries,
+)
+from gateway.ledger.tiles import TILE_BITS, TILE_WIDTH, TileRef
+from gateway.primitives import merkle
+
+if TYPE_CHECKING:
+    from gateway.ledger.tiles import ReadHashes
+
+ReadFile: TypeAlias = Callable[[str], bytes | None]
+
+MAX_MISSING_RUN = 1000  # bundles; an unsigned checkpoint may claim 2^62 leaves to keep a verifier busy
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found. `unsigned` counts entries after the checkpoint, which nothing vouches for yet.
+
+    `unknown` names signature lines by keys not given: they prove nothing either way.
+    """
+
+    origin: str | None
+    size: int
+    root: bytes | None
+    faults: tuple[Fault, ...]
+    cosigned_by: tuple[note.Cosignature, ...] = ()
+    unknown: tuple[str, ...] = ()
+    unsigned: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether no fault was found."""
+        return not self.faults
+
+    @property
+    def first_bad_index(self) -> int | None:
+        """Return the lowest leaf index a fault names."""
+        return min((fault.index for fault in self.faults if fault.index is not None), default=None)
+
+
+class _Head(NamedTuple):
+    head: note.TreeHead | None
+    faults: list[Fault]
+    cosigned_by: tuple[note.Cosignature, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def _open_head(
+    text: bytes | str | None, log_keys: Sequence[note.NoteKey], witness_keys: Sequence[note.NoteKey]
+) -> _Head:
+    if text is None:
+        return _Head(None, [Fault(None, CHECKPOINT, "missing", "nothing here is signed: trust none of it")])
+    try:
+        opened = note.open_checkpoint(text, log_keys, witness_keys)
+    except MalformedProof as exc:
+        faults = [Fault(None, CHECKPOINT, exc.detail, "the checkpoint is not this log's, or was changed")]
+        try:
+            return _Head(note.read_tree_head(text), faults)
+        except MalformedProof:
+            return _Head(None, faults)
+    faults = []
+    if witness_keys and not opened.cosignatures:
+        meaning = "the log may have shown others another history"
+        faults = [Fault(None, CHECKPOINT, "no given witness has cosigned it", meaning)]
+    head = note.TreeHead(opened.origin, opened.size, opened.root)
+    return _Head(head, faults, opened.cosignatures, opened.unknown)
+
+
+def _report(opened: _Head, faults: Iterable[Fault], unsigned: int = 0) -> Report:
+    ordered = sorted(faults, key=lambda fault: (fault.index is None, fault.index or 0))
+    origin, size, root = opened.head or (None, 0, None)
+    return Report(origin, size, root, tuple(ordered), opened.cosigned_by, opened.unknown, unsigned)
+
+
+@dataclass(slots=True)
+class _Files:
+    """Hash tiles and bundles out of an export; each fault of a file is reported once."""
+
+    read: ReadFile
+    size: int
+    faults: list[Fault] = field(default_factory=list)
+    held: dict[TileRef, Hashes] = field(default_factory=dict)
+    used: set[str] = field(default_factory=lambda: {CHECKPOINT})
+
+    def content(self, ref: TileRef) -> bytes | None:
+        self.used.add(ref.path)
+        raw = self.read(ref.path)
+        if raw is None:
+            self.faults.append(Fault(ref.start, ref.path, "missing", GONE))
+        return raw
+
+    def hashes(self, ref: TileRef) -> Hashes:
+        """Return the tile's hashes, None for each that is not there whole."""
+        if ref in self.held:
+            return self.held[ref]
+        raw, want = self.content(ref), ref.width * merkle.HASH_BYTES
+        if raw is not None and len(raw) != want:
+            at = ((ref.number << TILE_BITS) + min(len(raw), want - 1) // 32) << (TILE_BITS * (ref.level or 0))
+            self.faults.append(Fault(at, ref.path, f"{len(raw)} bytes instead of {want}", TILE_CHANGED))
+        whole = (raw or b"")[: len(raw or b"") // 32 * 32]
+        found: list[bytes | None] = [whole[at : at + 32] for at in range(0, min(len(whole), want), 32)]
+        found += [None] * (ref.width - len(found))
+        if ref.level:  # 256 times fewer than leaves: kept, each serves 256 tiles below
+            self.held[ref] = found
+        return found
+
+    def parent(self, level: int, index: int) -> bytes | None:
+        """Return what the tile above stores for one full tile."""
+        width = min(TILE_WIDTH, (self.size >> (TILE_BITS * (level + 1))) - (index & ~0xFF))
+        return self.hashes(TileRef(level + 1, index >> TILE_BITS, width))[index & 0xFF]
+
+    def entries(self, ref: TileRef) -> list[bytes | None] | None:
+        """Return the bundle's entries, None in each place without one; None for no bundle at all."""
+        raw = self.content(ref)
+        if raw is None:
+            return None
+        try:
+            found: list[bytes | None] = list(tiles.decode_bundle(raw))
+        except MalformedProof as exc:
+            self.faults.append(Fault(ref.start, ref.path, exc.detail, ENTRY_CHANGED))
+            return [None] * ref.width
+        if len(found) > ref.width:
+            what = f"{len(found)} entries instead of {ref.width}"
+            self.faults.append(Fault(ref.start + ref.width, ref.path, what, ENTRY_CHANGED))
+        return found[: ref.width] + [None] * (ref.width - len(found))
+
+
+def verify_export(
+    read: ReadFile,
+    *,
+    log_keys: Sequence[note.NoteKey],
+    witness_keys: Sequence[note.NoteKey] = (),
+    paths: Iterable[str] = (),
+) -> Report:
+    """Check an exported log: `checkpoint`, `tile/…`, `tile/entries/…`; `read` gives None for no such file.
+
+    `paths` (all files found) lets the report name those no checkpoint vouches for. One core checks a
+    million leaves in seconds; memory is 1/256 of the leaves. Never raises for what it reads.
+    """
+    opened = _open_head(read(CHECKPOINT), log_keys, witness_keys)
+    if opened.head is None:
+        return _report(opened, opened.faults)
+    size = opened.head.size
+    files = _Files(read, size)
+    walk = Walk(size, files.parent, iter(()))
+    missing = 0
+    for ref in tiles.bundle_refs(size):
+        found = files.entries(ref)
+        stored = files.hashes(TileRef(0, ref.number, ref.width))
+        leaves, faults = ([None] * ref.width, []) if found is None else read_entries(ref, found)
+        walk.faults += faults
+        walk.tile(TileRef(0, ref.number, ref.width), leaves, stored)
+        missing = missing + 1 if found is None and stored.count(None) == len(stored) else 0
+        if missing == MAX_MISSING_RUN:
+            walk.faults.append(Fault(ref.start, ref.path, "and so on: the rest was not looked for", GONE))
+            break
+    else:
+        walk.climb(files.hashes)
+        walk.finish(opened.head.root)
+    extra = [
+        Fault(None, path, "not part of the log at this size", "no checkpoint vouches for this file")
+        for path in sorted(set(paths) - files.used)
+        if missing < MAX_MISSING_RUN
+    ]
+    return _report(opened, [*opened.faults, *files.faults, *walk.faults, *extra])
+
+
+def verify_rows(  # noqa: PLR0913 - two sources, three sorts of trust; all by name
+    checkpoint: str | None,
+    rows: Iterable[tuple[int, bytes]],
+    read_hashes: ReadHashes,
+    *,
+    log_keys: Sequence[note.NoteKey],
+    witness_keys: Sequence[note.NoteKey] = (),
+    history: Iterable[str] = (),
+) -> Report:
+    """Check a live log: `rows` of (seq, leaf data) by rising seq, tiles as stored, the newest checkpoint.
+
+    The tile being filled at level 0 may be absent. `history` are earlier checkpoints by rising size: they
+    narrow a change nobody stored a hash against to the leaves between two of them. Never raises for what
+    it reads.
+    """
+    opened = _open_head(checkpoint, log_keys, witness_keys)
+    if opened.head is None:
+        return _report(opened, opened.faults)
+    size = opened.head.size
+    past, faults = _heads(history, log_keys, size)
+
+    # 256 times fewer than leaves, and each serves 256 tiles below.
+    read_above = lru_cache(maxsize=None)(read_hashes)
+
+    def hashes(ref: TileRef) -> Hashes:
+        found: list[bytes | None] = list(read_hashes(ref.level or 0, ref.number)[: ref.width])
+        if len(found) < ref.width and (ref.level or ref.width == TILE_WIDTH):
+            at = ((ref.number << TILE_BITS) + len(found)) << (TILE_BITS * (ref.level or 0))
+            faults.append(Fault(at, ref.path, "missing or too short", GONE))
+        return found + [None] * (ref.width - len(found))
+
+    def parent(level: int, index: int) -> bytes | None:
+        found = read_above(level + 1, index >> TILE_BITS)
+        return found[index & 0xFF] if len(found) > index & 0xFF else None
+
+    walk = Walk(size, parent, iter(past))
+    bundles = _Grouped(rows, size)
+    for ref in tiles.bundle_refs(size):
+        leaves, wrong = read_entries(ref, bundles.take(ref))
+        walk.faults += wrong
+        walk.tile(TileRef(0, ref.number, ref.width), leaves, hashes(TileRef(0, ref.number, ref.width)))
+    walk.climb(hashes)
+    walk.finish(opened.head.root)
+    unsigned, tail = bundles.tail()
+    return _report(opened, [*opened.faults, *faults, *walk.faults, *tail], unsigned)
+
+
+def _heads(
+    history: Iterable[str], log_keys: Sequence[note.NoteKey], size: int
+) -> tuple[list[note.TreeHead], list[Fault]]:
+    """Open earlier checkpoints; one that does not verify is a fault of its own."""
+    heads: list[note.TreeHead] = []
+    faults: list[Fault] = []
+    for text in history:
+        try:
+            opened = note.open_checkpoint(text, log_keys)
+        except MalformedProof as exc:
+            faults.append(Fault(None, CHECKPOINT, f"an earlier one: {exc.detail}", "it was changed"))
+            continue
+        if opened.size > size:
+            what = f"older than one signed at size {opened.size}"
+            faults.append(Fault(size, CHECKPOINT, what, "the log was cut back after it was signed"))
+        elif opened.size > 0 and (not heads or heads[-1].size < opened.size):
+            heads.append(note.TreeHead(opened.origin, opened.size, opened.root))
+    return heads, faults
+
+
+class _Grouped:
+    """Rows by rising seq, cut into bundles; a seq that is not there leaves its place empty."""
+
+    def __init__(self, rows: Iterable[tuple[int, bytes]], size: int) -> None:
+        self._rows = iter(rows)
+        self._size = size
+        self._next = next(self._rows, None)
+
+    def take(self, ref: TileRef) -> list[bytes | None]:
+        found: list[bytes | None] = [None] * ref.width
+        while self._next is not None and self._next[0] < ref.start + ref.width:
+            if self._next[0] >= ref.start:
+                found[self._next[0] - ref.start] = self._next[1]
+            self._next = next(self._rows, None)
+        return found
+
+    def tail(self) -> tuple[int, list[Fault]]:
+        """Return how many rows follow the checkpoint, and the first of them out of its place."""
+        count = 0
+        while self._next is not None:
+            seq, data = self._next
+            try:
+                right = seq == self._size + count and entry.read_seq(data) == seq
+            except MalformedProof:
+                right = False
+            if not right:
+                what = f"entry {self._size + count}: missing, unreadable or numbered otherwise"
+                return count, [Fault(self._size + count, tiles.bundle_path(seq >> 8), what, ENTRY_CHANGED)]
+            count += 1
+            self._next = next(self._rows, None)
+        return count, []

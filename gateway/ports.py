@@ -1,0 +1,582 @@
+"""What the use cases need from the outside: time, chance, keys, storage, the link to a partner.
+
+Adapters implement these; services depend on nothing else of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from gateway.casework.lifecycle import CaseState
+    from gateway.errors import Finding
+    from gateway.protocol.delivery import Waiting
+    from gateway.protocol.ids import CaseRef, EnvelopeId, Kid, MessageId, PartyId
+    from gateway.protocol.keys import OpenKey, SigningPair
+    from gateway.protocol.receipt import Outcome
+
+T = TypeVar("T")
+
+Clock = Callable[[], int]
+"""Milliseconds since 1970-01-01 UTC."""
+
+Entropy = Callable[[int], bytes]
+"""n unpredictable bytes, as os.urandom."""
+
+OutboxState = Literal["queued", "sending", "held", "accepted", "rejected", "dead", "cancelled"]
+Rows = Sequence[Mapping[str, Any]]
+
+
+# --- what is stored -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it, as the log names them: an opaque id and a role, never a name."""
+
+    sub: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message accepted for sending; bytes and numbers never change again."""
+
+    jti: MessageId
+    recipient: PartyId
+    subject: str
+    case_ref: CaseRef | None
+    case_seq: int | None
+    stream_seq: int
+    urgency: str
+    rank: int
+    handling: str
+    digest: bytes
+    schema_version: str
+    in_reply_to: str | None
+    supersedes: str | None
+    effect: str | None
+    account: str
+    created_at: int
+    expires_at: int
+    leaf: int
+    event: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One message under our lease, with the bytes to send."""
+
+    jti: MessageId
+    digest: bytes
+    urgency: str
+    attempts: int
+    event: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What stands of a message of ours."""
+
+    jti: MessageId
+    recipient: PartyId
+    subject: str
+    case_ref: CaseRef | None
+    case_seq: int | None
+    stream_seq: int
+    urgency: str
+    state: OutboxState
+    held_for: str | None
+    attempts: int
+    digest: bytes
+    expires_at: int
+    reason: str | None
+    void: str | None
+    account: str
+    effect: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a message: what came of it and when the next follows."""
+
+    jti: MessageId
+    at: int
+    eid: EnvelopeId
+    result: Literal["deferred", "refused", "unreachable", "unverified", "settled"]
+    reason: str | None
+    next_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A verified final answer for one of our messages."""
+
+    state: Literal["accepted", "rejected"]
+    at: int
+    received_at: int
+    partner_leaf: int | None
+    reason: str | None
+    errors: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewArrival:
+    """One final answer to a partner's event."""
+
+    sender: PartyId
+    digest: bytes
+    jti: str | None
+    stream_seq: int | None
+    case_ref: CaseRef | None
+    case_seq: int | None
+    status: Literal["accepted", "rejected"]
+    subject: str | None
+    urgency: str | None
+    handling: str | None
+    schema_version: str | None
+    in_reply_to: str | None
+    supersedes: str | None
+    sent_at: int | None
+    received_at: int
+    leaf: int
+    problem: str | None
+    errors: tuple[Finding, ...]
+    eid: EnvelopeId
+    event: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An id and numbers a sender has used; `status` voided where it gave them up."""
+
+    digest: bytes | None
+    jti: str | None
+    stream_seq: int | None
+    case_ref: str | None
+    case_seq: int | None
+    status: Literal["accepted", "rejected", "voided"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewVoid:
+    """A number a sender gave up."""
+
+    stream_seq: int
+    jti: str
+    case_ref: str | None
+    case_seq: int | None
+    at: int
+    leaf: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamItem:
+    """One number of a sender's stream, as we hold it."""
+
+    stream_seq: int
+    jti: str | None
+    digest: bytes | None
+    status: Literal["accepted", "rejected", "voided"]
+
+
+@dataclass(slots=True)
+class Case:
+    """A case as both sides see it, with our place in its numbering."""
+
+    ref: CaseRef
+    partner: PartyId
+    opener: PartyId
+    lifecycle: CaseState
+    urgency: str
+    handling: str
+    opened_at: int
+    updated_at: int
+    sent: int = 0
+    clock_from: int | None = None
+    acknowledge_by: int | None = None
+    reply_by: int | None = None
+    acknowledged_at: int | None = None
+    replied_at: int | None = None
+    next_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody or something that may sign in: a person or a partner-agency system."""
+
+    id: str
+    name: str
+    person: bool
+    role: str
+    created_at: int
+    disabled_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """What a creating POST was answered, kept for its repetition."""
+
+    request: bytes
+    status: int
+    answer: bytes
+    location: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSchema:
+    """A registered schema version."""
+
+    id: int
+    subject: str
+    ordinal: int
+    version: str
+    digest: bytes
+    document: bytes
+    registered_at: int
+    approved_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCard:
+    """A party card as received."""
+
+    id: int
+    party: PartyId
+    version: int
+    digest: bytes
+    jws: bytes
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """An enrolled party and what we last knew of the link to it."""
+
+    party: PartyId
+    state: Literal["active", "suspended"]
+    card: bytes
+    enrolled_at: int
+    contact_at: int | None
+    down_since: int | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCheckpoint:
+    """A checkpoint as published: size, root, signed note."""
+
+    size: int
+    root: bytes
+    note: str
+    at: int
+
+
+# --- storage --------------------------------------------------------------------------------------
+
+
+class Outbox(Protocol):
+    """Messages we send."""
+
+    def next_stream_seq(self, recipient: PartyId) -> int:
+        """Allot the next gapless `streamseq` towards `recipient`."""
+        ...
+
+    def add(self, messages: Sequence[NewMessage]) -> None:
+        """Store messages as queued, bodies included."""
+        ...
+
+    def due(self, recipient: PartyId, *, rank: int, now_ms: int, limit: int) -> Sequence[Waiting]:
+        """Return queued messages of one rank whose time has come, oldest first."""
+        ...
+
+    def open_in_cases(self, refs: Sequence[str]) -> Sequence[Waiting]:
+        """Return every message of these cases that still has to move, by case and `caseseq`."""
+        ...
+
+    def lease(self, ids: Sequence[int], *, eid: str, fence: int, lease_until: int) -> Sequence[Claimed]:
+        """Move queued messages to sending under our lease; return them with their bytes, in that order."""
+        ...
+
+    def renew(self, eid: str, *, fence: int, lease_until: int) -> None:
+        """Prolong our lease on the messages of an envelope."""
+        ...
+
+    def requeue(self, rows: Sequence[tuple[MessageId, int, str]], *, fence: int) -> None:
+        """Put messages back, (jti, not before, reason); only those still under our lease."""
+        ...
+
+    def reclaim(self, fence: int, now_ms: int) -> int:
+        """Take back what an earlier process of ours was sending when it died; return how many."""
+        ...
+
+    def free_lane(self, recipient: PartyId, now_ms: int) -> None:
+        """Take back everything under lease towards one partner."""
+        ...
+
+    def event(self, jti: MessageId) -> bytes:
+        """Return the bytes of a message of ours."""
+        ...
+
+    def wake(self, recipient: PartyId, now_ms: int) -> int:
+        """Make every queued message due now: the partner was heard of."""
+        ...
+
+    def next_due(self, recipient: PartyId) -> int | None:
+        """Return when the next queued message becomes due, or None."""
+        ...
+
+    def overdue(self, recipient: PartyId, now_ms: int, limit: int) -> Sequence[Sent]:
+        """Return open messages past their `expirytime`."""
+        ...
+
+    def find(self, jtis: Sequence[str]) -> Mapping[str, Sent]:
+        """Return what stands of these messages, by jti."""
+        ...
+
+    def settle(self, answers: Sequence[tuple[MessageId, Settled]], eid: str | None) -> None:
+        """Record verified final answers; `eid` is the envelope whose receipt held them, or None."""
+        ...
+
+    def contradict(self, jti: MessageId) -> None:
+        """Mark that a second verified answer differs from the first."""
+        ...
+
+    def move(
+        self,
+        jti: MessageId,
+        state: OutboxState,
+        *,
+        at: int,
+        reason: str | None = None,
+        void: str | None = None,
+        held_for: str | None = None,
+    ) -> None:
+        """Move a message as `protocol.states` allowed."""
+        ...
+
+    def open_count(self) -> int:
+        """Return how many messages still have to move."""
+        ...
+
+    def queued_since(self, since_ms: int) -> Sequence[MessageId]:
+        """Return queued messages accepted since then."""
+        ...
+
+    def handling(self, partner: PartyId, jti: str) -> str | None:
+        """Return the handling codes of one message, or None where there is none."""
+        ...
+
+    def mark_void_due(self, jtis: Sequence[MessageId]) -> None:
+        """Note that the partner must be told these numbers stay unused."""
+        ...
+
+    def voids_due(self, recipient: PartyId, limit: int) -> Sequence[Sent]:
+        """Return given-up messages the partner has not been told of."""
+        ...
+
+    def voids_told(self, jtis: Sequence[str], void_jti: str | None) -> None:
+        """Mark given-up messages as told by the `bcx.void` named, or as needing none."""
+        ...
+
+    def add_attempts(self, rows: Sequence[Attempt]) -> None:
+        """Record attempts."""
+        ...
+
+
+class Inbox(Protocol):
+    """What partners sent and the final answers we gave."""
+
+    def outcomes(self, sender: PartyId, digests: Sequence[bytes]) -> Mapping[bytes, Outcome]:
+        """Return the final answers already given to these events, by digest."""
+        ...
+
+    def taken(
+        self, sender: PartyId, *, jtis: Sequence[str], stream_seqs: Sequence[int], cases: Sequence[tuple[str, int]]
+    ) -> Sequence[Taken]:
+        """Return who holds these ids and numbers; `cases` are (case reference, case number)."""
+        ...
+
+    def add(self, arrivals: Sequence[NewArrival]) -> None:
+        """Store final answers, and the bodies of accepted messages."""
+        ...
+
+    def add_voids(self, sender: PartyId, voids: Sequence[NewVoid]) -> None:
+        """Store numbers the sender gave up; those taken already stay as they are."""
+        ...
+
+    def raise_stream_high(self, sender: PartyId) -> int:
+        """Advance and return the highest M with 1…M all answered or voided."""
+        ...
+
+    def by_jti(self, sender: PartyId, jti: str) -> Outcome | None:
+        """Return the final answer given to one message, or None."""
+        ...
+
+    def handling(self, partner: PartyId, jti: str) -> str | None:
+        """Return the handling codes of one message, or None where there is none."""
+        ...
+
+    def stream(self, sender: PartyId, start: int, limit: int) -> Sequence[StreamItem]:
+        """Return what we hold of the sender's stream from `start` on, by number."""
+        ...
+
+
+class Cases(Protocol):
+    """Cases shared with a partner."""
+
+    def find(self, ref: str) -> Case | None: ...
+    def save(self, case: Case) -> None: ...
+    def allot_number(self, year: int) -> int: ...
+
+
+class Log(Protocol):
+    """The audit log: appended to in the transaction that changes state."""
+
+    def append(
+        self,
+        typ: str,
+        *,
+        actor: Actor,
+        obj: tuple[str, str],
+        at: int,
+        jti: str | None = None,
+        event: bytes | None = None,
+        case: str | None = None,
+        outcome: str | None = None,
+        purpose: str | None = None,
+        basis: str | None = None,
+    ) -> int: ...
+    def head(self) -> tuple[int, bytes]: ...
+    def last_checkpoint(self) -> SignedCheckpoint | None: ...
+    def add_checkpoint(self, checkpoint: SignedCheckpoint) -> None: ...
+    def data(self, seq: int) -> bytes: ...
+    def proof(self, seq: int, size: int) -> tuple[bytes, ...]: ...
+
+
+class Parties(Protocol):
+    """Cards and partners."""
+
+    def add_card(self, card: StoredCard) -> int: ...
+    def newest_card(self, party: PartyId) -> StoredCard | None: ...
+    def card_versions(self, party: PartyId, version: int) -> Sequence[StoredCard]: ...
+    def dispute(self, card_id: int) -> None: ...
+    def partners(self) -> Sequence[Partner]: ...
+    def enrol(self, party: PartyId, card_id: int, at: int) -> None: ...
+    def set_card(self, party: PartyId, card_id: int) -> None: ...
+    def set_state(self, party: PartyId, state: Literal["active", "suspended"]) -> None: ...
+    def set_contact(self, party: PartyId, at: int) -> None: ...
+    def set_down(self, party: PartyId, since: int, problem: str) -> None: ...
+    def checkpoint_seen(self, party: PartyId) -> str | None: ...
+    def set_checkpoint_seen(self, party: PartyId, note: str, size: int) -> None: ...
+
+
+class Registrations(Protocol):
+    """Registered schemas."""
+
+    def all(self) -> Sequence[StoredSchema]: ...
+    def add(self, schema: StoredSchema) -> int: ...
+    def approve(self, subject: str, version: str, at: int) -> None: ...
+
+
+class Accounts(Protocol):
+    """People and partner-agency systems."""
+
+    def add(self, account: Account, token_hash: bytes) -> None: ...
+    def by_token(self, token_hash: bytes) -> Account | None: ...
+    def by_name(self, name: str) -> Account | None: ...
+    def all(self, *, person: bool) -> Sequence[Account]: ...
+    def disable(self, account_id: str, at: int) -> None: ...
+    def set_token(self, account_id: str, token_hash: bytes) -> None: ...
+
+
+class Answers(Protocol):
+    """Stored answers to creating POSTs."""
+
+    def find(self, account: str, route: str, key: str) -> StoredAnswer | None: ...
+    def add(self, account: str, route: str, key: str, answer: StoredAnswer, at: int) -> None: ...
+    def drop_before(self, at: int) -> None: ...
+
+
+class Envelopes(Protocol):
+    """Signed manifests and receipts, kept as evidence."""
+
+    def add(self, *, eid: str, partner: PartyId, direction: Literal["out", "in"], at: int, manifest: bytes,
+            digests: Sequence[bytes], leaf: int | None) -> None: ...
+    def set_receipt(self, eid: str, receipt: bytes) -> None: ...
+
+
+class State(Protocol):
+    """Small facts about the process."""
+
+    def get(self, name: str) -> str | None: ...
+    def put(self, name: str, value: str) -> None: ...
+
+
+class Transaction(Protocol):
+    """One unit of work; everything done through it commits together or not at all."""
+
+    @property
+    def outbox(self) -> Outbox: ...
+    @property
+    def inbox(self) -> Inbox: ...
+    @property
+    def cases(self) -> Cases: ...
+    @property
+    def log(self) -> Log: ...
+    @property
+    def parties(self) -> Parties: ...
+    @property
+    def registrations(self) -> Registrations: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def answers(self) -> Answers: ...
+    @property
+    def envelopes(self) -> Envelopes: ...
+    @property
+    def state(self) -> State: ...
+
+
+class Store(Protocol):
+    """Durable storage: units of work in, results out once they are on disk."""
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in one transaction. Raises what it raised, or StorageUnavailable."""
+        ...
+
+
+class KeyRing(Protocol):
+    """Our private keys: files today, PKCS#11 tomorrow."""
+
+    def signer(self, now_ms: int) -> SigningPair: ...
+    def open_key(self, kid: Kid) -> OpenKey | None: ...
+    def root_signer(self) -> SigningPair | None: ...
+    def log_key(self) -> Ed25519PrivateKey: ...
+    def public_keys(self) -> list[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer from a partner, unjudged."""
+
+    status: int
+    media_type: str
+    body: bytes
+    retry_after_s: int | None
+
+
+class PartnerLink(Protocol):
+    """The mutual-TLS link to one partner. Each call raises TransportError when no whole answer came."""
+
+    async def post_envelope(self, jwe: bytes) -> Reply: ...
+    async def get_message(self, jti: MessageId) -> Reply: ...
+    async def get_stream(self, start: int, limit: int) -> Reply: ...
+    async def get_card(self) -> Reply: ...
+    async def ping(self, body: bytes) -> Reply: ...
+

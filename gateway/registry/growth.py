@@ -1,0 +1,199 @@
+"""How much work a schema can make of one small instance: the bombs that bytes and depth do not show.
+
+Three shapes are refused. A reference that returns to its own schema without going down the data never
+ends. Definitions that name the next one twice double the work at each step: the size with every
+reference written out is capped. And a recursive schema that meets one place of the data twice doubles
+it at each level of the data, which the sender chooses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.errors import Finding
+from gateway.registry.vocabulary import subschemas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_WRITTEN_OUT: Final = 1_000_000
+# A place of the data below the present one: a member by name, any member, or an item.
+Slot = tuple[str, str | None]
+_LOOSE: Final[dict[str, Slot]] = {
+    "patternProperties": ("member", None),
+    "additionalProperties": ("other", None),
+    "unevaluatedProperties": ("other", None),
+    "items": ("rest", None),
+    "unevaluatedItems": ("rest", None),
+    "contains": ("item", None),
+    "propertyNames": ("name", None),
+}
+
+
+def growth_findings(document: dict[str, Any]) -> Iterator[Finding]:
+    """Yield one finding for each way the schema can blow up; its references must resolve."""
+    graph = _Graph(document)
+    looping = graph.loop_in_place()
+    if looping is not None:
+        yield Finding(looping, "comes back to itself without going down the data", "schema-loop")
+        return
+    if graph.written_out() > MAX_WRITTEN_OUT:
+        yield Finding("", f"is over {MAX_WRITTEN_OUT} schemas with all references written out", "schema-size")
+        return
+    doubled = graph.doubled_recursion()
+    if doubled is not None:
+        yield Finding(doubled, "is recursive and meets the same place of the data twice", "schema-loop")
+
+
+class _Graph:
+    """Schemas as numbered vertices; edges in place (same data) and down (a slot of the data)."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.pointers: list[str] = []
+        self.here: list[list[int]] = []
+        self.down: list[list[tuple[Slot, int]]] = []
+        self._number: dict[str, int] = {}
+        self._references: list[tuple[int, str]] = []
+        self._add(document)
+        for vertex, target in self._references:
+            self.here[vertex].append(self._number[target])
+        self.component = _components(
+            [h + [v for _, v in d] for h, d in zip(self.here, self.down, strict=True)]
+        )
+
+    def _add(self, document: dict[str, Any]) -> None:
+        todo: list[tuple[str, Any, int | None, Slot | None]] = [("", document, None, None)]
+        while todo:
+            pointer, node, parent, slot = todo.pop()
+            vertex = len(self.pointers)
+            self.pointers.append(pointer)
+            self.here.append([])
+            self.down.append([])
+            self._number[pointer] = vertex
+            if parent is not None and slot is None:
+                self.here[parent].append(vertex)
+            elif parent is not None and slot is not None:
+                self.down[parent].append((slot, vertex))
+            if isinstance(node, dict):
+                if "$ref" in node:
+                    self._references.append((vertex, node["$ref"].removeprefix("#")))
+                for below, sub in subschemas(node):
+                    key, _, name = below[1:].partition("/")
+                    owner = None if key == "$defs" else vertex
+                    todo.append((pointer + below, sub, owner, _slot(key, name)))
+
+    def loop_in_place(self) -> str | None:
+        """Return the pointer of a schema on a cycle of in-place edges, or None."""
+        component = _components(self.here)
+        members: dict[int, int] = {}
+        for vertex, number in enumerate(component):
+            if number in members or vertex in self.here[vertex]:
+                return self.pointers[vertex]
+            members[number] = vertex
+        return None
+
+    def written_out(self) -> int:
+        """Return the number of schemas with references written out, those back into a cycle not followed."""
+        by_component: dict[int, list[int]] = {}
+        for vertex, number in enumerate(self.component):
+            by_component.setdefault(number, []).append(vertex)
+        total: dict[int, int] = {}
+        for number in sorted(by_component, reverse=True):  # what it reaches first
+            weight = 0
+            for vertex in by_component[number]:
+                targets = self.here[vertex] + [v for _, v in self.down[vertex]]
+                weight += 1 + sum(total[self.component[t]] for t in targets if self.component[t] != number)
+            total[number] = min(weight, MAX_WRITTEN_OUT + 1)
+        return total[self.component[0]]
+
+    def doubled_recursion(self) -> str | None:
+        """Return a schema that applies two members of its own cycle to one slot of the data, or None."""
+        cyclic = self._cyclic()
+        for vertex, number in enumerate(self.component):
+            if number not in cyclic:
+                continue
+            slots: list[Slot] = []
+            for reached in self._in_place(vertex, number):
+                own = [slot for slot, target in self.down[reached] if self.component[target] == number]
+                if any(_overlap(a, b) for a in own for b in slots) or _self_overlap(own):
+                    return self.pointers[vertex]
+                slots += own
+        return None
+
+    def _cyclic(self) -> set[int]:
+        count: dict[int, int] = {}
+        for number in self.component:
+            count[number] = count.get(number, 0) + 1
+        return {number for number, members in count.items() if members > 1}
+
+    def _in_place(self, vertex: int, number: int) -> list[int]:
+        """Return what applies to the same data within the cycle; a schema reached twice is there twice."""
+        reached: list[int] = []
+        todo = [vertex]
+        while todo and len(reached) < 1000:
+            current = todo.pop()
+            reached.append(current)
+            todo.extend(t for t in self.here[current] if self.component[t] == number)
+        return reached
+
+
+def _slot(key: str, name: str) -> Slot | None:
+    """Return where in the data a subschema applies; None for the same place."""
+    if key == "properties":
+        return "member", name
+    return ("item", name) if key == "prefixItems" else _LOOSE.get(key)
+
+
+def _overlap(a: Slot, b: Slot) -> bool:
+    """Say whether two slots of different schema objects can be the same place."""
+    families = {"member": "m", "other": "m", "item": "i", "rest": "i", "name": "n"}
+    if families[a[0]] != families[b[0]]:
+        return False
+    return a[1] is None or b[1] is None or a[1] == b[1]
+
+
+def _self_overlap(own: list[Slot]) -> bool:
+    """Say whether slots of one schema object meet: `other` and `rest` take only what the rest leaves."""
+    direct = [slot for slot in own if slot[0] in ("member", "item", "name")]
+    loose = [slot for slot in direct if slot[1] is None]
+    if loose and sum(_overlap(loose[0], slot) for slot in direct) > 1:
+        return True
+    contains_and_rest = any(slot == ("item", None) for slot in own) and ("rest", None) in own
+    return contains_and_rest or own.count(("other", None)) > 1 or own.count(("rest", None)) > 1
+
+
+def _components(edges: list[list[int]]) -> list[int]:
+    """Give each vertex the number of its strongly connected component, lower than those it reaches."""
+    back: list[list[int]] = [[] for _ in edges]
+    for vertex, targets in enumerate(edges):
+        for target in targets:
+            back[target].append(vertex)
+    component = [-1] * len(edges)
+    numbers = 0
+    for root in reversed(_finished(edges)):
+        todo = [root] if component[root] < 0 else []
+        while todo:
+            vertex = todo.pop()
+            component[vertex] = numbers
+            todo.extend(v for v in back[vertex] if component[v] < 0)
+        numbers = max(numbers, component[root] + 1)
+    return component
+
+
+def _finished(edges: list[list[int]]) -> list[int]:
+    """Return the vertices in the order a depth-first walk leaves them."""
+    order: list[int] = []
+    seen = [False] * len(edges)
+    for root in range(len(edges)):
+        todo = [] if seen[root] else [(root, iter(edges[root]))]
+        seen[root] = True
+        while todo:
+            vertex, targets = todo[-1]
+            following = next((t for t in targets if not seen[t]), None)
+            if following is None:
+                order.append(vertex)
+                todo.pop()
+            else:
+                seen[following] = True
+                todo.append((following, iter(edges[following])))
+    return order

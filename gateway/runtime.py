@@ -1,0 +1,345 @@
+"""The composition root: settings in, a running gateway out; closed in the opposite order.
+
+Only this module joins services to adapters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+import tomllib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from gateway.casework.codelists import CodeLists
+from gateway.errors import ConfigurationError, RequestError
+from gateway.home import hosts
+from gateway.keyring.files import FileKeyRing
+from gateway.ledger.note import COSIGNATURE, ED25519, NoteKey, NoteSigner
+from gateway.logs import get_logger
+from gateway.ports import Actor, Clock, Entropy, Transaction
+from gateway.primitives import strictjson
+from gateway.protocol.agreement import Agreement, parse_agreement
+from gateway.protocol.ids import PartyId
+from gateway.registry.subject import SchemaVersion, load_schema
+from gateway.resources import schemas_path
+from gateway.services.accounts import Accounts
+from gateway.services.casefile import CaseFile
+from gateway.services.catalogue import Catalogue
+from gateway.services.checkpoints import Checkpointer
+from gateway.services.contact import Contacts
+from gateway.services.directory import Directory
+from gateway.services.dispatch import Dispatcher, Lane, Link
+from gateway.services.enrol import Enroller
+from gateway.services.giveup import GiveUp
+from gateway.services.identity import Identity, Self
+from gateway.services.operate import Operator
+from gateway.services.receive import Receiver
+from gateway.services.refusals import Refusals
+from gateway.services.registrar import Registrar
+from gateway.services.rules import Rules
+from gateway.services.settle import Settler
+from gateway.services.submit import Submitter
+from gateway.storage.queries import Queries
+from gateway.storage.store import SqliteStore
+from gateway.transport.partner import HttpPartner
+from gateway.transport.tls import ExchangeTls
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from gateway.config import Settings
+    from gateway.storage.writer import FaultPoint
+
+log = get_logger()
+
+SYSTEM = Actor("gateway", "system")
+DAY_MS = 86_400_000
+ANSWERS_KEPT_MS = 7 * DAY_MS
+HOUSEKEEPING_EVERY_S = 3600
+
+
+def wall_clock() -> int:
+    """Return the time now, ms since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Time, chance and the network, as this gateway meets them; tests bring their own."""
+
+    clock: Clock = wall_clock
+    entropy: Entropy = os.urandom
+    draw: Callable[[], float] = random.SystemRandom().random
+    link: Callable[[PartyId], Link] | None = None
+    fault: FaultPoint | None = None
+
+
+@dataclass(slots=True)
+class Gateway:
+    """Everything a front end needs: services, and what is true of the process."""
+
+    settings: Settings
+    keys: FileKeyRing
+    store: SqliteStore
+    queries: Queries
+    clock: Clock
+    rules: Rules
+    directory: Directory
+    registrar: Registrar
+    accounts: Accounts
+    submitter: Submitter
+    receiver: Receiver
+    operator: Operator
+    enroller: Enroller
+    contacts: Contacts
+    identity: Identity
+    checkpoints: Checkpointer
+    refusals: Refusals
+    settler: Settler
+    give_up: GiveUp
+    dispatcher: Dispatcher
+    tls: ExchangeTls
+    link: Callable[[PartyId], Link]
+    epoch: _Epoch
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Send, sign and keep house while the block runs; then stop in order."""
+        await self._started()
+        self.directory.on_change(self._follow)
+        self._follow()
+        tasks = [
+            asyncio.create_task(job, name=name)
+            for name, job in (
+                ("checkpoints", self.checkpoints.run()),
+                ("refusals", self.refusals.run()),
+                ("housekeeping", self._keep_house()),
+            )
+        ]
+        try:
+            yield
+        finally:
+            await self.dispatcher.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._stopped()
+
+    def _follow(self) -> None:
+        self.dispatcher.follow(p.party for p in self.directory.partners.values() if p.active)
+
+    async def _started(self) -> None:
+        def work(tx: Transaction) -> int:
+            now = self.clock()
+            tx.log.append("gateway.started", actor=SYSTEM, obj=("epoch", str(self.epoch.number)), at=now)
+            return tx.outbox.reclaim(self.epoch.number, now)
+
+        taken = await self.store.write(work)
+        if taken:
+            log.info("messages of a stopped process taken back", count=taken)
+        await self.checkpoints.sign()
+
+    async def _stopped(self) -> None:
+        with contextlib.suppress(Exception):
+            await self.refusals.flush()
+            await self.store.write(
+                lambda tx: tx.log.append("gateway.stopped", actor=SYSTEM, obj=("epoch", str(self.epoch.number)), at=self.clock())
+            )
+            await self.checkpoints.sign()
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_EVERY_S)
+            now = self.clock()
+            await self.store.write(lambda tx: tx.answers.drop_before(now - ANSWERS_KEPT_MS))
+            if self.keys.advance(now):
+                await self.identity.publish()
+            if self.keys.renew_tls(now, hosts(self.settings)):
+                self.tls.reload()
+            await self.identity.publish()
+            for partner in list(self.directory.partners.values()):
+                if partner.active and now - partner.card.issued_ms > DAY_MS:
+                    async with self.link(partner.party) as link:
+                        await self.contacts.refresh_card(partner.party, link)
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: Settings,
+    keys: FileKeyRing,
+    world: World | None = None,
+    *,
+    observe: Callable[[str, int], None] = lambda _result, _count: None,
+    on_commit: Callable[[int, float], None] | None = None,
+) -> AsyncIterator[Gateway]:
+    """Open the home for one process: database, log, registry, card. Raises ConfigurationError."""
+    world = world or World()
+    agreement = read_agreement(settings)
+    codelists, lists = read_codelists(schemas_path())
+    store = SqliteStore.open(
+        settings.database_path, entropy=world.entropy, fault=world.fault, on_commit=on_commit
+    )
+    try:
+        gateway = _compose(settings, keys, world, store, agreement, codelists, lists, observe)
+        await _prepare(gateway)
+        yield gateway
+    finally:
+        await store.close()
+
+
+def _compose(
+    settings: Settings, keys: FileKeyRing, world: World, store: SqliteStore, agreement: Agreement,
+    codelists: CodeLists, lists: dict[str, frozenset[str]], observe: Callable[[str, int], None],
+) -> Gateway:  # fmt: skip
+    me, clock = settings.me, world.clock
+    directory = Directory(store, me, clock)
+    catalogue = Catalogue(lists)
+    rules = Rules(me, settings.party.environment, directory, agreement, catalogue, codelists)
+    cases = CaseFile(me, settings.party.country)
+    checkpoints = Checkpointer(
+        store, lambda: _note_signer(settings.log_origin, ED25519, keys.log_key()), clock,
+        every_s=settings.audit.checkpoint_every_s, every_leaves=settings.audit.checkpoint_every_leaves,
+    )  # fmt: skip
+    contacts = Contacts(store, keys, directory, clock)
+    settler = Settler(store, cases, clock, world.draw)
+    give_up = GiveUp(store, directory, settler, clock, world.entropy, environment=settings.party.environment)
+    tls = ExchangeTls(keys.tls, clock)
+    directory.on_change(lambda: tls.pin(directory.pinned()))
+
+    def http(party: PartyId) -> Link:
+        return HttpPartner(
+            party, lambda: directory.partners[party].card.endpoint, lambda: tls.client(party),
+            timeout_s=settings.delivery.request_timeout_s,
+        )  # fmt: skip
+
+    link = world.link or http
+    epoch = _Epoch()
+
+    def lane(party: PartyId) -> Lane:
+        return Lane(
+            party, store=store, keys=keys, directory=directory, settler=settler, contacts=contacts, give_up=give_up,
+            clock=clock, entropy=world.entropy, draw=world.draw, fence=epoch.number, observe=observe,
+            probe_every_s=settings.delivery.probe_every_s, linger_s=settings.delivery.linger_ms / 1000,
+            most=settings.delivery.envelope_events_max,
+        )  # fmt: skip
+
+    dispatcher = Dispatcher(lane, link)
+    submitter = Submitter(
+        store, rules, cases, clock, world.entropy, most_unanswered=settings.limits.unanswered_messages,
+        default_lifetime_ms=settings.delivery.default_expiry_days * DAY_MS,
+    )  # fmt: skip
+    operator = Operator(store, give_up, clock)
+    submitter.on_accepted(dispatcher.wake)
+    operator.on_moved(dispatcher.wake)
+    contacts.on_heard(dispatcher.heard)
+    settler.on_recorded(lambda r: submitter.answered(r.accepted + r.rejected))
+    give_up.on_given_up(submitter.answered)
+    identity = Identity(
+        store, keys, directory, catalogue, clock,
+        me=Self(me, settings.party.name, settings.party.country, settings.party.environment, settings.exchange.url),
+        notes=_notes(settings, keys), roots=(keys.roots[0], keys.roots[1]), ca_pem=keys.ca_pem,
+    )  # fmt: skip
+    return Gateway(
+        settings=settings, keys=keys, store=store, queries=Queries(store.readers), clock=clock, rules=rules,
+        directory=directory, registrar=Registrar(store, catalogue, clock),
+        accounts=Accounts(store, clock, world.entropy, token_ttl_ms=settings.access.token_ttl_days * DAY_MS),
+        submitter=submitter,
+        receiver=Receiver(store, keys, rules, cases, checkpoints, clock), operator=operator,
+        enroller=Enroller(store, directory, contacts, clock, environment=settings.party.environment),
+        contacts=contacts, identity=identity, checkpoints=checkpoints, refusals=Refusals(store, clock), settler=settler,
+        give_up=give_up, dispatcher=dispatcher, tls=tls, link=link, epoch=epoch,
+    )  # fmt: skip
+
+
+class _Epoch:
+    """The fencing number of this process: one more than any before it in this home."""
+
+    number = 0
+
+
+async def _prepare(gateway: Gateway) -> None:
+    """Bring stored state in line with the code and files of today."""
+
+    def take_epoch(tx: Transaction) -> int:
+        number = int(tx.state.get("epoch") or 0) + 1
+        tx.state.put("epoch", str(number))
+        return number
+
+    gateway.epoch.number = await gateway.store.write(take_epoch)
+    await gateway.registrar.load()
+    test = gateway.settings.party.environment == "test"
+    await gateway.registrar.register(
+        [*read_schemas(schemas_path()), *read_schemas(gateway.settings.home / "schemas")], SYSTEM, approve=test
+    )
+    await gateway.directory.load()
+    await gateway.identity.publish()
+    await gateway.store.write(lambda tx: _note_settings(tx, gateway))
+    gateway.submitter.unanswered = await gateway.store.write(lambda tx: tx.outbox.open_count())
+
+
+def _note_settings(tx: Transaction, gateway: Gateway) -> None:
+    """Log a change of settings or agreement: an auditor must see under which rules a message passed."""
+    shown = strictjson.dumps(gateway.settings.redacted()) + gateway.rules.agreement.digest
+    digest = sha256(shown).hexdigest()
+    if tx.state.get("settings") != digest:
+        tx.state.put("settings", digest)
+        tx.log.append("config.changed", actor=SYSTEM, obj=("settings", digest), at=gateway.clock())
+
+
+def read_agreement(settings: Settings) -> Agreement:
+    """Read `agreement.toml` of the home. Raises ConfigurationError naming file, key and fix."""
+    path = settings.agreement_path
+    try:
+        found = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        detail = f"{path}: not found; copy config/agreement.toml there and fill it in"
+        raise ConfigurationError(detail) from None
+    except OSError as error:
+        detail = f"{path}: {error.strerror}; make it readable for the gateway's user"
+        raise ConfigurationError(detail) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        detail = f"{path}: not valid TOML ({type(error).__name__}); correct it, `gateway config check` tells"
+        raise ConfigurationError(detail) from None
+    return parse_agreement(found, environment=settings.party.environment, name=str(path))
+
+
+def read_codelists(folder: Path) -> tuple[CodeLists, dict[str, frozenset[str]]]:
+    """Read the code lists; return them, and the codes by `name@version` as validators want them."""
+    lists = CodeLists.load({path.stem: path.read_bytes() for path in sorted((folder / "codelists").glob("*.json"))})
+    by_name = ((lists.get(name), name) for name in lists.names())
+    return lists, {f"{name}@{held.version}": frozenset(held.codes) for held, name in by_name if held is not None}
+
+
+def read_schemas(folder: Path) -> list[SchemaVersion]:
+    """Read `<folder>/<subject>/<semver>.json`. Raises ConfigurationError naming the file at fault."""
+    found: list[SchemaVersion] = []
+    for path in sorted(folder.glob("*.*/[0-9]*.json")) if folder.is_dir() else ():
+        try:
+            found.append(load_schema(path.read_bytes(), subject=path.parent.name, version=path.stem))
+        except RequestError as error:
+            places = "; ".join(f"{f.pointer or '/'} {f.reason}" for f in error.errors[:3])
+            detail = f"{path}: {error.detail} {places}; correct the file or remove it"
+            raise ConfigurationError(detail) from None
+    return found
+
+
+def _note_signer(name: str, algorithm: int, key: Ed25519PrivateKey) -> NoteSigner:
+    return NoteSigner(NoteKey(name, algorithm, key.public_key().public_bytes_raw()), key.sign)
+
+
+def _notes(settings: Settings, keys: FileKeyRing) -> dict[str, str]:
+    witness = settings.log_origin.replace("/log/", "/witness/")
+    return {
+        "origin": settings.log_origin,
+        "log": _note_signer(settings.log_origin, ED25519, keys.log_key()).key.vkey,
+        "witness": _note_signer(witness, COSIGNATURE, keys.witness_key()).key.vkey,
+    }

@@ -1,0 +1,91 @@
+"""The schemas in force, compiled: which version may be used with whom, and whether data fits it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from gateway.errors import Finding, UnknownSchema, UnknownSchemaRequested
+from gateway.ports import StoredSchema
+from gateway.protocol.card import Card
+from gateway.protocol.event import Event
+from gateway.registry.subject import SchemaVersion, load_schema, version_key
+from gateway.registry.validation import Validator
+
+
+class Catalogue:
+    """Registered schemas by subject and version; validators are built when first needed."""
+
+    def __init__(self, codelists: Mapping[str, Collection[str]]) -> None:
+        self._codelists = codelists
+        self._stored: dict[tuple[str, str], StoredSchema] = {}
+        self._loaded: dict[tuple[str, str], SchemaVersion] = {}
+        self._validators: dict[tuple[str, str], Validator] = {}
+
+    def take(self, schemas: Sequence[StoredSchema]) -> None:
+        """Replace what is known by what is stored; an approved version never changes its bytes."""
+        self._stored = {(s.subject, s.version): s for s in schemas}
+
+    @property
+    def stored(self) -> Sequence[StoredSchema]:
+        """Every registered version."""
+        return list(self._stored.values())
+
+    def approved(self) -> dict[str, tuple[str, ...]]:
+        """Return the versions we approved, by subject: the card's `schemas`."""
+        found: dict[str, list[str]] = {}
+        for (subject, version), stored in self._stored.items():
+            if stored.approved_at is not None:
+                found.setdefault(subject, []).append(version)
+        return {subject: tuple(sorted(found[subject], key=version_key)) for subject in sorted(found)}
+
+    def version(self, subject: str, version: str) -> SchemaVersion:
+        """Return one registered version, parsed. Raises UnknownSchemaRequested."""
+        key = (subject, version)
+        if key not in self._loaded:
+            stored = self._stored.get(key)
+            if stored is None:
+                detail = f"no schema {subject} {version} is registered here; see `gateway schema list`"
+                raise UnknownSchemaRequested(detail)
+            self._loaded[key] = load_schema(stored.document, subject=subject, version=version)
+        return self._loaded[key]
+
+    def usable(self, subject: str, partner: Card) -> SchemaVersion:
+        """Return the highest version both parties approved. Raises UnknownSchemaRequested with the fix."""
+        ours = set(self.approved().get(subject, ()))
+        both = ours & set(partner.schemas.get(subject, ()))
+        if not both:
+            if not any(s == subject for s, _ in self._stored):
+                detail = "no schema of this type is registered here; `gateway schema list` shows the types"
+            elif not ours:
+                detail = f"no version of {subject} is approved here; see `gateway schema approve`"
+            else:
+                detail = f"{partner.party} has approved no version of {subject} that is approved here"
+            raise UnknownSchemaRequested(detail, errors=(Finding("/type", detail),))
+        return self.version(subject, max(both, key=version_key))
+
+    def held(self, event: Event) -> SchemaVersion:
+        """Return the approved version an event was written for. Raises UnknownSchema (step 10)."""
+        stored = self._stored.get((event.subject, event.schema_version))
+        if stored is None or stored.approved_at is None:
+            raise UnknownSchema("this version is not approved here", errors=(Finding("/dataschema", "not approved here"),))
+        if stored.digest != event.schema_digest:
+            # Schema substitution: the same name over other rules.
+            raise UnknownSchema("another digest", errors=(Finding("/schemadigest", "not the digest held here"),))
+        return self.version(event.subject, event.schema_version)
+
+    def validator(self, schema: SchemaVersion) -> Validator:
+        """Return the compiled validator of a version."""
+        key = (schema.subject, schema.version)
+        if key not in self._validators:
+            self._validators[key] = Validator(schema, self._codelists)
+        return self._validators[key]
+
+    def is_manifest(self, schema_urn: str) -> bool:
+        """Say whether events of this `dataschema` may be 10 MiB (protocol.md §4.5)."""
+        subject, _, version = schema_urn.removeprefix("urn:bcx:schema:").rpartition(":")
+        stored = self._stored.get((subject, version))
+        return stored is not None and stored.approved_at is not None and self.version(subject, version).is_manifest
+
+    def opens_case(self, subject: str) -> bool:
+        """Say whether any registered version of a type opens cases."""
+        return any(self.version(s, v).opens_case for s, v in self._stored if s == subject)

@@ -1,0 +1,159 @@
+"""What we hear of partners: pings, newer cards, their checkpoints; and what we note of the link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+
+from gateway.errors import Conflict, MalformedCard, MalformedProof, MalformedReceipt, PartnerError, TransportError
+from gateway.ledger.note import open_checkpoint
+from gateway.logs import get_logger
+from gateway.ports import Actor, Clock, KeyRing, PartnerLink, Store, StoredCard, Transaction
+from gateway.protocol.card import Card, compare_cards, read_card
+from gateway.protocol.ids import PartyId
+from gateway.protocol.stream import read_ping, sign_ping
+from gateway.services.directory import Directory
+
+log = get_logger()
+
+CARD_EVERY_MS = 60_000
+"""A card is fetched once a minute at most, however many envelopes ask for it (protocol.md §2)."""
+NOTE_CONTACT_EVERY_MS = 60_000
+
+
+class Contacts:
+    """The state of the link to each partner, and the cards that come over it."""
+
+    def __init__(self, store: Store, keys: KeyRing, directory: Directory, clock: Clock) -> None:
+        self._store = store
+        self._keys = keys
+        self._directory = directory
+        self._clock = clock
+        self._asked: dict[PartyId, int] = {}
+        self._noted: dict[PartyId, int] = {}
+        self._down: set[PartyId] = set()
+        self._heads: dict[PartyId, tuple[int, bytes]] = {}
+        self._listeners: list[Callable[[PartyId], None]] = []
+
+    def on_heard(self, listener: Callable[[PartyId], None]) -> None:
+        """Call `listener(party)` at each verified contact."""
+        self._listeners.append(listener)
+
+    async def heard(self, party: PartyId) -> None:
+        """Note a verified contact; end the back-off of everything that waits for this partner."""
+        now = self._clock()
+        was_down = party in self._down
+        if was_down or now - self._noted.get(party, 0) >= NOTE_CONTACT_EVERY_MS:
+            self._noted[party] = now
+            self._down.discard(party)
+
+            def work(tx: Transaction) -> None:
+                tx.parties.set_contact(party, now)
+                if was_down:
+                    tx.outbox.wake(party, now)
+
+            await self._store.write(work)
+            if was_down:
+                log.info("partner is back", partner=party)
+        for listener in self._listeners:
+            listener(party)
+
+    async def lost(self, party: PartyId, reason: str) -> None:
+        """Note that a partner is not reached."""
+        if party not in self._down:
+            self._down.add(party)
+            now = self._clock()
+            await self._store.write(lambda tx: tx.parties.set_down(party, now, reason[:200]))
+            log.warning("partner is down", partner=party, reason=reason)
+
+    async def ping(self, party: PartyId, link: PartnerLink) -> int | None:
+        """Ping; return the partner's clock minus ours in ms, or None where no verified answer came."""
+        now = self._clock()
+        body = sign_ping(iss=self._directory.me, aud=party, iat_ms=now, signer=self._keys.signer(now))
+        try:
+            reply = await link.ping(body)
+            if reply.status != 200:
+                return None
+            answer = read_ping(
+                reply.body, iss=party, aud=self._directory.me,
+                key_for=lambda kid, alg: self._directory.verify_key(party, kid, alg),
+            )  # fmt: skip
+        except (TransportError, PartnerError):
+            return None
+        await self.heard(party)
+        return answer.iat_ms - (now + self._clock()) // 2
+
+    async def refresh_card(self, party: PartyId, link: PartnerLink) -> bool:
+        """Fetch the partner's card; return whether a newer one is now in force."""
+        now = self._clock()
+        if now - self._asked.get(party, -CARD_EVERY_MS) < CARD_EVERY_MS:
+            return False
+        self._asked[party] = now
+        try:
+            reply = await link.get_card()
+            return reply.status == 200 and await self.take_card(party, read_card(reply.body))
+        except (TransportError, PartnerError) as error:
+            log.warning("card not refreshed", partner=party, code=error.slug, detail=error.detail)
+            return False
+
+    async def take_card(self, party: PartyId, card: Card) -> bool:
+        """Put a later card in force. Raises PartnerError where protocol.md §2 refuses it; evidence is kept."""
+        known = self._directory.partner(party)
+        if known is None:
+            detail = "no such partner is enrolled"
+            raise MalformedCard(detail)
+        try:
+            if compare_cards(known.card, card) == "same":
+                return False
+        except Conflict:
+            await self._store.write(lambda tx: self._keep_disputed(tx, party, card))
+            log.error("partner signed two cards of one version", partner=party, number=card.version)
+            raise
+        await self._store.write(lambda tx: self._store_card(tx, party, card))
+        await self._directory.load()
+        return True
+
+    async def check_checkpoint(self, party: PartyId, text: str) -> None:
+        """Verify a checkpoint under the partner's log key; keep the newest. Raises MalformedReceipt.
+
+        Two roots for one size under a valid signature are a fork: both notes are kept and alarmed.
+        """
+        known = self._directory.partner(party)
+        assert known is not None
+        try:
+            head = open_checkpoint(text, [known.log_key])
+        except MalformedProof as error:
+            raise MalformedReceipt(f"checkpoint: {error.detail}") from None
+        seen = self._heads.get(party)
+        if seen == (head.size, head.root):
+            return
+        if seen is not None and seen[0] == head.size:
+            await self._store.write(lambda tx: self._alarm(tx, party, "fork", str(head.size)))
+            log.error("partner signed two roots for one log size", partner=party, size=head.size)
+            raise MalformedReceipt("the checkpoint contradicts one seen before")
+        if seen is None or head.size > seen[0]:
+            self._heads[party] = (head.size, head.root)
+            await self._store.write(lambda tx: tx.parties.set_checkpoint_seen(party, text, head.size))
+
+    def _store_card(self, tx: Transaction, party: PartyId, card: Card) -> None:
+        now = self._clock()
+        key = tx.parties.add_card(StoredCard(0, party, card.version, _digest(card), card.raw, now))
+        tx.parties.set_card(party, key)
+        tx.log.append("partner.updated", actor=Actor(party, "partner"), obj=("party", party), at=now,
+                      outcome=f"card {card.version}")  # fmt: skip
+
+    def _keep_disputed(self, tx: Transaction, party: PartyId, card: Card) -> None:
+        now, digest = self._clock(), _digest(card)
+        if any(held.digest == digest for held in tx.parties.card_versions(party, card.version)):
+            return
+        key = tx.parties.add_card(StoredCard(0, party, card.version, digest, card.raw, now))
+        tx.parties.dispute(key)
+        self._alarm(tx, party, "card disputed", str(card.version))
+
+    def _alarm(self, tx: Transaction, party: PartyId, what: str, which: str) -> None:
+        tx.log.append("audit.alarm", actor=Actor(party, "partner"), obj=("party", party), at=self._clock(),
+                      outcome=f"{what} {which}")  # fmt: skip
+
+
+def _digest(card: Card) -> bytes:
+    return sha256(card.payload).digest()

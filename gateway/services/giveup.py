@@ -1,0 +1,141 @@
+"""Gives messages up, and tells the partner so: every number of the stream is accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from gateway.errors import PartnerError, TransportError
+from gateway.logs import get_logger
+from gateway.ports import Actor, Clock, Entropy, NewMessage, PartnerLink, Sent, Store, Transaction
+from gateway.primitives.merkle import leaf_hash
+from gateway.protocol.delivery import OTHER_RANK
+from gateway.protocol.event import DEFAULT_LIFETIME_MS, VOID, VOID_SCHEMA_DIGEST, VOID_SCHEMA_VERSION, EventDraft, build_event
+from gateway.protocol.ids import MessageId, PartyId, uuid7
+from gateway.protocol.receipt import Outcome, read_receipt
+from gateway.protocol.states import State, Step, advance
+from gateway.protocol.void import Void, write_voids
+from gateway.services.directory import Directory
+from gateway.services.settle import Settler
+
+log = get_logger()
+
+GATEWAY = Actor("gateway", "system")
+AT_ONCE = 100
+
+
+class GiveUp:
+    """Dead letters, cancellations, and the `bcx.void` that follows them."""
+
+    def __init__(
+        self, store: Store, directory: Directory, settler: Settler, clock: Clock, entropy: Entropy, *, environment: str
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._settler = settler
+        self._clock = clock
+        self._entropy = entropy
+        self._environment = environment
+        self._listeners: list[Callable[[int], None]] = []
+
+    def on_given_up(self, listener: Callable[[int], None]) -> None:
+        """Call `listener(count)` after messages were given up."""
+        self._listeners.append(listener)
+
+    async def expire(self, party: PartyId) -> None:
+        """Move what is past its `expirytime` to the dead letters, with an alarm each."""
+
+        def work(tx: Transaction) -> int:
+            now = self._clock()
+            rows = tx.outbox.overdue(party, now, AT_ONCE)
+            for row in rows:
+                self.drop(tx, row, Step.GIVE_UP, "expired", GATEWAY)
+            return len(rows)
+
+        while count := await self._store.write(work):
+            log.error("messages expired undelivered", partner=party, count=count)
+            self._told(count)
+            if count < AT_ONCE:
+                return
+
+    def drop(self, tx: Transaction, row: Sent, step: Literal[Step.GIVE_UP, Step.CANCEL], reason: str, actor: Actor) -> None:
+        """Give one message up, in the caller's transaction. Raises IllegalTransition."""
+        now = self._clock()
+        state = advance(State(row.state), step)
+        assert state in {State.DEAD, State.CANCELLED}
+        # Its number stays used; the partner is told once it is sure that it never took the message.
+        tx.outbox.move(row.jti, state.value, at=now, reason=reason, void="due")
+        typ = "message.dead" if state is State.DEAD else "message.cancelled"
+        tx.log.append(typ, actor=actor, obj=("message", row.jti), at=now, jti=row.jti, event=row.digest,
+                      case=row.case_ref, outcome=reason)  # fmt: skip
+        if state is State.DEAD:
+            tx.log.append("audit.alarm", actor=actor, obj=("message", row.jti), at=now, jti=row.jti,
+                          outcome=f"dead {reason}")  # fmt: skip
+
+    def dropped(self, count: int) -> None:
+        """Tell the listeners of messages dropped in a caller's transaction."""
+        self._told(count)
+
+    async def tell(self, party: PartyId, link: PartnerLink, fence: int) -> None:
+        """Send one `bcx.void` for what was given up. "Did you accept it?" comes first: a void undoes nothing."""
+        rows = await self._store.write(lambda tx: tx.outbox.voids_due(party, AT_ONCE))
+        if not rows:
+            return
+        silent: list[Sent] = []
+        for row in rows:
+            if row.attempts == 0 or row.state == State.REJECTED:
+                silent.append(row)
+                continue
+            outcome = await self._ask(party, link, row)
+            if outcome is None:
+                continue
+            if outcome.is_final and outcome.event == row.digest:
+                await self._settler.record(party, [(row.jti, outcome)], eid=None, receipt=None, fence=fence)
+            else:
+                silent.append(row)
+        if silent:
+            await self._store.write(lambda tx: self._void(tx, party, silent))
+
+    async def _ask(self, party: PartyId, link: PartnerLink, row: Sent) -> Outcome | None:
+        try:
+            reply = await link.get_message(row.jti)
+            if reply.status != 200:
+                return None
+            found = read_receipt(
+                reply.body, iss=party, aud=self._directory.me, eid=None, manifest_sha256=None, digests=None,
+                key_for=lambda kid, alg: self._directory.verify_key(party, kid, alg),
+            )  # fmt: skip
+        except (TransportError, PartnerError):
+            # Unknown stays unknown: it is asked again before anything is voided.
+            return None
+        return found.outcomes[0]
+
+    def _void(self, tx: Transaction, party: PartyId, rows: Sequence[Sent]) -> None:
+        now = self._clock()
+        jti = MessageId(uuid7(now, self._entropy))
+        stream_seq = tx.outbox.next_stream_seq(party)
+        event = build_event(
+            EventDraft(
+                id=jti, source=self._directory.me, subject=VOID, case=None, time_ms=now,
+                expiry_ms=now + DEFAULT_LIFETIME_MS, schema_version=VOID_SCHEMA_VERSION,
+                schema_digest=VOID_SCHEMA_DIGEST, recipient=party, environment=self._environment,
+                stream_seq=stream_seq, case_seq=None, urgency="ROUTINE", handling=("H0",),
+                salt=self._entropy(16),
+            ),
+            write_voids([Void(r.stream_seq, r.jti, r.state, r.case_ref, r.case_seq) for r in rows]),
+        )  # fmt: skip
+        digest = leaf_hash(event)
+        leaf = tx.log.append("message.accepted", actor=GATEWAY, obj=("message", jti), at=now, jti=jti, event=digest)
+        tx.outbox.add([
+            NewMessage(
+                jti=jti, recipient=party, subject=VOID, case_ref=None, case_seq=None,
+                stream_seq=stream_seq, urgency="ROUTINE", rank=OTHER_RANK, handling="H0", digest=digest,
+                schema_version=VOID_SCHEMA_VERSION, in_reply_to=None, supersedes=None, effect=None,
+                account=GATEWAY.sub, created_at=now, expires_at=now + DEFAULT_LIFETIME_MS, leaf=leaf, event=event,
+            )
+        ])  # fmt: skip
+        tx.outbox.voids_told([r.jti for r in rows], jti)
+
+    def _told(self, count: int) -> None:
+        for listener in self._listeners:
+            listener(count)

@@ -1,0 +1,128 @@
+"""Our own party card: built from settings, keys and approved schemas; a new version when any of it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, Protocol
+
+from gateway.errors import ConfigurationError
+from gateway.logs import get_logger
+from gateway.ports import Actor, Clock, Store, StoredCard, Transaction
+from gateway.primitives.times import parse_ms
+from gateway.protocol.card import Card, CardDraft, CardKey, make_key, read_card, sign_card
+from gateway.protocol.ids import PartyId
+from gateway.protocol.keys import SigningPair
+from gateway.services.catalogue import Catalogue
+from gateway.services.directory import Directory
+
+log = get_logger()
+
+CARD_LASTS_MS = 90 * 86_400_000
+"""Cards SHOULD last 90 days at most (protocol.md §2)."""
+RENEW_BEFORE_MS = 30 * 86_400_000
+"""A card that lasts 90 days is signed anew when this much is left: partners fetch it daily."""
+
+
+class CardKeys(Protocol):
+    """What of the key ring goes into a card."""
+
+    def public_keys(self) -> list[dict[str, Any]]: ...
+    def root_signer(self) -> SigningPair | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Self:
+    """Who we are, as settings say it."""
+
+    party: PartyId
+    name: str
+    country: str
+    environment: str
+    endpoint: str
+
+
+class Identity:
+    """Publishes our card."""
+
+    def __init__(
+        self, store: Store, keys: CardKeys, directory: Directory, catalogue: Catalogue, clock: Clock, *, me: Self,
+        notes: Mapping[str, str], roots: tuple[dict[str, str], dict[str, str]], ca_pem: str,
+    ) -> None:  # fmt: skip
+        """Take `notes`: `origin`, `log` and `witness` vkeys of our log and witness."""
+        self._store = store
+        self._keys = keys
+        self._directory = directory
+        self._catalogue = catalogue
+        self._clock = clock
+        self._me = me
+        self._notes = notes
+        self._roots = roots
+        self._ca_pem = ca_pem
+
+    def draft(self, version: int) -> CardDraft:
+        """Return our card as it should read now, unsigned."""
+        now = self._clock()
+        return CardDraft(
+            party=self._me.party, name=self._me.name, country=self._me.country, environment=self._me.environment,
+            version=version, issued_ms=now, expires_ms=now + CARD_LASTS_MS, endpoint=self._me.endpoint,
+            keys=tuple(_card_key(member) for member in self._keys.public_keys()), log_origin=self._notes["origin"],
+            log_vkey=self._notes["log"], witness_vkey=self._notes["witness"], tls_ca=self._ca_pem, roots=self._roots,
+            schemas=self._catalogue.approved(),
+        )  # fmt: skip
+
+    async def publish(self) -> Card | None:
+        """Sign and store a new version where the card in force no longer says the truth; return it or None.
+
+        Where the root keys are offline the old card stays, and the log says what to do.
+        """
+        held = await self._store.write(lambda tx: tx.parties.newest_card(self._me.party))
+        current = read_card(held.jws) if held is not None else None
+        draft = self.draft(current.version + 1 if current else 1)
+        if current is not None and not self._stale(current, draft):
+            return None
+        root = self._keys.root_signer()
+        if root is None:
+            log.warning("card is out of date", fix="sign a new one where the root keys live: gateway card sign")
+            return None
+        card = sign_card(draft, root)
+        await self.adopt(card)
+        return card
+
+    async def adopt(self, card: Card) -> None:
+        """Put our own signed card in force. Raises ConfigurationError where it is not ours."""
+        if card.party != self._me.party or [dict(r) for r in card.roots] != [dict(r) for r in self._roots]:
+            detail = "this card is not signed by the roots of this home"
+            raise ConfigurationError(detail)
+
+        def work(tx: Transaction) -> None:
+            now = self._clock()
+            tx.parties.add_card(
+                StoredCard(0, card.party, card.version, sha256(card.payload).digest(), card.raw, now)
+            )
+            tx.log.append("card.published", actor=Actor("gateway", "system"), obj=("card", str(card.version)), at=now,
+                          event=sha256(card.payload).digest())  # fmt: skip
+
+        await self._store.write(work)
+        await self._directory.load()
+
+    def _stale(self, current: Card, draft: CardDraft) -> bool:
+        if current.expires_ms - self._clock() < RENEW_BEFORE_MS:
+            return True
+        same = replace(
+            draft, version=current.version, issued_ms=current.issued_ms, expires_ms=current.expires_ms
+        )
+        return any(
+            getattr(same, name) != getattr(current, name)
+            for name in ("name", "country", "environment", "endpoint", "keys", "log_vkey", "witness_vkey", "tls_ca")
+        ) or dict(same.schemas) != dict(current.schemas)
+
+
+def _card_key(member: Mapping[str, Any]) -> CardKey:
+    jwk = {name: value for name, value in member.items() if name not in {"nbf", "exp", "status", "revoked"}}
+    revoked = member.get("revoked")
+    return make_key(
+        jwk, nbf_ms=parse_ms(member["nbf"]), exp_ms=parse_ms(member["exp"]), status=member["status"],
+        revoked_ms=None if revoked is None else parse_ms(revoked),
+    )  # fmt: skip

@@ -1,0 +1,127 @@
+"""Records what a partner's verified receipt says: facts, in one transaction with the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.logs import get_logger
+from gateway.ports import Actor, Attempt, Clock, Sent, Settled, Store, Transaction
+from gateway.primitives import strictjson
+from gateway.protocol import delivery
+from gateway.protocol.ids import EnvelopeId, MessageId, PartyId
+from gateway.protocol.receipt import Outcome
+from gateway.protocol.states import ANSWERED, State, Step, advance
+from gateway.services.casefile import CaseFile, Effect
+
+log = get_logger()
+
+PARTNER_ROLE = "partner"
+
+# Refused before its numbers were taken there: the partner must be told that they stay unused.
+UNREAD = frozenset({"malformed-event", "source-mismatch", "wrong-recipient", "conflict"})
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a receipt changed: how many messages it ended, and how many wait again."""
+
+    accepted: int
+    rejected: int
+    deferred: int
+
+
+class Settler:
+    """`record` is the one way a message of ours comes to its end by an answer."""
+
+    def __init__(
+        self, store: Store, cases: CaseFile, clock: Clock, draw: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._cases = cases
+        self._clock = clock
+        self._draw = draw
+        self._listeners: list[Callable[[Recorded], None]] = []
+
+    def on_recorded(self, listener: Callable[[Recorded], None]) -> None:
+        """Call `listener` after each commit."""
+        self._listeners.append(listener)
+
+    async def record(
+        self, partner: PartyId, outcomes: Sequence[tuple[MessageId, Outcome]], *, eid: EnvelopeId | None,
+        receipt: bytes | None, fence: int,
+    ) -> Recorded:  # fmt: skip
+        """Record the outcomes of one verified receipt; `eid` None for an answer about one earlier message.
+
+        A final answer is recorded even where our lease was lost meanwhile (law 3); only putting a
+        message back needs it.
+        """
+        recorded = await self._store.write(lambda tx: self._record(tx, partner, outcomes, eid, receipt, fence))
+        for listener in self._listeners:
+            listener(recorded)
+        return recorded
+
+    def _record(
+        self, tx: Transaction, partner: PartyId, outcomes: Sequence[tuple[MessageId, Outcome]],
+        eid: EnvelopeId | None, receipt: bytes | None, fence: int,
+    ) -> Recorded:  # fmt: skip
+        now = self._clock()
+        rows = tx.outbox.find([jti for jti, _ in outcomes])
+        settled: list[tuple[MessageId, Settled]] = []
+        attempts: list[Attempt] = []
+        waiting: list[tuple[MessageId, int, str]] = []
+        voids: list[MessageId] = []
+        for jti, outcome in outcomes:
+            row = rows[jti]
+            if not outcome.is_final:
+                reason = outcome.problem or outcome.status
+                at = delivery.retry_at(now, row.urgency, row.attempts, outcome.retry_after_s, self._draw)
+                waiting.append((jti, at, reason))
+                attempts.append(Attempt(jti, now, eid or EnvelopeId(""), "deferred", reason, at))
+                continue
+            if self._answered_before(tx, row, outcome, partner, now):
+                continue
+            accepted = outcome.status == "accepted"
+            advance(State(row.state), Step.ACCEPT if accepted else Step.REJECT)
+            settled.append((jti, _settled(outcome, now)))
+            if row.attempts and eid:
+                attempts.append(Attempt(jti, now, eid, "settled", outcome.problem, None))
+            if outcome.problem in UNREAD:
+                voids.append(jti)
+            tx.log.append(
+                "message.settled", actor=Actor(partner, PARTNER_ROLE), obj=("message", jti), at=now, jti=jti,
+                event=row.digest, case=row.case_ref,
+                outcome=outcome.status if outcome.problem is None else f"{outcome.status} {outcome.problem}",
+            )  # fmt: skip
+            if row.case_ref is not None and row.effect is not None:
+                self._cases.settled(
+                    tx, row.case_ref, jti, Effect(**strictjson.loads(row.effect.encode())), accepted=accepted,
+                    received_at=outcome.received_at_ms or now,
+                )  # fmt: skip
+        tx.outbox.settle(settled, eid)
+        tx.outbox.mark_void_due(voids)
+        tx.outbox.requeue(waiting, fence=fence)
+        tx.outbox.add_attempts(attempts)
+        if eid is not None and receipt is not None:
+            tx.envelopes.set_receipt(eid, receipt)
+        count = sum(1 for _, s in settled if s.state == "accepted")
+        return Recorded(count, len(settled) - count, len(waiting))
+
+    def _answered_before(self, tx: Transaction, row: Sent, outcome: Outcome, partner: PartyId, now: int) -> bool:
+        if State(row.state) not in ANSWERED:
+            return False
+        if row.state != outcome.status:
+            # Law 3: two verified answers that contradict are both kept, and alarmed.
+            tx.outbox.contradict(row.jti)
+            tx.log.append(
+                "audit.alarm", actor=Actor(partner, PARTNER_ROLE), obj=("message", row.jti), at=now, jti=row.jti,
+                event=row.digest, outcome=f"contradiction {row.state} {outcome.status}",
+            )  # fmt: skip
+            log.error("partner contradicts itself", partner=partner, message=row.jti, state=row.state)
+        return True
+
+
+def _settled(outcome: Outcome, now: int) -> Settled:
+    state: Literal["accepted", "rejected"] = "accepted" if outcome.status == "accepted" else "rejected"
+    return Settled(state, now, outcome.received_at_ms or now, outcome.leaf, outcome.problem, outcome.errors)

@@ -1,0 +1,296 @@
+"""Accepts messages for sending: everything that can be refused is refused here, before a number is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gateway.errors import (
+    AgreementRefuses,
+    Finding,
+    IdempotencyKeyReused,
+    NotFound,
+    PolicyViolation,
+    RequestError,
+    SchemaViolation,
+    TooLarge,
+    TooManyRequests,
+)
+from gateway.ports import Account, Actor, Clock, Entropy, NewMessage, Store, StoredAnswer, Transaction
+from gateway.primitives import strictjson
+from gateway.primitives.merkle import leaf_hash
+from gateway.protocol import delivery
+from gateway.protocol.event import (
+    DEFAULT_LIFETIME_MS,
+    MAX_EVENT_BYTES,
+    MAX_LIFETIME_MS,
+    MAX_MANIFEST_EVENT_BYTES,
+    EventDraft,
+    build_event,
+)
+from gateway.protocol.ids import CaseRef, MessageId, PartyId, Subject, parse_case_ref, uuid7
+from gateway.registry.subject import SchemaVersion
+from gateway.services.casefile import CaseFile, CaseMessage, handling_of, inherit
+from gateway.services.request import SubmitRequest
+from gateway.services.rules import Rules
+
+SALT_BYTES = 16
+# Room for attributes around `data`: a data object near the limit must not make an event over it.
+ATTRIBUTES_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """How a creating POST names itself, so that its repetition changes nothing."""
+
+    route: str
+    key: str
+    request: bytes
+    """SHA-256 of the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message that will be sent."""
+
+    jti: MessageId
+    recipient: PartyId
+    subject: str
+    case: CaseRef | None
+    urgency: str
+    handling: tuple[str, ...]
+    schema_version: str
+    created_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    request: SubmitRequest
+    schema: SchemaVersion
+    urgency: str
+    data: Mapping[str, Any]
+    data_json: bytes
+    now_ms: int
+    expires_at: int
+
+
+Write = Callable[[Sequence[Accepted | RequestError]], StoredAnswer]
+
+
+class Submitter:
+    """`submit` is the one way a message of ours comes to be."""
+
+    def __init__(
+        self, store: Store, rules: Rules, cases: CaseFile, clock: Clock, entropy: Entropy, *, most_unanswered: int,
+        default_lifetime_ms: int = DEFAULT_LIFETIME_MS,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._rules = rules
+        self._cases = cases
+        self._clock = clock
+        self._entropy = entropy
+        self._most_unanswered = most_unanswered
+        self._default_lifetime_ms = default_lifetime_ms
+        self._listeners: list[Callable[[PartyId], None]] = []
+        self.unanswered = 0
+
+    def on_accepted(self, listener: Callable[[PartyId], None]) -> None:
+        """Call `listener(recipient)` after each commit that accepted messages."""
+        self._listeners.append(listener)
+
+    def answered(self, count: int) -> None:
+        """Take messages that came to their end out of the bound."""
+        self.unanswered = max(0, self.unanswered - count)
+
+    async def check(self, request: SubmitRequest) -> None:
+        """Raise what `submit` would raise, and accept nothing: the dry run."""
+        ready = self._prepare(request)
+
+        def work(tx: Transaction) -> None:
+            self._judge_links(tx, request)
+            self._judge_case(tx, ready, MessageId(""))
+
+        await self._store.write(work)
+
+    async def submit(
+        self,
+        requests: Sequence[SubmitRequest | RequestError],
+        account: Account,
+        idempotency: Idempotency | None,
+        answer: Write,
+        *,
+        traceparent: str | None = None,
+    ) -> tuple[StoredAnswer, bool]:
+        """Accept messages, all in one transaction, and store their answer beside them.
+
+        `answer` writes the results, in order, into the answer that a repetition of the same key gets.
+        Returns it and whether it is such a repetition. One request that cannot be accepted raises its
+        RequestError; of several, each refused one keeps its place in the results.
+        """
+        if self.unanswered + len(requests) > self._most_unanswered:
+            detail = "too many messages wait for an answer; see `gateway queue list`"
+            raise TooManyRequests(detail, retry_after_s=30)
+        prepared = [self._try_prepare(request) for request in requests]
+        alone = len(prepared) == 1
+
+        def work(tx: Transaction) -> tuple[StoredAnswer, bool, list[Accepted | RequestError]]:
+            if idempotency is not None:
+                stored = tx.answers.find(account.id, idempotency.route, idempotency.key)
+                if stored is not None:
+                    if stored.request != idempotency.request:
+                        detail = "take a new Idempotency-Key for a new request"
+                        raise IdempotencyKeyReused(detail)
+                    return stored, True, []
+            results: list[Accepted | RequestError] = []
+            messages: list[NewMessage] = []
+            for ready in prepared:
+                try:
+                    if isinstance(ready, RequestError):
+                        raise ready
+                    message, accepted = self._accept(tx, ready, account, traceparent)
+                except RequestError as error:
+                    if alone and idempotency is not None and not idempotency.route.endswith("/batch"):
+                        raise
+                    results.append(error)
+                else:
+                    messages.append(message)
+                    results.append(accepted)
+            tx.outbox.add(messages)
+            stored = answer(results)
+            if idempotency is not None:
+                tx.answers.add(account.id, idempotency.route, idempotency.key, stored, self._clock())
+            return stored, False, results
+
+        stored, replayed, results = await self._store.write(work)
+        accepted = [result for result in results if isinstance(result, Accepted)]
+        self.unanswered += len(accepted)
+        for recipient in {result.recipient for result in accepted}:
+            for listener in self._listeners:
+                listener(recipient)
+        return stored, replayed
+
+    def _try_prepare(self, request: SubmitRequest | RequestError) -> _Ready | RequestError:
+        if isinstance(request, RequestError):
+            return request
+        try:
+            return self._prepare(request)
+        except RequestError as error:
+            return error
+
+    def _prepare(self, request: SubmitRequest) -> _Ready:
+        now = self._clock()
+        partner = self._rules.partner(request.recipient)
+        schema = self._rules.catalogue.usable(request.subject, partner.card)
+        urgency = request.urgency or schema.default_urgency or "ROUTINE"
+        data = self._rules.completed(request.data, now)
+        validator = self._rules.catalogue.validator(schema)
+        if not validator.is_valid(data):
+            found = tuple(Finding("/data" + f.pointer, f.reason, f.code) for f in validator.findings(data))
+            raise SchemaViolation(f"{len(found)} place(s) in data break {schema.urn}", errors=found)
+        refused = self._rules.agreement.permits(
+            self._rules.me, partner.party, request.subject, urgency, request.handling, now
+        )
+        if refused is not None:
+            raise AgreementRefuses(refused.reason, errors=(refused,))
+        if self._rules.agreement.needs_release(self._rules.me, partner.party, request.subject, now):
+            detail = "the agreement asks for release by a second person, which this gateway does not offer yet"
+            raise AgreementRefuses(detail, errors=(Finding("/type", detail),))
+        self._rules.review_outbound(request, data, urgency, partner.party, now)
+        data_json = strictjson.dumps(data)
+        most = MAX_MANIFEST_EVENT_BYTES if schema.is_manifest else MAX_EVENT_BYTES
+        if len(data_json) + ATTRIBUTES_BYTES > most:
+            detail = f"the message is over {most // 1024} KiB"
+            raise TooLarge(detail, errors=(Finding("/data", detail, "E-SIZE"),))
+        return _Ready(request, schema, urgency, data, data_json, now, self._expiry(request, now))
+
+    def _expiry(self, request: SubmitRequest, now: int) -> int:
+        if request.expires_at is None:
+            return now + self._default_lifetime_ms
+        if not now < request.expires_at <= now + MAX_LIFETIME_MS:
+            detail = "expires_at lies after now, by 30 days at most"
+            raise SchemaViolation(detail, errors=(Finding("/expires_at", detail, "E-DATE"),))
+        return request.expires_at
+
+    def _judge_case(self, tx: Transaction, ready: _Ready, jti: MessageId) -> tuple[Any, CaseMessage] | None:
+        request = ready.request
+        rule = ready.schema.case_rule
+        message = CaseMessage(
+            jti, request.subject, ready.schema.opens_case, self._rules.me, ready.urgency, request.handling,
+            ready.now_ms, ready.data,
+        )  # fmt: skip
+        if request.case is None:
+            if rule == "required":
+                detail = f"{request.subject} belongs to a case: give its reference in `case`"
+                raise SchemaViolation(detail, errors=(Finding("/case", detail, "E-REF"),))
+            return (None, message) if ready.schema.opens_case else None
+        if rule == "none":
+            detail = f"{request.subject} belongs to no case: leave `case` out"
+            raise SchemaViolation(detail, errors=(Finding("/case", detail, "E-REF"),))
+        try:
+            parse_case_ref(request.case)
+        except ValueError as error:
+            raise SchemaViolation(str(error), errors=(Finding("/case", str(error), "E-REF"),)) from None
+        case = self._cases.shared(tx, request.case, request.recipient)
+        self._cases.propose(case, message)
+        return case, message
+
+    def _accept(
+        self, tx: Transaction, ready: _Ready, account: Account, traceparent: str | None
+    ) -> tuple[NewMessage, Accepted]:
+        request, now = ready.request, ready.now_ms
+        jti = MessageId(uuid7(now, self._entropy))
+        self._judge_links(tx, request)
+        placed = self._judge_case(tx, ready, jti)
+        case_ref: CaseRef | None = None
+        case_seq: int | None = None
+        effect: str | None = None
+        if placed is not None:
+            case, message = placed
+            if case is None:
+                case = self._cases.open(self._cases.allot(tx, now), request.recipient, self._rules.me, message)
+            case.sent += 1
+            inherit(case, request.handling)
+            effect = strictjson.dumps(asdict(message.effect)).decode()
+            case_ref, case_seq = case.ref, case.sent
+            tx.cases.save(case)
+        stream_seq = tx.outbox.next_stream_seq(request.recipient)
+        event = build_event(
+            EventDraft(
+                id=jti, source=self._rules.me, subject=Subject(request.subject), case=case_ref, time_ms=now,
+                expiry_ms=ready.expires_at, schema_version=ready.schema.version, schema_digest=ready.schema.digest,
+                recipient=request.recipient, environment=self._rules.environment, stream_seq=stream_seq,
+                case_seq=case_seq, urgency=ready.urgency, handling=request.handling,
+                in_reply_to=request.in_reply_to, supersedes=request.supersedes, traceparent=traceparent,
+                salt=self._entropy(SALT_BYTES),
+            ),
+            ready.data_json,
+        )  # fmt: skip
+        digest = leaf_hash(event)
+        leaf = tx.log.append(
+            "message.accepted", actor=Actor(account.id, account.role), obj=("message", jti), at=now, jti=jti,
+            event=digest, case=case_ref,
+        )  # fmt: skip
+        accepted = Accepted(
+            jti, request.recipient, request.subject, case_ref, ready.urgency, request.handling, ready.schema.version,
+            now, ready.expires_at,
+        )  # fmt: skip
+        stored = NewMessage(
+            jti=jti, recipient=request.recipient, subject=request.subject, case_ref=case_ref, case_seq=case_seq,
+            stream_seq=stream_seq, urgency=ready.urgency, rank=delivery.rank(ready.urgency),
+            handling=" ".join(request.handling), digest=digest, schema_version=ready.schema.version,
+            in_reply_to=request.in_reply_to, supersedes=request.supersedes, effect=effect, account=account.id, created_at=now,
+            expires_at=ready.expires_at, leaf=leaf, event=event,
+        )  # fmt: skip
+        return stored, accepted
+
+    def _judge_links(self, tx: Transaction, request: SubmitRequest) -> None:
+        for pointer, other in (("/in_reply_to", request.in_reply_to), ("/supersedes", request.supersedes)):
+            answered = handling_of(tx, request.recipient, other) if other is not None else None
+            if other is not None and answered is None:
+                detail = "no such message was exchanged with the recipient"
+                raise NotFound(detail, errors=(Finding(pointer, "unknown message", "E-REF"),))
+            weaker = self._rules.weaker_than(request.handling, answered) if answered is not None else None
+            if weaker is not None:
+                raise PolicyViolation(weaker.reason, errors=(weaker,))

@@ -1,0 +1,87 @@
+"""Case rows, and the numbers they are opened under."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from sqlalchemy import bindparam, select
+
+from gateway.casework.lifecycle import CaseState, CaseStatus, Move
+from gateway.ports import Case
+from gateway.storage import tables as t
+from gateway.storage.statements import compiled
+
+c = t.cases.c
+_COLUMNS = (
+    "ref", "partner", "opener", "status", "lifecycle", "urgency", "handling", "opened_at", "updated_at", "sent",
+    "clock_from", "acknowledge_by", "reply_by", "acknowledged_at", "replied_at", "next_by",
+)  # fmt: skip
+_FIND = compiled(select(*(c[name] for name in _COLUMNS)).where(c.ref == bindparam("key")), "key")
+_SAVE = (
+    f"INSERT INTO cases ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (ref) DO UPDATE SET "  # noqa: S608, E501 - our own column names
+    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "ref")
+)
+_ALLOT = (
+    "INSERT INTO case_numbers (year, last) VALUES (?, 1) "
+    "ON CONFLICT (year) DO UPDATE SET last = last + 1 RETURNING last"
+)
+
+
+class CaseRows:
+    """`ports.Cases` over the writer's connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._run = connection.execute
+
+    def find(self, ref: str) -> Case | None:
+        """Return a case, or None."""
+        row = self._run(_FIND, (ref,)).fetchone()
+        return case_of(row) if row else None
+
+    def save(self, case: Case) -> None:
+        """Store a new case or what has changed of it."""
+        self._run(
+            _SAVE,
+            (
+                case.ref, case.partner, case.opener, case.lifecycle.status, lifecycle_text(case.lifecycle),
+                case.urgency, case.handling, case.opened_at, case.updated_at, case.sent, case.clock_from,
+                case.acknowledge_by, case.reply_by, case.acknowledged_at, case.replied_at, case.next_by,
+            ),
+        )  # fmt: skip
+
+    def allot_number(self, year: int) -> int:
+        """Allot the next case number of a year."""
+        number: int = self._run(_ALLOT, (year,)).fetchone()[0]
+        return number
+
+
+def case_of(row: tuple[Any, ...]) -> Case:
+    """Return the case in a row of the columns above, in their order."""
+    ref, partner, opener, _status, lifecycle, *rest = row
+    return Case(ref, partner, opener, lifecycle_of(lifecycle), *rest)
+
+
+def lifecycle_text(state: CaseState) -> str:
+    """Write a case state; `lifecycle_of` reads it."""
+    return orjson.dumps(asdict(state)).decode()
+
+
+def lifecycle_of(text: str) -> CaseState:
+    """Read what `lifecycle_text` wrote."""
+    found = orjson.loads(text)
+    moves = tuple(
+        Move(m["jti"], m["actor"], CaseStatus(m["from_status"]), CaseStatus(m["to_status"]), m["at_ms"])
+        for m in found["pending"]
+    )
+    previous = found["previous"]
+    return CaseState(
+        status=CaseStatus(found["status"]),
+        previous=None if previous is None else CaseStatus(previous),
+        changed_by=found["changed_by"],
+        changed_at_ms=found["changed_at_ms"],
+        resubmitted=found["resubmitted"],
+        pending=moves,
+    )

@@ -1,0 +1,169 @@
+"""The audit log's rows: appended in the transaction that changes state.
+
+Leaves are numbered as units run; entries and tiles are written once a group, just before its COMMIT.
+The frontier and the unfilled tiles live in memory as immutable values, so that undoing is forgetting.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, insert, select
+
+from gateway.errors import LedgerError
+from gateway.ledger import entry, proof
+from gateway.ledger.tiles import TILE_WIDTH, Edge, split_hashes
+from gateway.ports import Actor, Entropy, SignedCheckpoint
+from gateway.primitives import merkle
+from gateway.primitives.merkle import leaf_hash
+from gateway.storage import tables as t
+from gateway.storage.statements import bound, compiled
+
+e, c, k = t.entries.c, t.checkpoints.c, t.tiles.c
+
+_ENTRY = ("seq", "at", "typ", "actor", "obj", "jti", "case_ref", "outcome", "data")
+_ADD_ENTRY = compiled(insert(t.entries).values(bound(_ENTRY)), *_ENTRY)
+_ADD_TILE = (
+    "INSERT INTO tiles (level, number, hashes) VALUES (?, ?, ?) "
+    "ON CONFLICT (level, number) DO UPDATE SET hashes = excluded.hashes"
+)
+_TILE = compiled(
+    select(k.hashes).where(k.level == bindparam("level"), k.number == bindparam("number")), "level", "number"
+)
+_DATA = compiled(
+    select(e.data).where(e.seq >= bindparam("start"), e.seq < bindparam("end")).order_by(e.seq), "start", "end"
+)
+_SIZE = "SELECT max(seq) FROM entries"
+_CHECKPOINT = ("size", "root", "note", "at")
+_ADD_CHECKPOINT = compiled(insert(t.checkpoints).values(bound(_CHECKPOINT)), *_CHECKPOINT)
+_LAST_CHECKPOINT = compiled(select(c.size, c.root, c.note, c.at).order_by(c.size.desc())) + " LIMIT 1"
+
+SALT_BYTES = 16
+_SALT_POOL = 256 * SALT_BYTES
+
+
+class LogRows:
+    """`ports.Log` over the writer's connection."""
+
+    def __init__(self, connection: sqlite3.Connection, entropy: Entropy) -> None:
+        self._connection = connection
+        self._run = connection.execute
+        self._entropy = entropy
+        self._salts = b""
+        self._rows: list[tuple[object, ...]] = []
+        self._leaves: list[bytes] = []
+        self._mark = 0
+        size = self._stored_size()
+        self._edge = Edge.load(size, self.read_hashes)
+        self._frontier = proof.frontier(self.read_hashes, size)
+        self._next: tuple[Edge, merkle.Frontier] | None = None
+
+    def append(
+        self,
+        typ: str,
+        *,
+        actor: Actor,
+        obj: tuple[str, str],
+        at: int,
+        jti: str | None = None,
+        event: bytes | None = None,
+        case: str | None = None,
+        outcome: str | None = None,
+        purpose: str | None = None,
+        basis: str | None = None,
+    ) -> int:
+        """Add one entry; return its leaf index. `event` is a digest, 32 bytes."""
+        seq = self._frontier.size + len(self._leaves)
+        data = entry.build(
+            seq=seq, at_ms=at, typ=typ, actor_sub=actor.sub, actor_role=actor.role, obj_kind=obj[0], obj_id=obj[1],
+            salt=self._salt(), jti=jti, event=event, case=case, outcome=outcome, purpose=purpose, basis=basis,
+        )  # fmt: skip
+        self._rows.append((seq, at, typ, actor.sub, obj[1], jti, case, outcome, data))
+        self._leaves.append(leaf_hash(data))
+        return seq
+
+    def head(self) -> tuple[int, bytes]:
+        """Return size and root, the entries of this transaction included."""
+        frontier = self._frontier.extend(self._leaves)
+        return frontier.size, frontier.root()
+
+    def last_checkpoint(self) -> SignedCheckpoint | None:
+        """Return the newest checkpoint we signed."""
+        row = self._run(_LAST_CHECKPOINT).fetchone()
+        return SignedCheckpoint(*row) if row else None
+
+    def add_checkpoint(self, checkpoint: SignedCheckpoint) -> None:
+        """Store a signed checkpoint; a second one for its size is refused by the primary key."""
+        self._run(_ADD_CHECKPOINT, (checkpoint.size, checkpoint.root, checkpoint.note, checkpoint.at))
+
+    def data(self, seq: int) -> bytes:
+        """Return the leaf data of one committed entry. Raises LedgerError when it is gone."""
+        row = self._run(_DATA, (seq, seq + 1)).fetchone()
+        if row is None:
+            detail = f"entry {seq} is missing from the log"
+            raise LedgerError(detail)
+        data: bytes = row[0]
+        return data
+
+    def proof(self, seq: int, size: int) -> tuple[bytes, ...]:
+        """Return the inclusion path of leaf `seq` in the first `size` committed leaves."""
+        return tuple(proof.inclusion(self.read_hashes, seq, size))
+
+    def read_hashes(self, level: int, number: int) -> Sequence[bytes]:
+        """Return the committed hashes of a tile; those of an unfilled level-0 tile come from its entries."""
+        row = self._run(_TILE, (level, number)).fetchone()
+        if row is not None:
+            return split_hashes(row[0])
+        if level:
+            return ()
+        start = number * TILE_WIDTH
+        return [leaf_hash(data) for (data,) in self._run(_DATA, (start, start + TILE_WIDTH))]
+
+    # --- the writer's side ---
+
+    def begin_unit(self) -> None:
+        """Remember where this unit's entries start."""
+        self._mark = len(self._leaves)
+
+    def undo_unit(self) -> None:
+        """Forget this unit's entries."""
+        del self._leaves[self._mark :]
+        del self._rows[self._mark :]
+
+    def seal_group(self) -> None:
+        """Write the group's entries and tiles, before its COMMIT."""
+        if not self._leaves:
+            self._next = None
+            return
+        self._connection.executemany(_ADD_ENTRY, self._rows)
+        edge, rows = self._edge.grow(self._leaves)
+        self._connection.executemany(_ADD_TILE, rows)
+        self._next = (edge, self._frontier.extend(self._leaves))
+
+    def group_committed(self) -> None:
+        """Take the group's head as committed."""
+        if self._next is not None:
+            self._edge, self._frontier = self._next
+        self._forget()
+
+    def group_undone(self) -> None:
+        """Forget the group."""
+        self._forget()
+
+    def _forget(self) -> None:
+        self._leaves.clear()
+        self._rows.clear()
+        self._next = None
+
+    def _stored_size(self) -> int:
+        last = self._run(_SIZE).fetchone()[0]
+        return 0 if last is None else last + 1
+
+    def _salt(self) -> bytes:
+        # One system call for many salts: each leaf needs 16 fresh bytes.
+        if len(self._salts) < SALT_BYTES:
+            self._salts = self._entropy(_SALT_POOL)
+        salt, self._salts = self._salts[:SALT_BYTES], self._salts[SALT_BYTES:]
+        return salt
+

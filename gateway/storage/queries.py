@@ -1,0 +1,227 @@
+"""What pages, the REST API and the CLI read: on read-only connections, never the writer's.
+
+Every row is a plain dictionary of columns as stored (times in ms); bodies are not among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import eq, ge, gt, lt
+from typing import Any
+
+from sqlalchemy import Select, Text, cast, func, literal, null, or_, select, union_all
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.storage import tables as t
+
+o, i, c, e = t.outbox.c, t.inbox.c, t.cases.c, t.entries.c
+
+Row = Mapping[str, Any]
+
+_OUT = (
+    o.jti, literal("out").label("direction"), o.recipient.label("partner"), o.subject, o.case_ref, o.case_seq,
+    o.stream_seq, o.urgency, o.handling, o.schema_version, o.state, o.held_for, o.created_at.label("at"),
+    o.expires_at, o.attempts, o.next_at, o.reason, o.errors, o.received_at, o.settled_at, o.in_reply_to,
+    o.supersedes, o.account, o.eid, o.leaf, o.partner_leaf,
+)  # fmt: skip
+_IN = (
+    i.jti, literal("in").label("direction"), i.sender.label("partner"), i.subject, i.case_ref, i.case_seq,
+    i.stream_seq, i.urgency, i.handling, i.schema_version, literal("received").label("state"),
+    cast(null(), Text).label("held_for"), i.received_at.label("at"), null().label("expires_at"),
+    literal(0).label("attempts"), null().label("next_at"), i.problem.label("reason"), i.errors, i.received_at,
+    i.received_at.label("settled_at"), i.in_reply_to, i.supersedes, cast(null(), Text).label("account"), i.eid,
+    i.leaf, null().label("partner_leaf"),
+)  # fmt: skip
+
+
+class Queries:
+    """Read-only questions; each one snapshot."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def messages(
+        self,
+        *,
+        direction: str | None = None,
+        state: str | None = None,
+        case: str | None = None,
+        subject: str | None = None,
+        since: int | None = None,
+        account: str | None = None,
+        partner: str | None = None,
+        before: str | None = None,
+        limit: int,
+    ) -> Sequence[Row]:
+        """Return messages, newest id first; `before` is the id where the last page ended."""
+        sides: list[Select[Any]] = []
+        if direction in {None, "out"} and state != "received":
+            out = select(*_OUT).where(o.subject != "void")
+            conditions = (
+                (state, o.state, eq), (case, o.case_ref, eq), (subject, o.subject, eq),
+                (since, o.created_at, ge), (account, o.account, eq), (partner, o.recipient, eq),
+                (before, o.jti, lt),
+            )  # fmt: skip
+            sides.append(_filtered(out, conditions).order_by(o.jti.desc()).limit(limit))
+        if direction in {None, "in"} and state in {None, "received"} and account is None:
+            inward = select(*_IN).where(i.status == "accepted", i.subject != "void")
+            conditions = (
+                (case, i.case_ref, eq), (subject, i.subject, eq), (since, i.received_at, ge),
+                (partner, i.sender, eq), (before, i.jti, lt),
+            )  # fmt: skip
+            sides.append(_filtered(inward, conditions).order_by(i.jti.desc()).limit(limit))
+        if not sides:
+            return ()
+        wanted = union_all(*(select(side.subquery()) for side in sides)).subquery()
+        return await self._all(select(wanted).order_by(wanted.c.jti.desc()).limit(limit))
+
+    async def message(self, jti: str) -> Row | None:
+        """Return one message of either direction."""
+        out = await self._one(select(*_OUT).where(o.jti == jti))
+        return out or await self._one(select(*_IN).where(i.jti == jti, i.status == "accepted"))
+
+    async def attempts(self, jti: str) -> Sequence[Row]:
+        """Return the recorded attempts of a message, oldest first."""
+        a = t.attempts.c
+        return await self._all(
+            select(a.at, a.eid, a.result, a.reason, a.next_at).where(a.jti == jti).order_by(a.id)
+        )
+
+    async def event(self, jti: str) -> bytes | None:
+        """Return the bytes of one message. The only reader of bodies for people: its caller logs the read first."""
+        for side in (
+            select(t.bodies.c.event).join(t.outbox, o.body_id == t.bodies.c.id).where(o.jti == jti),
+            select(t.bodies.c.event).join(t.inbox, i.body_id == t.bodies.c.id).where(i.jti == jti),
+        ):
+            row = await self._one(side)
+            if row is not None:
+                found: bytes = row["event"]
+                return found
+        return None
+
+    async def receipt(self, jti: str) -> bytes | None:
+        """Return the receipt JWS that ended one of our messages."""
+        row = await self._one(
+            select(t.envelopes.c.receipt).join(t.outbox, o.eid == t.envelopes.c.eid).where(o.jti == jti)
+        )
+        return row["receipt"] if row else None
+
+    async def cases(
+        self,
+        *,
+        text: str | None = None,
+        status: str | None = None,
+        urgency: str | None = None,
+        due_before: int | None = None,
+        before: tuple[int, str] | None = None,
+        limit: int,
+    ) -> Sequence[Row]:
+        """Return cases, last changed first; `text` is a case reference or its start."""
+        statement = select(t.cases)
+        conditions = (
+            (text, c.ref, _starts), (status, c.status, eq),
+            (urgency, c.urgency, eq),
+            (due_before, _due(), _runs_out),
+        )  # fmt: skip
+        statement = _filtered(statement, conditions)
+        if before is not None:
+            at, ref = before
+            statement = statement.where(or_(c.updated_at < at, (c.updated_at == at) & (c.ref < ref)))
+        return await self._all(statement.order_by(c.updated_at.desc(), c.ref.desc()).limit(limit))
+
+    async def case(self, ref: str) -> Row | None:
+        """Return one case."""
+        return await self._one(select(t.cases).where(c.ref == ref))
+
+    async def queue(
+        self, *, states: Sequence[str], partner: str | None, after: int | None, limit: int
+    ) -> Sequence[Row]:
+        """Return outbound messages that wait or were given up, in the order of acceptance."""
+        statement = select(o.id, *_OUT).where(o.state.in_(states), o.subject != "void")
+        statement = _filtered(statement, ((partner, o.recipient, eq), (after, o.id, gt)))
+        return await self._all(statement.order_by(o.id).limit(limit))
+
+    async def depth(self) -> Sequence[Row]:
+        """Return count and oldest acceptance of what waits, by urgency."""
+        return await self._all(
+            select(o.urgency, func.count().label("count"), func.min(o.created_at).label("oldest_at"))
+            .where(t.OPEN_STATES)
+            .group_by(o.urgency)
+        )
+
+    async def dead(self) -> int:
+        """Return the number of dead letters."""
+        row = await self._one(select(func.count().label("count")).where(o.state == "dead"))
+        return int(row["count"]) if row else 0
+
+    async def inbox(self, after: int, limit: int) -> Sequence[Row]:
+        """Return accepted messages in the order of arrival, with their inbox number as `id`."""
+        statement = select(i.id, *_IN).where(i.id > after, i.status == "accepted", i.subject != "void")
+        return await self._all(statement.order_by(i.id).limit(limit))
+
+    async def entries(
+        self,
+        *,
+        typ: str | None = None,
+        actor: str | None = None,
+        jti: str | None = None,
+        case: str | None = None,
+        obj: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        outcome: str | None = None,
+        before: int | None = None,
+        limit: int,
+    ) -> Sequence[Row]:
+        """Return log entries, newest first."""
+        conditions = (
+            (typ, e.typ, eq), (actor, e.actor, eq), (jti, e.jti, eq), (case, e.case_ref, eq),
+            (obj, e.obj, eq), (since, e.at, ge), (until, e.at, lt), (outcome, e.outcome, eq),
+            (before, e.seq, lt),
+        )  # fmt: skip
+        return await self._all(_filtered(select(t.entries), conditions).order_by(e.seq.desc()).limit(limit))
+
+    async def partners(self) -> Sequence[Row]:
+        """Return partners with what we know of the link, and what waits for each."""
+        p = t.partners.c
+        waiting = (
+            select(func.count()).where(o.recipient == p.party, t.OPEN_STATES).scalar_subquery().label("waiting")
+        )
+        return await self._all(select(t.partners, waiting).order_by(p.party))
+
+    async def _all(self, statement: Any) -> Sequence[Row]:  # noqa: ANN401 - any Core select
+        async with self._engine.connect() as connection:
+            return (await connection.execute(statement)).mappings().all()
+
+    async def _one(self, statement: Any) -> Row | None:  # noqa: ANN401
+        async with self._engine.connect() as connection:
+            return (await connection.execute(statement)).mappings().first()
+
+
+_NEVER = 2**53
+
+
+def _due() -> Any:  # noqa: ANN401 - a Core expression
+    """Return when the clock of a case runs out next: acknowledging, until it is done, then replying."""
+    acknowledge = func.iif(c.acknowledged_at.is_(None), func.coalesce(c.acknowledge_by, _NEVER), _NEVER)
+    reply = func.iif(c.replied_at.is_(None), func.coalesce(c.reply_by, _NEVER), _NEVER)
+    return func.min(acknowledge, reply)
+
+
+def _runs_out(due: Any, before: int) -> Any:  # noqa: ANN401 - Core expressions
+    return c.next_by.is_not(None) & (due <= before)
+
+
+def _starts(column: Any, text: str) -> Any:  # noqa: ANN401 - Core expressions
+    return column.startswith(text, autoescape=True)
+
+
+Condition = tuple[object, Any, Callable[[Any, Any], Any]]
+
+
+def _filtered(statement: Select[Any], conditions: Sequence[Condition]) -> Select[Any]:
+    """Add each condition (value, column, comparison) whose value is given."""
+    for given, column, compare in conditions:
+        if given is not None:
+            statement = statement.where(compare(column, given))
+    return statement

@@ -1,0 +1,105 @@
+"""Registered schemas, kept envelopes, and small facts about the process."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Literal
+
+from sqlalchemy import bindparam, insert, select, update
+
+from gateway.ports import StoredSchema
+from gateway.protocol.ids import PartyId
+from gateway.storage import tables as t
+from gateway.storage.statements import bound, compiled
+
+s, e, v = t.schemas.c, t.envelopes.c, t.state.c
+
+_SCHEMA = (s.id, s.subject, s.ordinal, s.version, s.digest, s.document, s.registered_at, s.approved_at)
+_ALL = compiled(select(*_SCHEMA).order_by(s.id))
+_NEW = ("subject", "ordinal", "version", "digest", "document", "registered_at", "approved_at")
+_ADD = compiled(insert(t.schemas).values(bound(_NEW)), *_NEW)
+_APPROVE = compiled(
+    update(t.schemas)
+    .where(s.subject == bindparam("name"), s.version == bindparam("number"))
+    .values(approved_at=bindparam("at")),
+    "at", "name", "number",
+)  # fmt: skip
+_ENVELOPE = ("eid", "partner", "direction", "at", "manifest", "digests", "leaf")
+_ADD_ENVELOPE = compiled(insert(t.envelopes).prefix_with("OR IGNORE").values(bound(_ENVELOPE)), *_ENVELOPE)
+_SET_RECEIPT = compiled(
+    update(t.envelopes).where(e.eid == bindparam("key")).values(receipt=bindparam("jws")), "jws", "key"
+)
+_GET = compiled(select(v.value).where(v.name == bindparam("key")), "key")
+_PUT = (
+    "INSERT INTO state (name, value) VALUES (?, ?) "
+    "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
+
+
+class RegistrationRows:
+    """`ports.Registrations` over the writer's connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._run = connection.execute
+
+    def all(self) -> Sequence[StoredSchema]:
+        """Return every registered version, in the order of registration."""
+        return [StoredSchema(*row) for row in self._run(_ALL)]
+
+    def add(self, schema: StoredSchema) -> int:
+        """Register a version; return its global id. `schema.id` is ignored."""
+        number = self._run(
+            _ADD,
+            (
+                schema.subject, schema.ordinal, schema.version, schema.digest, schema.document,
+                schema.registered_at, schema.approved_at,
+            ),
+        ).lastrowid  # fmt: skip
+        assert number is not None
+        return number
+
+    def approve(self, subject: str, version: str, at: int) -> None:
+        """Mark a version as one we approved."""
+        self._run(_APPROVE, (at, subject, version))
+
+
+class EnvelopeRows:
+    """`ports.Envelopes` over the writer's connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._run = connection.execute
+
+    def add(
+        self,
+        *,
+        eid: str,
+        partner: PartyId,
+        direction: Literal["out", "in"],
+        at: int,
+        manifest: bytes,
+        digests: Sequence[bytes],
+        leaf: int | None,
+    ) -> None:
+        """Keep a signed manifest; a second copy of the same envelope changes nothing."""
+        self._run(_ADD_ENVELOPE, (eid, partner, direction, at, manifest, b"".join(digests), leaf))
+
+    def set_receipt(self, eid: str, receipt: bytes) -> None:
+        """Keep the verified receipt of an envelope."""
+        self._run(_SET_RECEIPT, (receipt, eid))
+
+
+class StateRows:
+    """`ports.State` over the writer's connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._run = connection.execute
+
+    def get(self, name: str) -> str | None:
+        """Return a fact, or None."""
+        row = self._run(_GET, (name,)).fetchone()
+        return row[0] if row else None
+
+    def put(self, name: str, value: str) -> None:
+        """Set a fact."""
+        self._run(_PUT, (name, value))

@@ -1,0 +1,306 @@
+"""The tables, one set for every database the gateway will ever run on (SQLAlchemy Core).
+
+Laws:
+1. A body (event bytes) lives only in `bodies`; every other table may be read by people who may not read cases.
+2. State moves only as `protocol.states` allows; the partial index `outbox_open` holds what still has to move.
+3. `entries` and `tiles` are append-only; a checkpoint is signed once for a size.
+4. Times are integers, milliseconds since 1970-01-01 UTC.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite gives a rowid only to INTEGER, PostgreSQL needs 8 bytes.
+Key = BigInteger().with_variant(Integer(), "sqlite")
+
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("event", LargeBinary, nullable=False, comment="the CloudEvent line, without its newline"),
+)
+
+# The literal words matter: SQLite uses a partial index only where the query repeats its WHERE.
+VOID_DUE = text("void = 'due'")
+OPEN_STATES = text("state IN ('queued', 'sending', 'held')")
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True, comment="order of acceptance"),
+    Column("jti", Text, nullable=False, unique=True),
+    Column("recipient", Text, nullable=False),
+    Column("subject", Text, nullable=False, comment="message type, e.g. case.referral"),
+    Column("case_ref", Text),
+    Column("case_seq", BigInteger),
+    Column("stream_seq", BigInteger, nullable=False),
+    Column("urgency", Text, nullable=False),
+    Column("rank", SmallInteger, nullable=False, comment="0 FLASH, 1 URGENT, 2 the rest"),
+    Column("size", Integer, nullable=False, comment="bytes of the event line"),
+    Column("handling", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, comment="leaf hash of the event, protocol.md 4.2"),
+    Column("schema_version", Text, nullable=False),
+    Column("in_reply_to", Text),
+    Column("supersedes", Text),
+    Column("effect", Text, comment="JSON: what its acceptance does to the clocks of its case"),
+    Column("account", Text, nullable=False, comment="opaque id of who submitted it"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("body_id", Key, nullable=False),
+    Column("leaf", BigInteger, nullable=False, comment="our log entry message.accepted"),
+    Column("state", Text, nullable=False, comment="queued sending held accepted rejected dead cancelled"),
+    Column("held_for", Text, comment="release or operator, while state is held"),
+    Column("next_at", BigInteger, nullable=False, comment="not before; only while queued"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("fence", BigInteger, comment="epoch of the process that holds the lease while sending"),
+    Column("lease_until", BigInteger),
+    Column("eid", Text, comment="envelope of the last attempt"),
+    Column("reason", Text, comment="why it waits, was refused or given up: a code, never a value"),
+    Column("errors", Text, comment="JSON findings of a rejection"),
+    Column("settled_at", BigInteger),
+    Column("received_at", BigInteger, comment="the partner's receivedAt"),
+    Column("partner_leaf", BigInteger, comment="the partner's log entry"),
+    Column("void", Text, comment="due: the partner must be told; told: jti of the bcx.void is in void_jti"),
+    Column("void_jti", Text),
+    Column("contradicted", SmallInteger, nullable=False, server_default="0", comment="two verified answers differ"),
+    UniqueConstraint("recipient", "stream_seq"),
+    Index("outbox_open", "recipient", "state", "rank", "id", sqlite_where=OPEN_STATES, postgresql_where=OPEN_STATES),
+    Index("outbox_case", "case_ref", "id", sqlite_where=text("case_ref IS NOT NULL"),
+          postgresql_where=text("case_ref IS NOT NULL")),
+    Index("outbox_case_open", "case_ref", "case_seq", sqlite_where=OPEN_STATES, postgresql_where=OPEN_STATES),
+    Index("outbox_void", "recipient", sqlite_where=VOID_DUE, postgresql_where=VOID_DUE),
+    comment="messages we send; one row each, for ever",
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("jti", Text, nullable=False, index=True),
+    Column("at", BigInteger, nullable=False),
+    Column("eid", Text, nullable=False),
+    Column("result", Text, nullable=False, comment="deferred, refused, unreachable, unverified or settled"),
+    Column("reason", Text),
+    Column("next_at", BigInteger),
+    comment="every attempt that did not settle its message, and those that settled it after one",
+)
+
+envelopes = Table(
+    "envelopes",
+    metadata,
+    Column("eid", Text, primary_key=True),
+    Column("partner", Text, nullable=False),
+    Column("direction", Text, nullable=False, comment="out or in"),
+    Column("at", BigInteger, nullable=False),
+    Column("manifest", LargeBinary, nullable=False, comment="JWS line"),
+    Column("digests", LargeBinary, nullable=False, comment="32 bytes an event, in order"),
+    Column("leaf", BigInteger, comment="our log entry message.sent"),
+    Column("receipt", LargeBinary, comment="JWS as received"),
+    comment="what was signed and sealed, and what came back",
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True, comment="order of arrival; the inbox cursor"),
+    Column("sender", Text, nullable=False),
+    Column("digest", LargeBinary, comment="leaf hash of the event; absent where only a void names it"),
+    Column("jti", Text, comment="absent where it could not be read"),
+    Column("stream_seq", BigInteger),
+    Column("case_ref", Text),
+    Column("case_seq", BigInteger),
+    Column("status", Text, nullable=False, comment="accepted rejected voided"),
+    Column("subject", Text),
+    Column("urgency", Text),
+    Column("handling", Text),
+    Column("schema_version", Text),
+    Column("in_reply_to", Text),
+    Column("supersedes", Text),
+    Column("sent_at", BigInteger, comment="the event's time"),
+    Column("received_at", BigInteger, nullable=False),
+    Column("leaf", BigInteger, nullable=False),
+    Column("problem", Text),
+    Column("errors", Text),
+    Column("eid", Text),
+    Column("body_id", Key, comment="accepted messages only"),
+    UniqueConstraint("sender", "digest"),
+    UniqueConstraint("sender", "jti"),
+    UniqueConstraint("sender", "stream_seq"),
+    UniqueConstraint("sender", "case_ref", "case_seq"),
+    Index("inbox_case", "case_ref", "id", sqlite_where=text("case_ref IS NOT NULL"),
+          postgresql_where=text("case_ref IS NOT NULL")),
+    Index("inbox_jti", "jti"),
+    comment="every final answer we gave a partner; one row each, for ever",
+)
+
+stream_heads = Table(
+    "stream_heads",
+    metadata,
+    Column("partner", Text, primary_key=True),
+    Column("sent", BigInteger, nullable=False, comment="last streamseq we gave out"),
+    Column("high", BigInteger, nullable=False, comment="highest M with 1..M of theirs all answered or voided"),
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("partner", Text, nullable=False),
+    Column("opener", Text, nullable=False, comment="party that opened it"),
+    Column("status", Text, nullable=False),
+    Column("lifecycle", Text, nullable=False, comment="JSON: last move and our unanswered ones"),
+    Column("urgency", Text, nullable=False),
+    Column("handling", Text, nullable=False, comment="union of the codes seen: replies inherit it"),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("sent", BigInteger, nullable=False, comment="last caseseq we gave out"),
+    Column("clock_from", BigInteger, comment="receivedAt of the signed receipt"),
+    Column("acknowledge_by", BigInteger),
+    Column("reply_by", BigInteger),
+    Column("acknowledged_at", BigInteger),
+    Column("replied_at", BigInteger),
+    Column("next_by", Text, comment="party whose turn it is, while a clock runs"),
+    Index("cases_due", "reply_by", sqlite_where=text("replied_at IS NULL"), postgresql_where=text("replied_at IS NULL")),
+    Index("cases_updated", "updated_at"),
+)
+
+case_numbers = Table(
+    "case_numbers",
+    metadata,
+    Column("year", Integer, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("seq", Key, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("typ", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("obj", Text, nullable=False),
+    Column("jti", Text),
+    Column("case_ref", Text),
+    Column("outcome", Text),
+    Column("data", LargeBinary, nullable=False, comment="leaf data, RFC 8785"),
+    Index("entries_jti", "jti", sqlite_where=text("jti IS NOT NULL"), postgresql_where=text("jti IS NOT NULL")),
+    Index("entries_case", "case_ref", sqlite_where=text("case_ref IS NOT NULL"),
+          postgresql_where=text("case_ref IS NOT NULL")),
+    Index("entries_typ", "typ", "seq"),
+)
+
+tiles = Table(
+    "tiles",
+    metadata,
+    Column("level", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False, comment="32 bytes each, at most 256"),
+    sqlite_with_rowid=False,
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", Text, nullable=False, comment="C2SP signed note as published"),
+    Column("at", BigInteger, nullable=False),
+)
+
+cards = Table(
+    "cards",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("party", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("jws", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("disputed", SmallInteger, nullable=False, server_default="0", comment="same version, other bytes"),
+    UniqueConstraint("party", "version", "digest"),
+    comment="our cards and the partners', kept for ever",
+)
+
+partners = Table(
+    "partners",
+    metadata,
+    Column("party", Text, primary_key=True),
+    Column("state", Text, nullable=False, comment="active or suspended"),
+    Column("card_id", Key, nullable=False),
+    Column("enrolled_at", BigInteger, nullable=False),
+    Column("contact_at", BigInteger, comment="last verified contact"),
+    Column("down_since", BigInteger),
+    Column("problem", Text, comment="why the last attempt failed"),
+    Column("checkpoint", Text, comment="newest checkpoint of theirs that we verified"),
+    Column("checkpoint_size", BigInteger),
+)
+
+schemas = Table(
+    "schemas",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("subject", Text, nullable=False),
+    Column("ordinal", Integer, nullable=False, comment="n-th registered version of the subject"),
+    Column("version", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("registered_at", BigInteger, nullable=False),
+    Column("approved_at", BigInteger),
+    UniqueConstraint("subject", "ordinal"),
+    UniqueConstraint("subject", "version"),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Text, primary_key=True, comment="opaque: what the log names"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("person", SmallInteger, nullable=False, comment="1 a person, 0 a partner-agency system"),
+    Column("role", Text, nullable=False),
+    Column("token_hash", LargeBinary, unique=True, comment="SHA-256 of a 256-bit random token"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("key", Text, primary_key=True, comment="Idempotency-Key"),
+    Column("request", LargeBinary, nullable=False, comment="SHA-256 of the body"),
+    Column("status", Integer, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("location", Text),
+    Column("at", BigInteger, nullable=False, index=True),
+    comment="stored answers to creating POSTs",
+)
+
+state = Table(
+    "state",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="epoch (fencing number), digest of the settings last seen",
+)

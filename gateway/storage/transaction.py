@@ -1,0 +1,30 @@
+"""One unit of work: every table behind its own small door, all on the writer's connection."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from gateway.ports import Entropy
+from gateway.storage.cases import CaseRows
+from gateway.storage.inbox import InboxRows
+from gateway.storage.log import LogRows
+from gateway.storage.outbox import OutboxRows
+from gateway.storage.parties import PartyRows
+from gateway.storage.people import AccountRows, AnswerRows
+from gateway.storage.registrations import EnvelopeRows, RegistrationRows, StateRows
+
+
+class SqlTransaction:
+    """`ports.Transaction` on SQLite. One object serves every unit: units run one after another."""
+
+    def __init__(self, connection: sqlite3.Connection, entropy: Entropy) -> None:
+        self.outbox = OutboxRows(connection)
+        self.inbox = InboxRows(connection)
+        self.cases = CaseRows(connection)
+        self.log = LogRows(connection, entropy)
+        self.parties = PartyRows(connection)
+        self.registrations = RegistrationRows(connection)
+        self.accounts = AccountRows(connection)
+        self.answers = AnswerRows(connection)
+        self.envelopes = EnvelopeRows(connection)
+        self.state = StateRows(connection)

@@ -1,0 +1,1 @@
+"""The links between gateways: mutual TLS 1.3 and the HTTP calls over it."""

@@ -1,0 +1,193 @@
+"""The exchange listener: what a partner's gateway calls, over mutual TLS 1.3 (protocol.md §5)."""
+
+from __future__ import annotations
+
+import re
+import weakref
+from asyncio import BaseTransport
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from gateway.errors import (
+    Draining,
+    MalformedRequest,
+    PartnerError,
+    TooLarge,
+    UnknownParty,
+    UnsupportedMediaType,
+)
+from gateway.logs import get_logger
+from gateway.ports import Actor, Clock, KeyRing, Store
+from gateway.protocol.ids import PartyId, parse_message_id
+from gateway.protocol.jwe import MAX_REQUEST_BYTES
+from gateway.protocol.stream import StreamItem, read_ping, sign_ping, sign_stream
+from gateway.services.contact import Contacts
+from gateway.services.directory import Directory
+from gateway.services.receive import Receiver
+from gateway.services.refusals import Refusals
+from gateway.web.problems import Handler
+
+log = get_logger()
+
+JOSE = "application/jose"
+JOSE_JSON = "application/jose+json"
+STREAM_MOST = 1000
+PEER_CHECK_EVERY_MS = 60_000
+_NUMBER = re.compile(r"[0-9]{1,16}")
+
+
+class Identify(Protocol):
+    """Tells whose client certificate this is."""
+
+    def peer_of(self, der: bytes | None) -> PartyId | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeParts:
+    """What the handlers call."""
+
+    receiver: Receiver
+    contacts: Contacts
+    directory: Directory
+    refusals: Refusals
+    keys: KeyRing
+    store: Store
+    clock: Clock
+    tls: Identify
+
+
+def exchange_app(parts: ExchangeParts, prefix: str, outermost: Any) -> web.Application:  # noqa: ANN401
+    """Return the application, its routes under the path of our `endpoint`."""
+    handlers = _Handlers(parts)
+    app = web.Application(middlewares=[outermost, handlers.identify], client_max_size=MAX_REQUEST_BYTES)
+    app.add_routes([
+        web.post(f"{prefix}/envelopes", handlers.post_envelope),
+        web.get(f"{prefix}/messages/{{jti}}", handlers.get_message, allow_head=False),
+        web.get(f"{prefix}/stream", handlers.get_stream, allow_head=False),
+        web.get(f"{prefix}/card", handlers.get_card, allow_head=False),
+        web.post(f"{prefix}/ping", handlers.post_ping),
+    ])
+    app["drain"] = handlers.drain
+    return app
+
+
+class _Handlers:
+    def __init__(self, parts: ExchangeParts) -> None:
+        self._parts = parts
+        self._peers: weakref.WeakKeyDictionary[BaseTransport, tuple[PartyId | None, int]] = weakref.WeakKeyDictionary()
+        self._draining = False
+
+    def drain(self) -> None:
+        """Take no more requests."""
+        self._draining = True
+
+    @property
+    def identify(self) -> Any:  # noqa: ANN401 - aiohttp's type
+        """Return the middleware that knows the peer, or refuses it."""
+
+        @web.middleware
+        async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if self._draining:
+                raise Draining("this gateway is stopping; try again")
+            party = self._peer(request)
+            known = self._parts.directory.partner(party) if party is not None else None
+            if known is None or not known.active:
+                await self._parts.refusals.note("access.refused", Actor(party or "stranger", "partner"), "unknown-party")
+                raise UnknownParty
+            request["party"] = known.party
+            return await handler(request)
+
+        return handle
+
+    def _peer(self, request: web.Request) -> PartyId | None:
+        transport = request.transport
+        if transport is None:
+            return None
+        now = self._parts.clock()
+        held = self._peers.get(transport)
+        # Looked at again each minute: a certificate expires, a partner changes its CA.
+        if held is None or now - held[1] > PEER_CHECK_EVERY_MS:
+            tls = transport.get_extra_info("ssl_object")
+            party = self._parts.tls.peer_of(tls.getpeercert(binary_form=True) if tls is not None else None)
+            held = (party, now)
+            self._peers[transport] = held
+        return held[0]
+
+    async def post_envelope(self, request: web.Request) -> web.Response:
+        """POST envelopes: a compact JWE in, a signed receipt out."""
+        party: PartyId = request["party"]
+        raw = await _body(request, JOSE)
+        try:
+            envelope = self._parts.receiver.open(raw, party)
+        except PartnerError as error:
+            log.warning("envelope refused", partner=party, code=error.slug, detail=error.detail)
+            await self._parts.refusals.note("envelope.refused", Actor(party, "partner"), error.slug)
+            raise
+        await self._parts.contacts.heard(party)
+        receipt, _ = await self._parts.receiver.receive(envelope)
+        return web.Response(body=receipt, content_type=JOSE_JSON)
+
+    async def get_message(self, request: web.Request) -> web.Response:
+        """GET messages/{jti}: did you accept it?"""
+        party: PartyId = request["party"]
+        try:
+            jti = parse_message_id(request.match_info["jti"])
+        except ValueError as error:
+            raise MalformedRequest(str(error)) from None
+        await self._parts.contacts.heard(party)
+        return web.Response(body=await self._parts.receiver.answer_again(party, jti), content_type=JOSE_JSON)
+
+    async def get_stream(self, request: web.Request) -> web.Response:
+        """GET stream?from=N&limit=M: what I hold of yours."""
+        party: PartyId = request["party"]
+        start, limit = _query_number(request, "from", 1), _query_number(request, "limit", STREAM_MOST)
+        rows = await self._parts.store.write(lambda tx: tx.inbox.stream(party, start, min(limit, STREAM_MOST)))
+        items = [
+            StreamItem(row.stream_seq, parse_message_id(row.jti), row.digest, row.status)
+            for row in rows
+            if row.jti is not None
+        ]
+        now = self._parts.clock()
+        body = sign_stream(
+            iss=self._parts.directory.me, aud=party, iat_ms=now, from_seq=start, items=items,
+            signer=self._parts.keys.signer(now),
+        )  # fmt: skip
+        return web.Response(body=body, content_type=JOSE_JSON)
+
+    async def get_card(self, _request: web.Request) -> web.Response:
+        """GET card: our card in force."""
+        return web.Response(body=self._parts.directory.mine.raw, content_type=JOSE_JSON)
+
+    async def post_ping(self, request: web.Request) -> web.Response:
+        """POST ping: signed both ways; reaches no case."""
+        party: PartyId = request["party"]
+        raw = await _body(request, JOSE_JSON)
+        directory = self._parts.directory
+        read_ping(raw, iss=party, aud=directory.me, key_for=lambda kid, alg: directory.verify_key(party, kid, alg))
+        await self._parts.contacts.heard(party)
+        now = self._parts.clock()
+        body = sign_ping(iss=directory.me, aud=party, iat_ms=now, signer=self._parts.keys.signer(now))
+        return web.Response(body=body, content_type=JOSE_JSON)
+
+
+async def _body(request: web.Request, media_type: str) -> bytes:
+    if request.content_type != media_type:
+        detail = f"Content-Type is {media_type}"
+        raise UnsupportedMediaType(detail)
+    if "Content-Encoding" in request.headers:
+        # A compressed body could unpack to anything.
+        raise UnsupportedMediaType("no Content-Encoding is read")
+    if request.content_length is not None and request.content_length > MAX_REQUEST_BYTES:
+        raise TooLarge(f"a request is at most {MAX_REQUEST_BYTES} bytes")
+    return await request.read()
+
+
+def _query_number(request: web.Request, name: str, default: int) -> int:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not _NUMBER.fullmatch(text) or int(text) < 1:
+        raise MalformedRequest(f"`{name}` is a positive number")
+    return int(text)

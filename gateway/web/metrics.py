@@ -1,0 +1,78 @@
+"""Metrics in Prometheus' text form: numbers and codes, never an id of a person, message or case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+URGENCIES = ("FLASH", "URGENT", "PRIORITY", "ROUTINE", "INFO")
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """What waits in one urgency: how many messages, and since when the oldest (ms)."""
+
+    count: int
+    oldest_at: int
+
+
+class Metrics:
+    """Every metric of one gateway process, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        new = {"registry": self.registry}
+        self._depth = Gauge("gateway_queue_messages", "Messages that wait for their end", ["urgency"], **new)
+        self._oldest = Gauge("gateway_queue_oldest_age_seconds", "Age of the oldest of them", ["urgency"], **new)
+        self._dead = Gauge("gateway_dead_letters", "Messages given up undelivered", **new)
+        self._attempts = Counter("gateway_attempts", "Messages sent, by what came of it", ["result"], **new)
+        self._outcomes = Counter("gateway_outcomes", "Final answers", ["direction", "status"], **new)
+        self._commit = Histogram(
+            "gateway_commit_units", "Units of work in one durable commit", buckets=(1, 2, 5, 10, 20, 50, 100, 500), **new
+        )
+        self._commit_s = Histogram(
+            "gateway_commit_seconds", "Time of one durable commit", buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 5), **new
+        )
+        self._requests = Histogram(
+            "gateway_request_seconds", "Requests by listener, route template and status", ["listener", "route", "status"],
+            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10), **new,
+        )  # fmt: skip
+        self._log_size = Gauge("gateway_log_entries", "Entries of the audit log under the newest checkpoint", **new)
+        self._up = Gauge("gateway_partner_up", "1 while the last attempt reached the partner", ["partner"], **new)
+
+    def attempt(self, result: str, count: int) -> None:
+        """Count messages of one attempt."""
+        self._attempts.labels(result).inc(count)
+
+    def outcome(self, direction: str, status: str, count: int) -> None:
+        """Count final answers, ours (`in`) and the partners' (`out`)."""
+        if count:
+            self._outcomes.labels(direction, status).inc(count)
+
+    def commit(self, units: int, seconds: float) -> None:
+        """Observe one durable commit."""
+        self._commit.observe(units)
+        self._commit_s.observe(seconds)
+
+    def request(self, listener: str, route: str, status: int, seconds: float) -> None:
+        """Observe one request."""
+        self._requests.labels(listener, route, str(status)).observe(seconds)
+
+    def text(
+        self, depth: Mapping[str, Depth], dead: int, log_size: int, partners: Mapping[str, bool], now_ms: int
+    ) -> bytes:
+        """Return the exposition, with what is true now."""
+        for urgency in URGENCIES:
+            found = depth.get(urgency)
+            self._depth.labels(urgency).set(found.count if found else 0)
+            self._oldest.labels(urgency).set(max(0, now_ms - found.oldest_at) / 1000 if found else 0)
+        self._dead.set(dead)
+        self._log_size.set(log_size)
+        for partner, up in partners.items():
+            self._up.labels(partner).set(up)
+        return generate_latest(self.registry)
+
+
+Timer = Callable[[], float]
