@@ -5,7 +5,7 @@ Adapters implement these; services depend on nothing else of theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -27,7 +27,8 @@ Clock = Callable[[], int]
 Entropy = Callable[[int], bytes]
 """n unpredictable bytes, as os.urandom."""
 
-OutboxState = Literal["queued", "sending", "held", "accepted", "rejected", "dead", "cancelled"]
+OutboxState = str
+"""A value of `protocol.states.State`: the database keeps its text."""
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -397,7 +398,12 @@ class Inbox(Protocol):
         ...
 
     def taken(
-        self, sender: PartyId, *, jtis: Sequence[str], stream_seqs: Sequence[int], cases: Sequence[tuple[str, int]]
+        self,
+        sender: PartyId,
+        *,
+        jtis: Sequence[str],
+        stream_seqs: Sequence[int],
+        cases: Sequence[tuple[str, int]],
     ) -> Sequence[Taken]:
         """Return who holds these ids and numbers; `cases` are (case reference, case number)."""
         ...
@@ -506,8 +512,17 @@ class Answers(Protocol):
 class Envelopes(Protocol):
     """Signed manifests and receipts, kept as evidence."""
 
-    def add(self, *, eid: str, partner: PartyId, direction: Literal["out", "in"], at: int, manifest: bytes,
-            digests: Sequence[bytes], leaf: int | None) -> None: ...
+    def add(
+        self,
+        *,
+        eid: str,
+        partner: PartyId,
+        direction: Literal["out", "in"],
+        at: int,
+        manifest: bytes,
+        digests: Sequence[bytes],
+        leaf: int | None,
+    ) -> None: ...
     def set_receipt(self, eid: str, receipt: bytes) -> None: ...
 
 
@@ -579,4 +594,3 @@ class PartnerLink(Protocol):
     async def get_stream(self, start: int, limit: int) -> Reply: ...
     async def get_card(self) -> Reply: ...
     async def ping(self, body: bytes) -> Reply: ...
-

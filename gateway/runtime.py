@@ -11,22 +11,20 @@ import os
 import random
 import time
 import tomllib
-from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.casework.codelists import CodeLists
 from gateway.errors import ConfigurationError, RequestError
 from gateway.home import hosts
-from gateway.keyring.files import FileKeyRing
 from gateway.ledger.note import COSIGNATURE, ED25519, NoteKey, NoteSigner
 from gateway.logs import get_logger
 from gateway.ports import Actor, Clock, Entropy, Transaction
 from gateway.primitives import strictjson
 from gateway.protocol.agreement import Agreement, parse_agreement
-from gateway.protocol.ids import PartyId
 from gateway.registry.subject import SchemaVersion, load_schema
 from gateway.resources import schemas_path
 from gateway.services.accounts import Accounts
@@ -52,11 +50,14 @@ from gateway.transport.partner import HttpPartner
 from gateway.transport.tls import ExchangeTls
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from gateway.config import Settings
+    from gateway.keyring.files import FileKeyRing
+    from gateway.protocol.ids import PartyId
     from gateway.storage.writer import FaultPoint
 
 log = get_logger()
@@ -152,7 +153,9 @@ class Gateway:
         with contextlib.suppress(Exception):
             await self.refusals.flush()
             await self.store.write(
-                lambda tx: tx.log.append("gateway.stopped", actor=SYSTEM, obj=("epoch", str(self.epoch.number)), at=self.clock())
+                lambda tx: tx.log.append(
+                    "gateway.stopped", actor=SYSTEM, obj=("epoch", str(self.epoch.number)), at=self.clock()
+                )
             )
             await self.checkpoints.sign()
 
@@ -160,7 +163,7 @@ class Gateway:
         while True:
             await asyncio.sleep(HOUSEKEEPING_EVERY_S)
             now = self.clock()
-            await self.store.write(lambda tx: tx.answers.drop_before(now - ANSWERS_KEPT_MS))
+            await self.store.write(partial(_forget_answers, before=now - ANSWERS_KEPT_MS))
             if self.keys.advance(now):
                 await self.identity.publish()
             if self.keys.renew_tls(now, hosts(self.settings)):
@@ -209,6 +212,7 @@ def _compose(
         store, lambda: _note_signer(settings.log_origin, ED25519, keys.log_key()), clock,
         every_s=settings.audit.checkpoint_every_s, every_leaves=settings.audit.checkpoint_every_leaves,
     )  # fmt: skip
+    store.on_grown(checkpoints.grew)
     contacts = Contacts(store, keys, directory, clock)
     settler = Settler(store, cases, clock, world.draw)
     give_up = GiveUp(store, directory, settler, clock, world.entropy, environment=settings.party.environment)
@@ -260,6 +264,10 @@ def _compose(
     )  # fmt: skip
 
 
+def _forget_answers(tx: Transaction, *, before: int) -> None:
+    tx.answers.drop_before(before)
+
+
 class _Epoch:
     """The fencing number of this process: one more than any before it in this home."""
 
@@ -278,7 +286,9 @@ async def _prepare(gateway: Gateway) -> None:
     await gateway.registrar.load()
     test = gateway.settings.party.environment == "test"
     await gateway.registrar.register(
-        [*read_schemas(schemas_path()), *read_schemas(gateway.settings.home / "schemas")], SYSTEM, approve=test
+        [*read_schemas(schemas_path()), *read_schemas(gateway.settings.home / "schemas")],
+        SYSTEM,
+        approve=test,
     )
     await gateway.directory.load()
     await gateway.identity.publish()
@@ -314,9 +324,13 @@ def read_agreement(settings: Settings) -> Agreement:
 
 def read_codelists(folder: Path) -> tuple[CodeLists, dict[str, frozenset[str]]]:
     """Read the code lists; return them, and the codes by `name@version` as validators want them."""
-    lists = CodeLists.load({path.stem: path.read_bytes() for path in sorted((folder / "codelists").glob("*.json"))})
+    lists = CodeLists.load(
+        {path.stem: path.read_bytes() for path in sorted((folder / "codelists").glob("*.json"))}
+    )
     by_name = ((lists.get(name), name) for name in lists.names())
-    return lists, {f"{name}@{held.version}": frozenset(held.codes) for held, name in by_name if held is not None}
+    return lists, {
+        f"{name}@{held.version}": frozenset(held.codes) for held, name in by_name if held is not None
+    }
 
 
 def read_schemas(folder: Path) -> list[SchemaVersion]:

@@ -4,7 +4,8 @@ Laws:
 1. Both sides hold the same table. A move is (from, to) and who may make it: the opener O or the recipient R.
 2. A move takes effect where it is accepted, and with its sender when the signed receipt says so.
 3. A side may send several moves in a row before the first is answered (`pending`, in order): a partner that is
-   down stops nobody's work. None may lead back to a status the row has passed: law 5 must tell them apart.
+   down stops nobody's work. It waits where the partner could take the next move for something else (law 5): where
+   the row would lead back to a status it passed, or on from one that the other side reaches, or still holds, alone.
 4. Crossing: two moves from the same status, each sent before the other arrived. **The opener's wins.** The
    opener, with a move of its own unanswered, refuses the recipient's (E-STATE); the recipient takes the opener's
    although its own is unanswered. So every history is one sequence, and its order is the opener's.
@@ -96,6 +97,22 @@ FINISHED: Final = CLOSING | {_S.DECLINED, _S.WITHDRAWN, _S.ERASED}
 _RECEIPT: Final = frozenset((_S.SUBMITTED, _S.RECEIVED))
 
 
+def _reach(actor: Actor, status: CaseStatus) -> frozenset[CaseStatus]:
+    found: set[CaseStatus] = set()
+    fresh = {status}
+    while fresh:
+        now = fresh.pop()
+        steps = {to for (origin, to), actors in MOVES.items() if origin is now and actor in actors}
+        steps |= _RECEIPT if steps & _RECEIPT else frozenset()
+        fresh |= steps - found
+        found |= steps
+    return frozenset(found)
+
+
+# Where a side alone can take a case from a status.
+_REACHES: Final = {(actor, status): _reach(actor, status) for actor in _BOTH for status in CaseStatus}
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """One side's sent and not yet answered status change; `jti` is its message id."""
@@ -119,7 +136,7 @@ class CaseState:
     pending: tuple[Move, ...] = ()
 
 
-class IllegalMove(Exception):  # noqa: N818 - the name the domain uses
+class IllegalMove(Exception):
     """A status change that the table does not hold now; `finding` has code E-STATE and points at the field."""
 
     def __init__(self, pointer: str, reason: str) -> None:
@@ -156,9 +173,9 @@ def propose(
     """
     if from_status is to_status:
         return state
-    passed = [state.status, *(move.to_status for move in state.pending)]
-    if state.pending and any(_same(to_status, status) for status in passed):
-        raise IllegalMove("/toStatus", "leads back past a status change of ours that is unanswered")
+    waits = _must_wait(state, actor, from_status, to_status)
+    if waits is not None:
+        raise waits
     _moved(projected(state), actor, from_status, to_status, at_ms)
     return replace(state, pending=(*state.pending, Move(jti, actor, from_status, to_status, at_ms)))
 
@@ -172,8 +189,12 @@ def settle(state: CaseState, *, jti: str, accepted: bool) -> CaseState:
     move = next((held for held in state.pending if held.jti == jti), None)
     if move is None:
         return state
+    if accepted and not _same(move.from_status, state.status):
+        state = _taken_up_to(state, move.from_status)  # answers may come home in another order than sent
     state = replace(state, pending=tuple(held for held in state.pending if held is not move))
-    return _moved(state, move.actor, move.from_status, move.to_status, move.at_ms) if accepted else state
+    if not accepted or _fault(state, move.actor, move.from_status, move.to_status, move.at_ms) is not None:
+        return state  # a partner's answer is a fact, and no fact may stop the recording of it
+    return _moved(state, move.actor, move.from_status, move.to_status, move.at_ms)
 
 
 def apply_update(
@@ -196,12 +217,32 @@ def apply_update(
 def allowed(state: CaseState, actor: Actor, now_ms: int) -> tuple[CaseStatus, ...]:
     """Return the statuses `actor` may move the case to now, for a form, its unanswered moves counted in."""
     after = projected(state)
-    passed = [state.status, *(move.to_status for move in state.pending)] if state.pending else []
     return tuple(
         to
         for to in CaseStatus
-        if _fault(after, actor, after.status, to, now_ms) is None and not any(_same(to, been) for been in passed)
+        if _fault(after, actor, after.status, to, now_ms) is None
+        and _must_wait(state, actor, after.status, to) is None
     )
+
+
+def _must_wait(
+    state: CaseState, actor: Actor, from_status: CaseStatus, to_status: CaseStatus
+) -> IllegalMove | None:
+    """Tell why a move cannot follow our unanswered ones (law 3): the partner could take it for something else."""
+    row = [state.status, *(move.to_status for move in state.pending)]
+    if not state.pending:
+        return None
+    if any(_same(to_status, status) for status in row):
+        return IllegalMove("/toStatus", "leads back past a status change of ours that is unanswered")
+    # Should the opener be moving there as well, it would read this as an answer to its own move.
+    met = actor == "R" and any(from_status in _REACHES["O", status] for status in row)
+    # Should the recipient not have got its receipts, and refuse the move before, this would fit where it still is.
+    behind = actor == "O" and not _REACHES["R", from_status].isdisjoint(row)
+    if met or behind:
+        return IllegalMove(
+            "/fromStatus", "the other side may stand here on its own: wait for the answer to ours"
+        )
+    return None
 
 
 def _taken_up_to(state: CaseState, status: CaseStatus) -> CaseState:

@@ -156,7 +156,7 @@ def _settle(ref: TileRef, below: Hashes, stored: Hashes, parent: bytes | None) -
     if parent is not None and parent == root_stored:
         return _Settled(_differences(ref, below, stored, ENTRY_CHANGED), from_stored, parent)
     meaning = TILE_CHANGED if parent is not None and parent == root_below else EITHER_CHANGED
-    return _Settled(_differences(ref, below, stored, meaning), from_below, root_below or parent)
+    return _Settled(_differences(ref, below, stored, meaning), from_below, root_below)
 
 
 def _differences(ref: TileRef, below: Hashes, stored: Hashes, meaning: str) -> list[Fault]:

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from gateway.errors import MalformedProof
+from gateway.primitives.ed25519 import low_order_ed25519
 from gateway.primitives.merkle import HASH_BYTES
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ _KEY_BYTES, _SIGNATURE_BYTES, _TIME_BYTES = 32, 64, 8
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 _KEY_ID = re.compile(r"[0-9a-f]{8}")
-_FIELD = 2**255 - 19
 
 
 def unbase64(text: str, what: str) -> bytes:
@@ -59,17 +59,6 @@ def _valid_name(name: str) -> bool:
     return bool(name) and "+" not in name and not any(letter.isspace() for letter in name)
 
 
-def _low_order(public: bytes) -> bool:
-    """Tell whether an Ed25519 point has order 1, 2, 4 or 8: then anybody can sign for it.
-
-    Its y is 0, 1, -1, or solves d·y⁴ + 2y² - 1 = 0 (the doubled point has y = 0), d = -121665/121666.
-    """
-    y = (int.from_bytes(public, "little") & (2**255 - 1)) % _FIELD
-    square = y * y % _FIELD
-    octic = (121666 * (2 * square - 1) - 121665 * square * square) % _FIELD
-    return y in {0, 1, _FIELD - 1} or octic == 0
-
-
 @dataclass(frozen=True, slots=True)
 class NoteKey:
     """A verifier key. `algorithm` is the signature type byte: 0x01 a log, 0x04 a witness."""
@@ -84,7 +73,7 @@ class NoteKey:
             raise MalformedProof("a key name is not empty and has neither spaces nor a plus")
         if self.algorithm not in {ED25519, COSIGNATURE}:
             raise MalformedProof("the key is neither a log's (0x01) nor a witness's (0x04)")
-        if len(self.public) != _KEY_BYTES or _low_order(self.public):
+        if len(self.public) != _KEY_BYTES or low_order_ed25519(self.public):
             raise MalformedProof("the key is not a usable Ed25519 key")
         try:
             name = self.name.encode()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ANY: Final = "*"
 TEST_INSTRUMENT_CODE: Final = "ART56_3_BINDING_INSTRUMENT"
+# What leaves Cambodia stands under its own rules (list `transferBasis`).
+TEST_INSTRUMENT_CODES: Final = (TEST_INSTRUMENT_CODE, "KH_ORIGIN_MOI_RULES")
 TEST_INSTRUMENT_REF: Final = "TEST-INSTRUMENT"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -297,8 +299,8 @@ def _plain(value: Any) -> Any:
 def test_agreement(me: PartyId, *partners: PartyId) -> str:
     """Write the `agreement.toml` of `gateway init --environment test`.
 
-    Every type both ways between `me` and each partner, one marked test instrument, no release by a
-    second person. `parse_agreement` refuses it in environment prod.
+    Every type both ways between `me` and each partner, marked test instruments for what leaves either
+    State, no release by a second person. `parse_agreement` refuses it in environment prod.
     """
     ways = [way for partner in partners for way in ((me, partner), (partner, me))]
     permits = "".join(
@@ -306,11 +308,14 @@ def test_agreement(me: PartyId, *partners: PartyId) -> str:
         'types = ["*"]\nurgencies = ["*"]\nhandling = ["*"]\nrelease = []\n'
         for sender, recipient in ways
     )
+    instruments = "".join(
+        f'\n[[transfer_instrument]]\ncode = "{code}"\nref = "{TEST_INSTRUMENT_REF}"\n'
+        'title = "TEST ONLY: not a legal instrument"\nactive_from = 2020-01-01\ntest = true\n'
+        for code in TEST_INSTRUMENT_CODES
+    )
     return (
         '# TEST AGREEMENT, for environment "test" only: invented persons, no real case.\n'
         '# The gateway refuses to start with it in "prod". Every key is explained in config/agreement.toml.\n'
         f"version = 1\n{permits}\n"
-        "# A TEST instrument, agreed by nobody: it lets invented personal data pass in rehearsals.\n"
-        f'[[transfer_instrument]]\ncode = "{TEST_INSTRUMENT_CODE}"\nref = "{TEST_INSTRUMENT_REF}"\n'
-        'title = "TEST ONLY: not a legal instrument"\nactive_from = 2020-01-01\ntest = true\n'
+        f"# TEST instruments, agreed by nobody: they let invented personal data pass in rehearsals.{instruments}"
     )

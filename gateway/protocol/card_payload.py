@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from gateway.primitives import strictjson, times
+from gateway.primitives.ed25519 import low_order_ed25519
 from gateway.protocol import keys, members
 from gateway.protocol.ids import Kid, PartyId
 
@@ -288,7 +289,7 @@ def _vkey_name(found: dict[str, Any], at: str, type_byte: int) -> str:
         raw = b""
     if len(raw) != 1 + keys.ED25519_BYTES or raw[0] != type_byte:
         raise members.Unfit(f"{at}/vkey", "no Ed25519 key of the right type")
-    if keys.low_order_ed25519(raw[1:]):
+    if low_order_ed25519(raw[1:]):
         raise members.Unfit(f"{at}/vkey", "Ed25519 key of low order")
     if key_id != sha256(name.encode() + b"\n" + raw).hexdigest()[:8]:
         raise members.Unfit(f"{at}/vkey", "key id is not that of name and key")

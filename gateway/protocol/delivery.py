@@ -5,9 +5,11 @@ Synchronous and without effects: time and chance come in, a decision goes out (p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 MAX_EVENTS = 100
 """Events an envelope holds (protocol.md §4.3)."""
@@ -116,7 +118,9 @@ def delay_ms(urgency: str, attempts: int, draw: Callable[[], float]) -> int:
     return int(span * draw() * 1000)
 
 
-def retry_at(now_ms: int, urgency: str, attempts: int, retry_after_s: int | None, draw: Callable[[], float]) -> int:
+def retry_at(
+    now_ms: int, urgency: str, attempts: int, retry_after_s: int | None, draw: Callable[[], float]
+) -> int:
     """Return when a message is due again; a partner's Retry-After counts up to an hour."""
     wait = delay_ms(urgency, attempts, draw)
     if retry_after_s is not None:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.hpke import (
 )
 
 from gateway.primitives import b64u, strictjson
+from gateway.primitives.ed25519 import low_order_ed25519
 from gateway.protocol.ids import Kid
 
 if TYPE_CHECKING:
@@ -44,25 +45,10 @@ X_WING_BYTES = ML_KEM_768_BYTES + 32
 X_WING_ENC_BYTES = 1120
 
 _MLKEM_SEED_BYTES = 64
-_FIELD = 2**255 - 19
-# y of the eight points whose order divides 8: 0 and ±1, and the two of order 8. The sign bit of x and
-# spellings of y beyond the field prime are folded before looking here.
-_ORDER_8_Y = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
-_LOW_ORDER_Y = frozenset({0, 1, _FIELD - 1, _ORDER_8_Y, _FIELD - _ORDER_8_Y})
-
 _SUITE = Suite(KEM.MLKEM768_X25519, KDF.SHAKE256, AEAD.AES_256_GCM)
 # Members of the thumbprint (RFC 7638 §3.2; RFC 9964 for AKP) in lexical order, by `kty`.
 _THUMBPRINT_MEMBERS = {"OKP": ("crv", "kty", "x"), "AKP": ("alg", "kty", "pub")}
 _PROBE = X25519PrivateKey.from_private_bytes(b"\x01" * 32)
-
-
-def low_order_ed25519(public: bytes) -> bool:
-    """Tell whether the 32 bytes encode a point of small order, in any spelling.
-
-    Under such a key one signature fits many messages, so it identifies nobody (protocol.md §2).
-    """
-    y = int.from_bytes(public, "little") & (2**255 - 1)
-    return y % _FIELD in _LOW_ORDER_Y
 
 
 def bare_jwk(jwk: Mapping[str, object]) -> dict[str, str]:

@@ -8,13 +8,14 @@ it at each level of the data, which the sender chooses.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import Finding
 from gateway.registry.vocabulary import subschemas
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MAX_WRITTEN_OUT: Final = 1_000_000
 # A place of the data below the present one: a member by name, any member, or an item.
@@ -85,12 +86,15 @@ class _Graph:
     def loop_in_place(self) -> str | None:
         """Return the pointer of a schema on a cycle of in-place edges, or None."""
         component = _components(self.here)
-        members: dict[int, int] = {}
-        for vertex, number in enumerate(component):
-            if number in members or vertex in self.here[vertex]:
-                return self.pointers[vertex]
-            members[number] = vertex
-        return None
+        cyclic = _repeated(component)
+        return self._first(
+            vertex
+            for vertex, number in enumerate(component)
+            if number in cyclic or vertex in self.here[vertex]
+        )
+
+    def _first(self, vertices: Iterable[int]) -> str | None:
+        return min((self.pointers[vertex] for vertex in vertices), default=None, key=lambda p: (len(p), p))
 
     def written_out(self) -> int:
         """Return the number of schemas with references written out, those back into a cycle not followed."""
@@ -108,23 +112,21 @@ class _Graph:
 
     def doubled_recursion(self) -> str | None:
         """Return a schema that applies two members of its own cycle to one slot of the data, or None."""
-        cyclic = self._cyclic()
-        for vertex, number in enumerate(self.component):
-            if number not in cyclic:
-                continue
-            slots: list[Slot] = []
-            for reached in self._in_place(vertex, number):
-                own = [slot for slot, target in self.down[reached] if self.component[target] == number]
-                if any(_overlap(a, b) for a in own for b in slots) or _self_overlap(own):
-                    return self.pointers[vertex]
-                slots += own
-        return None
+        cyclic = _repeated(self.component)
+        return self._first(
+            vertex
+            for vertex, number in enumerate(self.component)
+            if number in cyclic and self._doubles(vertex, number)
+        )
 
-    def _cyclic(self) -> set[int]:
-        count: dict[int, int] = {}
-        for number in self.component:
-            count[number] = count.get(number, 0) + 1
-        return {number for number, members in count.items() if members > 1}
+    def _doubles(self, vertex: int, number: int) -> bool:
+        slots: list[Slot] = []
+        for reached in self._in_place(vertex, number):
+            own = [slot for slot, target in self.down[reached] if self.component[target] == number]
+            if _self_overlap(own) or any(_overlap(a, b) for a in own for b in slots):
+                return True
+            slots += own
+        return False
 
     def _in_place(self, vertex: int, number: int) -> list[int]:
         """Return what applies to the same data within the cycle; a schema reached twice is there twice."""
@@ -142,6 +144,11 @@ def _slot(key: str, name: str) -> Slot | None:
     if key == "properties":
         return "member", name
     return ("item", name) if key == "prefixItems" else _LOOSE.get(key)
+
+
+def _repeated(component: list[int]) -> set[int]:
+    """Return the components of more than one vertex."""
+    return {number for number, count in Counter(component).items() if count > 1}
 
 
 def _overlap(a: Slot, b: Slot) -> bool:

@@ -139,11 +139,12 @@ class _Parser:
         if char == ".":
             return Chars(_ANY)
         if char == "\\":
-            return Chars(_single(self._escape()))
+            code = self._escape()
+            return Chars(((code, code),))
         if char in "*+?{}]":
             message = f"has a `{char}` that must be escaped or follows nothing"
             raise PatternRefused(message)
-        return Chars(_single(ord(char)))
+        return Chars(((ord(char), ord(char)),))
 
     def _group(self) -> Node:
         self._at += 1
@@ -245,7 +246,7 @@ class _Parser:
 
 
 def _is_count(text: str) -> bool:
-    return 0 < len(text) <= 5 and all(c in "0123456789" for c in text)
+    return len(text) <= 5 and text.isascii() and text.isdigit()
 
 
 class _Automaton:
@@ -369,10 +370,6 @@ def _alphabet(node: Node) -> Ranges:
     if isinstance(node, Repeat):
         return _alphabet(node.part)
     return _merge([pair for part in node.parts for pair in _alphabet(part)])
-
-
-def _single(code: int) -> Ranges:
-    return ((code, code),)
 
 
 def _merge(ranges: list[tuple[int, int]]) -> Ranges:

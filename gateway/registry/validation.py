@@ -162,15 +162,24 @@ class Validator:
                 return
             yield self._finding(error, coded=bool(likely) and all(map(_only_code, likely)))
             return
+        if keyword == "enum" and not isinstance(error.instance, str) and self._typed(error):
+            return  # a number where a code belongs is one fault, told by `type`
         yield self._finding(error, coded=False)
 
-    def _finding(self, error: jsonschema_rs.ValidationError, *, coded: bool) -> Finding:
+    def _typed(self, error: jsonschema_rs.ValidationError) -> bool:
+        return self._place(error).node.get("type") == "string"
+
+    def _place(self, error: jsonschema_rs.ValidationError) -> _Place:
         path = tuple(error.evaluation_path)
         place = self._places.get(path)
         if place is None:
             place = _locate(self._document, path)
             if len(self._places) < _MAX_PLACES:
                 self._places[path] = place
+        return place
+
+    def _finding(self, error: jsonschema_rs.ValidationError, *, coded: bool) -> Finding:
+        place = self._place(error)
         keyword = place.keyword
         node = place.node
         if keyword in ("required", "dependentRequired") or error.kind.name == "required":

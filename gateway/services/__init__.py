@@ -1,0 +1,1 @@
+"""Use cases: one class, one public verb; they meet adapters only through `gateway.ports`."""

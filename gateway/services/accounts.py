@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from gateway.errors import Clash, Finding, MalformedRequest, NotFound, NotPermitted, Unauthenticated
 from gateway.ports import Account, Actor, Clock, Entropy, Store, Transaction
 from gateway.primitives import b64u
 from gateway.protocol.ids import uuid7
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TOKEN_BYTES = 32
 TOKEN_PREFIX = "bcx_"  # noqa: S105 - a mark that secret scanners find, not a secret
@@ -24,11 +27,19 @@ LOCAL_OPERATOR = Account("local", "local", person=True, role="operator", created
 
 # What each role may do; none implies another. One place is asked by every route.
 PERMITS: dict[str, frozenset[str]] = {
-    "client": frozenset({"message.submit", "message.read-own", "case.read-own", "inbox.read", "reference.read"}),
-    "officer": frozenset({"message.submit", "message.read", "event.read", "case.read", "inbox.read", "reference.read"}),
-    "supervisor": frozenset({"message.submit", "message.read", "event.read", "case.read", "inbox.read", "reference.read"}),
+    "client": frozenset(
+        {"message.submit", "message.read-own", "case.read-own", "inbox.read", "reference.read"}
+    ),
+    "officer": frozenset(
+        {"message.submit", "message.read", "event.read", "case.read", "inbox.read", "reference.read"}
+    ),
+    "supervisor": frozenset(
+        {"message.submit", "message.read", "event.read", "case.read", "inbox.read", "reference.read"}
+    ),
     "auditor": frozenset({"message.read", "audit.read", "reference.read"}),
-    "operator": frozenset({"message.read", "queue.operate", "partner.operate", "schema.operate", "reference.read"}),
+    "operator": frozenset(
+        {"message.read", "queue.operate", "partner.operate", "schema.operate", "reference.read"}
+    ),
 }
 
 

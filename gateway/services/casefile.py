@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.casework import clocks, lifecycle
 from gateway.casework.lifecycle import CaseStatus
-from gateway.errors import Clash, Finding, NotFound, PolicyViolation
+from gateway.errors import Finding, NotFound, PolicyViolation
 from gateway.ports import Case, Transaction
 from gateway.primitives.times import parse_ms
 from gateway.protocol.ids import CaseRef, PartyId, make_case_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 UPDATE = "case.update"
 """The type whose `fromStatus` and `toStatus` move a case (domain rules §6.1)."""
@@ -96,7 +98,9 @@ class CaseFile:
                 from_status=move[0], to_status=move[1], at_ms=message.sent_at,
             )  # fmt: skip
         except lifecycle.IllegalMove as error:
-            raise PolicyViolation("the case cannot make this move", errors=(_in_data(error.finding),)) from None
+            raise PolicyViolation(
+                "the case cannot make this move", errors=(_in_data(error.finding),)
+            ) from None
 
     def settled(
         self, tx: Transaction, ref: str, jti: str, effect: Effect, *, accepted: bool, received_at: int
@@ -135,7 +139,11 @@ class CaseFile:
                 case.replied_at, case.next_by = effect.sent_at, None
         if effect.starts and case.next_by is None:
             clock = clocks.start(effect.urgency, received_at, effect.reply_by)
-            case.clock_from, case.acknowledge_by, case.reply_by = received_at, clock.ack_due_ms, clock.reply_due_ms
+            case.clock_from, case.acknowledge_by, case.reply_by = (
+                received_at,
+                clock.ack_due_ms,
+                clock.reply_due_ms,
+            )
             case.acknowledged_at = case.replied_at = None
             case.next_by = case.partner if sender == self._me else self._me
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from gateway.errors import Finding, UnknownSchema, UnknownSchemaRequested
-from gateway.ports import StoredSchema
-from gateway.protocol.card import Card
-from gateway.protocol.event import Event
 from gateway.registry.subject import SchemaVersion, load_schema, version_key
 from gateway.registry.validation import Validator
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from gateway.ports import StoredSchema
+    from gateway.protocol.card import Card
+    from gateway.protocol.event import Event
 
 
 class Catalogue:
@@ -67,10 +71,14 @@ class Catalogue:
         """Return the approved version an event was written for. Raises UnknownSchema (step 10)."""
         stored = self._stored.get((event.subject, event.schema_version))
         if stored is None or stored.approved_at is None:
-            raise UnknownSchema("this version is not approved here", errors=(Finding("/dataschema", "not approved here"),))
+            raise UnknownSchema(
+                "this version is not approved here", errors=(Finding("/dataschema", "not approved here"),)
+            )
         if stored.digest != event.schema_digest:
             # Schema substitution: the same name over other rules.
-            raise UnknownSchema("another digest", errors=(Finding("/schemadigest", "not the digest held here"),))
+            raise UnknownSchema(
+                "another digest", errors=(Finding("/schemadigest", "not the digest held here"),)
+            )
         return self.version(event.subject, event.schema_version)
 
     def validator(self, schema: SchemaVersion) -> Validator:
@@ -84,7 +92,11 @@ class Catalogue:
         """Say whether events of this `dataschema` may be 10 MiB (protocol.md §4.5)."""
         subject, _, version = schema_urn.removeprefix("urn:bcx:schema:").rpartition(":")
         stored = self._stored.get((subject, version))
-        return stored is not None and stored.approved_at is not None and self.version(subject, version).is_manifest
+        return (
+            stored is not None
+            and stored.approved_at is not None
+            and self.version(subject, version).is_manifest
+        )
 
     def opens_case(self, subject: str) -> bool:
         """Say whether any registered version of a type opens cases."""

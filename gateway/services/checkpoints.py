@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError
 from gateway.ledger import note
 from gateway.logs import get_logger
 from gateway.ports import Clock, SignedCheckpoint, Store, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = get_logger()
 
@@ -18,7 +21,13 @@ class Checkpointer:
     """Keeps the latest signed checkpoint; receipts carry it."""
 
     def __init__(
-        self, store: Store, signer: Callable[[], note.NoteSigner], clock: Clock, *, every_s: float, every_leaves: int
+        self,
+        store: Store,
+        signer: Callable[[], note.NoteSigner],
+        clock: Clock,
+        *,
+        every_s: float,
+        every_leaves: int,
     ) -> None:
         self._store = store
         self._signer = signer
@@ -50,7 +59,9 @@ class Checkpointer:
             if size == 0 or (last is not None and last.size == size):
                 # Never a second signature over one size: two would look like a fork.
                 return last
-            fresh = SignedCheckpoint(size, root, note.sign_checkpoint(size, root, self._signer()), self._clock())
+            fresh = SignedCheckpoint(
+                size, root, note.sign_checkpoint(size, root, self._signer()), self._clock()
+            )
             tx.log.add_checkpoint(fresh)
             return fresh
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
-from gateway.errors import Conflict, MalformedCard, MalformedProof, MalformedReceipt, PartnerError, TransportError
+from gateway.errors import (
+    Conflict,
+    MalformedCard,
+    MalformedProof,
+    MalformedReceipt,
+    PartnerError,
+    TransportError,
+)
 from gateway.ledger.note import open_checkpoint
 from gateway.logs import get_logger
 from gateway.ports import Actor, Clock, KeyRing, PartnerLink, Store, StoredCard, Transaction
 from gateway.protocol.card import Card, compare_cards, read_card
-from gateway.protocol.ids import PartyId
 from gateway.protocol.stream import read_ping, sign_ping
-from gateway.services.directory import Directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.protocol.ids import PartyId
+    from gateway.services.directory import Directory
 
 log = get_logger()
 

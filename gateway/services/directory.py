@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import LedgerError, MalformedCard, NotFound
 from gateway.ledger.note import NoteKey
-from gateway.ports import Clock, Store, Transaction
 from gateway.protocol.card import Card, read_card
 from gateway.protocol.ids import Kid, PartyId
-from gateway.protocol.keys import VerifyKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gateway.ports import Clock, Store, Transaction
+    from gateway.protocol.keys import VerifyKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,9 @@ class Directory:
     async def load(self) -> None:
         """Read cards and partners again. Raises LedgerError when a stored card is damaged."""
 
-        def read(tx: Transaction) -> tuple[bytes | None, Sequence[tuple[PartyId, Literal["active", "suspended"], bytes]]]:
+        def read(
+            tx: Transaction,
+        ) -> tuple[bytes | None, Sequence[tuple[PartyId, Literal["active", "suspended"], bytes]]]:
             newest = tx.parties.newest_card(self.me)
             return newest.jws if newest else None, [(p.party, p.state, p.card) for p in tx.parties.partners()]
 

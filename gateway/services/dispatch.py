@@ -8,23 +8,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError, MalformedReceipt, PartnerError, TransportError, UnknownSigner
 from gateway.logs import get_logger
-from gateway.ports import Actor, Attempt, Claimed, Clock, Entropy, KeyRing, PartnerLink, Reply, Store, Transaction
+from gateway.ports import (
+    Actor,
+    Attempt,
+    Claimed,
+    Clock,
+    Entropy,
+    KeyRing,
+    PartnerLink,
+    Reply,
+    Store,
+    Transaction,
+)
 from gateway.primitives import strictjson
 from gateway.protocol import delivery, receipt
 from gateway.protocol.delivery import FailedAttempt, ReceiptClaimed, Waiting
 from gateway.protocol.envelope import Sealed, seal
 from gateway.protocol.ids import EnvelopeId, PartyId, uuid7
-from gateway.services.contact import Contacts
-from gateway.services.directory import Directory
-from gateway.services.giveup import GiveUp
-from gateway.services.settle import Settler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gateway.services.contact import Contacts
+    from gateway.services.directory import Directory
+    from gateway.services.giveup import GiveUp
+    from gateway.services.settle import Settler
 
 log = get_logger()
 
@@ -168,7 +183,9 @@ class Lane:
         recipient = partner.card.seal_key(now)
         if recipient is None:
             await self._contacts.refresh_card(self.party, link)
-            detail = f"no key in the card of {self.party} counts now; ask for a newer card, `gateway partner add`"
+            detail = (
+                f"no key in the card of {self.party} counts now; ask for a newer card, `gateway partner add`"
+            )
             raise TransportError(detail)
         signer = self._keys.signer(now)
         # While the partner is down one message probes for all.
@@ -218,10 +235,13 @@ class Lane:
     async def _renew(self, eid: EnvelopeId) -> None:
         while True:
             await asyncio.sleep(RENEW_EVERY_S)
-            until = self._clock() + LEASE_S * 1000
-            await self._store.write(lambda tx: tx.outbox.renew(eid, fence=self._fence, lease_until=until))
+            await self._store.write(
+                lambda tx: tx.outbox.renew(eid, fence=self._fence, lease_until=self._clock() + LEASE_S * 1000)
+            )
 
-    async def _send(self, link: PartnerLink, outgoing: Outgoing) -> tuple[receipt.Receipt, bytes] | FailedAttempt:
+    async def _send(
+        self, link: PartnerLink, outgoing: Outgoing
+    ) -> tuple[receipt.Receipt, bytes] | FailedAttempt:
         try:
             reply = await link.post_envelope(outgoing.sealed.jwe)
         except TransportError as error:
@@ -257,7 +277,9 @@ class Lane:
         await self._contacts.check_checkpoint(self.party, found.checkpoint)
         return found
 
-    async def _record(self, outgoing: Outgoing, judged: tuple[receipt.Receipt, bytes] | FailedAttempt) -> None:
+    async def _record(
+        self, outgoing: Outgoing, judged: tuple[receipt.Receipt, bytes] | FailedAttempt
+    ) -> None:
         if isinstance(judged, FailedAttempt):
             await self._record_failure(outgoing, judged)
             return
@@ -278,7 +300,9 @@ class Lane:
             (
                 m.jti,
                 # A poison message must not stop its neighbours: they go again at once, fewer at a time.
-                now if split else delivery.retry_at(now, m.urgency, m.attempts, failed.retry_after_s, self._draw),
+                now
+                if split
+                else delivery.retry_at(now, m.urgency, m.attempts, failed.retry_after_s, self._draw),
                 failed.reason[:200],
             )
             for m in outgoing.messages

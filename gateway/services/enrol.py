@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import Clash, Finding, MalformedCard, MalformedRequest, NotFound, PartnerError
 from gateway.ports import Actor, Clock, Store, StoredCard, Transaction
 from gateway.protocol.card import Card, OtherRoots, check_enrolment, read_card
-from gateway.protocol.ids import PartyId
-from gateway.services.contact import Contacts
-from gateway.services.directory import Directory
+
+if TYPE_CHECKING:
+    from gateway.protocol.ids import PartyId
+    from gateway.services.contact import Contacts
+    from gateway.services.directory import Directory
 
 
 class Enroller:
     """`enrol`, `suspend` and `resume` are how a party becomes and stops being a partner."""
 
-    def __init__(self, store: Store, directory: Directory, contacts: Contacts, clock: Clock, *, environment: str) -> None:
+    def __init__(
+        self, store: Store, directory: Directory, contacts: Contacts, clock: Clock, *, environment: str
+    ) -> None:
         self._store = store
         self._directory = directory
         self._contacts = contacts
@@ -37,7 +41,9 @@ class Enroller:
             raise MalformedRequest(detail)
         return card
 
-    async def enrol(self, raw: bytes, fingerprint: str, actor: Actor) -> tuple[Card, Literal["enrolled", "updated", "known"]]:
+    async def enrol(
+        self, raw: bytes, fingerprint: str, actor: Actor
+    ) -> tuple[Card, Literal["enrolled", "updated", "known"]]:
         """Enrol a party whose fingerprint two officers compared, or take its later card.
 
         Raises MalformedRequest for a bad card or a fingerprint that differs, Clash for other roots than the
@@ -45,7 +51,9 @@ class Enroller:
         """
         card = self.preview(raw)
         if _digits(fingerprint) != _digits(card.fingerprint):
-            detail = "the fingerprint differs from the card's: do not enrol it; ask the partner to read it again"
+            detail = (
+                "the fingerprint differs from the card's: do not enrol it; ask the partner to read it again"
+            )
             raise MalformedRequest(detail, errors=(Finding("/fingerprint", "differs from the card's"),))
         if self._directory.partner(card.party) is not None:
             try:

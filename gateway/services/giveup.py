@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import PartnerError, TransportError
 from gateway.logs import get_logger
 from gateway.ports import Actor, Clock, Entropy, NewMessage, PartnerLink, Sent, Store, Transaction
 from gateway.primitives.merkle import leaf_hash
 from gateway.protocol.delivery import OTHER_RANK
-from gateway.protocol.event import DEFAULT_LIFETIME_MS, VOID, VOID_SCHEMA_DIGEST, VOID_SCHEMA_VERSION, EventDraft, build_event
+from gateway.protocol.event import (
+    DEFAULT_LIFETIME_MS,
+    VOID,
+    VOID_SCHEMA_DIGEST,
+    VOID_SCHEMA_VERSION,
+    EventDraft,
+    build_event,
+)
 from gateway.protocol.ids import MessageId, PartyId, uuid7
 from gateway.protocol.receipt import Outcome, read_receipt
 from gateway.protocol.states import State, Step, advance
 from gateway.protocol.void import Void, write_voids
-from gateway.services.directory import Directory
-from gateway.services.settle import Settler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.services.directory import Directory
+    from gateway.services.settle import Settler
 
 log = get_logger()
 
@@ -28,7 +38,14 @@ class GiveUp:
     """Dead letters, cancellations, and the `bcx.void` that follows them."""
 
     def __init__(
-        self, store: Store, directory: Directory, settler: Settler, clock: Clock, entropy: Entropy, *, environment: str
+        self,
+        store: Store,
+        directory: Directory,
+        settler: Settler,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        environment: str,
     ) -> None:
         self._store = store
         self._directory = directory
@@ -58,13 +75,14 @@ class GiveUp:
             if count < AT_ONCE:
                 return
 
-    def drop(self, tx: Transaction, row: Sent, step: Literal[Step.GIVE_UP, Step.CANCEL], reason: str, actor: Actor) -> None:
+    def drop(
+        self, tx: Transaction, row: Sent, step: Literal[Step.GIVE_UP, Step.CANCEL], reason: str, actor: Actor
+    ) -> None:
         """Give one message up, in the caller's transaction. Raises IllegalTransition."""
         now = self._clock()
         state = advance(State(row.state), step)
-        assert state in {State.DEAD, State.CANCELLED}
         # Its number stays used; the partner is told once it is sure that it never took the message.
-        tx.outbox.move(row.jti, state.value, at=now, reason=reason, void="due")
+        tx.outbox.move(row.jti, state, at=now, reason=reason, void="due")
         typ = "message.dead" if state is State.DEAD else "message.cancelled"
         tx.log.append(typ, actor=actor, obj=("message", row.jti), at=now, jti=row.jti, event=row.digest,
                       case=row.case_ref, outcome=reason)  # fmt: skip
@@ -83,7 +101,7 @@ class GiveUp:
             return
         silent: list[Sent] = []
         for row in rows:
-            if row.attempts == 0 or row.state == State.REJECTED:
+            if row.attempts == 0 or State(row.state) is State.REJECTED:
                 silent.append(row)
                 continue
             outcome = await self._ask(party, link, row)
@@ -125,7 +143,9 @@ class GiveUp:
             write_voids([Void(r.stream_seq, r.jti, r.state, r.case_ref, r.case_seq) for r in rows]),
         )  # fmt: skip
         digest = leaf_hash(event)
-        leaf = tx.log.append("message.accepted", actor=GATEWAY, obj=("message", jti), at=now, jti=jti, event=digest)
+        leaf = tx.log.append(
+            "message.accepted", actor=GATEWAY, obj=("message", jti), at=now, jti=jti, event=digest
+        )
         tx.outbox.add([
             NewMessage(
                 jti=jti, recipient=party, subject=VOID, case_ref=None, case_seq=None,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.errors import ConfigurationError
 from gateway.logs import get_logger
 from gateway.ports import Actor, Clock, Store, StoredCard, Transaction
 from gateway.primitives.times import parse_ms
 from gateway.protocol.card import Card, CardDraft, CardKey, make_key, read_card, sign_card
-from gateway.protocol.ids import PartyId
-from gateway.protocol.keys import SigningPair
-from gateway.services.catalogue import Catalogue
-from gateway.services.directory import Directory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.protocol.ids import PartyId
+    from gateway.protocol.keys import SigningPair
+    from gateway.services.catalogue import Catalogue
+    from gateway.services.directory import Directory
 
 log = get_logger()
 
@@ -28,8 +31,13 @@ RENEW_BEFORE_MS = 30 * 86_400_000
 class CardKeys(Protocol):
     """What of the key ring goes into a card."""
 
-    def public_keys(self) -> list[dict[str, Any]]: ...
-    def root_signer(self) -> SigningPair | None: ...
+    def public_keys(self) -> list[dict[str, Any]]:
+        """Return the members of the card's `keys`."""
+        ...
+
+    def root_signer(self) -> SigningPair | None:
+        """Return the root pair, or None where it lives offline."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,9 @@ class Identity:
             return None
         root = self._keys.root_signer()
         if root is None:
-            log.warning("card is out of date", fix="sign a new one where the root keys live: gateway card sign")
+            log.warning(
+                "card is out of date", fix="sign a new one where the root keys live: gateway card sign"
+            )
             return None
         card = sign_card(draft, root)
         await self.adopt(card)
@@ -115,7 +125,16 @@ class Identity:
         )
         return any(
             getattr(same, name) != getattr(current, name)
-            for name in ("name", "country", "environment", "endpoint", "keys", "log_vkey", "witness_vkey", "tls_ca")
+            for name in (
+                "name",
+                "country",
+                "environment",
+                "endpoint",
+                "keys",
+                "log_vkey",
+                "witness_vkey",
+                "tls_ca",
+            )
         ) or dict(same.schemas) != dict(current.schemas)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gateway.errors import Clash, NotFound
 from gateway.ports import Account, Actor, Clock, Sent, Store, Transaction
 from gateway.protocol.event import VOID
-from gateway.protocol.ids import MessageId, PartyId
 from gateway.protocol.states import State, Step, advance, allowed
-from gateway.services.giveup import GiveUp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.protocol.ids import MessageId, PartyId
+    from gateway.services.giveup import GiveUp
 
 _OFFER = {
     Step.HOLD: "only a queued message can be held",
@@ -51,7 +55,7 @@ class Operator:
     async def retry_since(self, since_ms: int, account: Account) -> int:
         """Make every queued message of ours accepted since then due now; return how many."""
 
-        def work(tx: Transaction) -> list[tuple[Sent, str]]:
+        def work(tx: Transaction) -> list[tuple[Sent, State]]:
             return [
                 self._perform(tx, Step.RETRY, row.jti, account, None)
                 for row in tx.outbox.find(tx.outbox.queued_since(since_ms)).values()
@@ -64,7 +68,7 @@ class Operator:
 
     def _perform(
         self, tx: Transaction, step: Step, jti: str, account: Account, reason: str | None
-    ) -> tuple[Sent, str]:
+    ) -> tuple[Sent, State]:
         row = tx.outbox.find([jti]).get(jti)
         if row is None or row.subject == VOID:
             detail = "no such message of ours; `gateway queue list` shows those that wait"
@@ -81,14 +85,14 @@ class Operator:
             self._give_up.drop(tx, row, Step.CANCEL, (reason or "cancelled")[:200], actor)
             return row, State.CANCELLED
         after = advance(state, step)
-        tx.outbox.move(row.jti, after.value, at=now, held_for="operator" if step is Step.HOLD else None)
+        tx.outbox.move(row.jti, after, at=now, held_for="operator" if step is Step.HOLD else None)
         if step in _LOGGED:
             tx.log.append(_LOGGED[step], actor=actor, obj=("message", row.jti), at=now, jti=row.jti,
                           event=row.digest, case=row.case_ref)  # fmt: skip
         return row, after
 
-    def _tell(self, row: Sent, state: str) -> None:
-        if state == State.CANCELLED and row.state != State.DEAD:
+    def _tell(self, row: Sent, state: State) -> None:
+        if state is State.CANCELLED and State(row.state) is not State.DEAD:
             self._give_up.dropped(1)
         for listener in self._listeners:
             listener(row.recipient)
@@ -96,4 +100,8 @@ class Operator:
 
 def steps_offered(state: str) -> Sequence[str]:
     """Return what a person may do to a message in this state."""
-    return [step.value for step in (Step.HOLD, Step.RELEASE, Step.RETRY, Step.CANCEL) if allowed(State(state), step)]
+    return [
+        step.value
+        for step in (Step.HOLD, Step.RELEASE, Step.RETRY, Step.CANCEL)
+        if allowed(State(state), step)
+    ]

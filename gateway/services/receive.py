@@ -8,9 +8,8 @@ any answer leaves.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import (
     ClockSkew,
@@ -30,8 +29,12 @@ from gateway.protocol.ids import CaseRef, MessageId, PartyId, case_state
 from gateway.protocol.receipt import Outcome
 from gateway.protocol.void import read_voids
 from gateway.services.casefile import CaseFile, CaseMessage, handling_of
-from gateway.services.checkpoints import Checkpointer
-from gateway.services.rules import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.services.checkpoints import Checkpointer
+    from gateway.services.rules import Rules
 
 # Events judged before the loop is given back: what a reader of the same loop may have to wait for.
 SLICE = 20
@@ -58,7 +61,13 @@ class Receiver:
     """`receive` takes an envelope and gives the signed receipt."""
 
     def __init__(
-        self, store: Store, keys: KeyRing, rules: Rules, cases: CaseFile, checkpoints: Checkpointer, clock: Clock
+        self,
+        store: Store,
+        keys: KeyRing,
+        rules: Rules,
+        cases: CaseFile,
+        checkpoints: Checkpointer,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._keys = keys
@@ -190,36 +199,40 @@ class Receiver:
         event = item.event
         if event is None or item.failed_at <= 6:
             return item.error
+        taken = self._taken(desk, event)
+        if taken is not None or item.failed_at == 8:
+            return taken or item.error
+        return self._foreign_case(desk, event) or item.error or self._refused_in_case(desk, event, waiting_cases)
+
+    def _taken(self, desk: _Desk, event: Event) -> PartnerError | None:
         # (7) Ids and numbers taken by other bytes, or given up by their sender.
         taken = desk.taken_by(event)
-        if taken is not None:
-            if taken.status == "voided":
-                return Voided("its sender gave this message up")
-            return Conflict("the id or a number of this message is taken by other bytes")
-        if item.failed_at == 8:
-            return item.error
+        if taken is None:
+            return None
+        if taken.status == "voided":
+            return Voided("its sender gave this message up")
+        return Conflict("the id or a number of this message is taken by other bytes")
+
+    def _foreign_case(self, desk: _Desk, event: Event) -> PartnerError | None:
         # (9) A case it shares with me, or one that opens under its own State.
-        case = None
-        if event.case is not None:
-            case = desk.case(event.case)
-            if case is None and not self._may_open(desk, event, event.case):
-                detail = "not a case shared with this party, nor one opening under its own State"
-                return NotAgreed(detail, errors=(Finding("/subject", detail, "E-REF"),))
-        if item.error is not None:
-            return item.error
+        if event.case is None or desk.case(event.case) is not None or self._may_open(desk, event, event.case):
+            return None
+        detail = "not a case shared with this party, nor one opening under its own State"
+        return NotAgreed(detail, errors=(Finding("/subject", detail, "E-REF"),))
+
+    def _refused_in_case(self, desk: _Desk, event: Event, waiting_cases: set[CaseRef]) -> PartnerError | None:
         # (11) A reply inherits the handling of what it answers.
-        if event.in_reply_to is not None:
-            answered = desk.handling_of(event.in_reply_to)
-            weaker = self._rules.weaker_than(event.handling, answered) if answered is not None else None
-            if weaker is not None:
-                return PolicyRefused(weaker.reason, errors=(weaker,))
+        answered = desk.handling_of(event.in_reply_to) if event.in_reply_to is not None else None
+        weaker = self._rules.weaker_than(event.handling, answered) if answered is not None else None
+        if weaker is not None:
+            return PolicyRefused(weaker.reason, errors=(weaker,))
         if event.case is None:
             return None
         if event.case in waiting_cases:
             return ClockSkew("an earlier message of the same case is deferred", retry_after_s=1)
         # (11) What the message does to its case.
-        opens = case is None
-        message = _case_message(event, opens=opens)
+        case = desk.case(event.case)
+        message = _case_message(event, opens=case is None)
         if case is None:
             case = self._cases.open(event.case, event.source, event.source, message)
         fault = self._cases.arrive(case, message, self._clock())
@@ -231,7 +244,9 @@ class Receiver:
     def _may_open(self, desk: _Desk, event: Event, ref: CaseRef) -> bool:
         # Else one partner could write into the cases of another, or open one in another State's name.
         own_state = case_state(ref).lower() == event.source.partition(".")[0]
-        return own_state and self._rules.catalogue.opens_case(event.subject) and not desk.exists_elsewhere(ref)
+        return (
+            own_state and self._rules.catalogue.opens_case(event.subject) and not desk.exists_elsewhere(ref)
+        )
 
     def _settle(
         self, tx: Transaction, envelope: OpenedEnvelope, item: _Judged, error: PartnerError | None, now: int
@@ -321,12 +336,19 @@ class _Desk:
         ]
         rows = [row for row in clashes if row is not None]
         voided = [row for row in rows if row.status == "voided" and row.jti == event.id]
-        return (voided or rows or [None])[0]
+        return next(iter(voided or rows), None)
 
     def take(self, arrival: NewArrival) -> None:
         """Hold the id and numbers of an event just answered."""
         self._hold(
-            Taken(arrival.digest, arrival.jti, arrival.stream_seq, arrival.case_ref, arrival.case_seq, arrival.status)
+            Taken(
+                arrival.digest,
+                arrival.jti,
+                arrival.stream_seq,
+                arrival.case_ref,
+                arrival.case_seq,
+                arrival.status,
+            )
         )
 
     def void(self, event: Event, arrival: NewArrival) -> list[NewVoid]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from gateway.errors import Clash, Finding, NotFound
 from gateway.ports import Actor, Clock, Store, StoredSchema, Transaction
-from gateway.registry.subject import SchemaVersion
-from gateway.services.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gateway.registry.subject import SchemaVersion
+    from gateway.services.catalogue import Catalogue
 
 
 class Registrar:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.errors import Finding, MalformedRequest, SchemaViolation
 from gateway.primitives.times import parse_ms
 from gateway.protocol.event import URGENCIES
 from gateway.protocol.ids import MessageId, PartyId, parse_message_id, parse_party, parse_subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 MEMBERS = frozenset({
     "recipient", "type", "case", "urgency", "handling", "data", "in_reply_to", "supersedes", "expires_at",
@@ -46,11 +48,13 @@ def read_request(body: object) -> SubmitRequest:
     unknown = [name for name in body if name not in MEMBERS]
     if unknown:
         # Not named: a misplaced member may be a person's name.
-        found.append(Finding("", f"has {len(unknown)} unknown member(s); known are {', '.join(sorted(MEMBERS))}"))
+        found.append(
+            Finding("", f"has {len(unknown)} unknown member(s); known are {', '.join(sorted(MEMBERS))}")
+        )
     if body.get("attachments"):
         found.append(Finding("/attachments", "attachments are not offered by this gateway yet: leave it out"))
 
-    def text(name: str, parse: Callable[[str], Any], words: str, *, required: bool = False) -> Any:  # noqa: ANN401
+    def text(name: str, parse: Callable[[str], Any], words: str, *, required: bool = False) -> Any:
         value = body.get(name)
         if value is None:
             if required:
@@ -91,5 +95,5 @@ def _urgency(text: str) -> str:
     return text if text in URGENCIES else _refuse()
 
 
-def _refuse() -> Any:  # noqa: ANN401 - never returns
+def _refuse() -> Any:
     raise ValueError

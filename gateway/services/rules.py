@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway.casework.codelists import CodeLists
 from gateway.casework.handling import missing
 from gateway.casework.policies import MessageFacts, review
 from gateway.casework.policies.keeping import CLASS_DAYS, class_maximum
 from gateway.errors import Finding, NotFound, NotPermitted, PolicyRefused, PolicyViolation
-from gateway.protocol.agreement import Agreement
-from gateway.protocol.event import Event
-from gateway.protocol.ids import PartyId
-from gateway.services.catalogue import Catalogue
-from gateway.services.directory import Directory, KnownPartner
-from gateway.services.request import SubmitRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.casework.codelists import CodeLists
+    from gateway.protocol.agreement import Agreement
+    from gateway.protocol.event import Event
+    from gateway.protocol.ids import PartyId
+    from gateway.services.catalogue import Catalogue
+    from gateway.services.directory import Directory, KnownPartner
+    from gateway.services.request import SubmitRequest
 
 # What a policy names as if it stood in `data` but is an attribute of the message.
 ATTRIBUTES = frozenset({"/handling", "/urgency", "/inReplyTo"})
@@ -93,9 +96,7 @@ class Rules:
 
     def _review(self, message: MessageFacts) -> tuple[Finding, ...]:
         found = review(message, codelists=self.codelists, transfer=self._in_force)
-        return tuple(
-            f if f.pointer in ATTRIBUTES else replace(f, pointer="/data" + f.pointer) for f in found
-        )
+        return tuple(f if f.pointer in ATTRIBUTES else replace(f, pointer="/data" + f.pointer) for f in found)
 
     def _in_force(self, code: str, reference: str | None, at_ms: int) -> bool:
         return self.agreement.transfer_instrument(code, reference or None, at_ms) is not None

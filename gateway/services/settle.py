@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gateway.logs import get_logger
 from gateway.ports import Actor, Attempt, Clock, Sent, Settled, Store, Transaction
 from gateway.primitives import strictjson
 from gateway.protocol import delivery
 from gateway.protocol.ids import EnvelopeId, MessageId, PartyId
-from gateway.protocol.receipt import Outcome
 from gateway.protocol.states import ANSWERED, State, Step, advance
 from gateway.services.casefile import CaseFile, Effect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.protocol.receipt import Outcome
 
 log = get_logger()
 
@@ -35,9 +38,7 @@ class Recorded:
 class Settler:
     """`record` is the one way a message of ours comes to its end by an answer."""
 
-    def __init__(
-        self, store: Store, cases: CaseFile, clock: Clock, draw: Callable[[], float]
-    ) -> None:
+    def __init__(self, store: Store, cases: CaseFile, clock: Clock, draw: Callable[[], float]) -> None:
         self._store = store
         self._cases = cases
         self._clock = clock
@@ -57,7 +58,9 @@ class Settler:
         A final answer is recorded even where our lease was lost meanwhile (law 3); only putting a
         message back needs it.
         """
-        recorded = await self._store.write(lambda tx: self._record(tx, partner, outcomes, eid, receipt, fence))
+        recorded = await self._store.write(
+            lambda tx: self._record(tx, partner, outcomes, eid, receipt, fence)
+        )
         for listener in self._listeners:
             listener(recorded)
         return recorded
@@ -108,7 +111,9 @@ class Settler:
         count = sum(1 for _, s in settled if s.state == "accepted")
         return Recorded(count, len(settled) - count, len(waiting))
 
-    def _answered_before(self, tx: Transaction, row: Sent, outcome: Outcome, partner: PartyId, now: int) -> bool:
+    def _answered_before(
+        self, tx: Transaction, row: Sent, outcome: Outcome, partner: PartyId, now: int
+    ) -> bool:
         if State(row.state) not in ANSWERED:
             return False
         if row.state != outcome.status:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.errors import (
     AgreementRefuses,
@@ -30,10 +30,12 @@ from gateway.protocol.event import (
     build_event,
 )
 from gateway.protocol.ids import CaseRef, MessageId, PartyId, Subject, parse_case_ref, uuid7
-from gateway.registry.subject import SchemaVersion
 from gateway.services.casefile import CaseFile, CaseMessage, handling_of, inherit
-from gateway.services.request import SubmitRequest
-from gateway.services.rules import Rules
+
+if TYPE_CHECKING:
+    from gateway.registry.subject import SchemaVersion
+    from gateway.services.request import SubmitRequest
+    from gateway.services.rules import Rules
 
 SALT_BYTES = 16
 # Room for attributes around `data`: a data object near the limit must not make an event over it.
@@ -48,6 +50,8 @@ class Idempotency:
     key: str
     request: bytes
     """SHA-256 of the body."""
+    many: bool = False
+    """A batch: a refused request keeps its place in the answer and stops no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ class Submitter:
         self,
         requests: Sequence[SubmitRequest | RequestError],
         account: Account,
-        idempotency: Idempotency | None,
+        idempotency: Idempotency,
         answer: Write,
         *,
         traceparent: str | None = None,
@@ -126,50 +130,59 @@ class Submitter:
         """Accept messages, all in one transaction, and store their answer beside them.
 
         `answer` writes the results, in order, into the answer that a repetition of the same key gets.
-        Returns it and whether it is such a repetition. One request that cannot be accepted raises its
-        RequestError; of several, each refused one keeps its place in the results.
+        Returns it and whether it is such a repetition. A request that cannot be accepted raises its
+        RequestError; in a batch it keeps its place in the results.
         """
         if self.unanswered + len(requests) > self._most_unanswered:
             detail = "too many messages wait for an answer; see `gateway queue list`"
             raise TooManyRequests(detail, retry_after_s=30)
         prepared = [self._try_prepare(request) for request in requests]
-        alone = len(prepared) == 1
-
-        def work(tx: Transaction) -> tuple[StoredAnswer, bool, list[Accepted | RequestError]]:
-            if idempotency is not None:
-                stored = tx.answers.find(account.id, idempotency.route, idempotency.key)
-                if stored is not None:
-                    if stored.request != idempotency.request:
-                        detail = "take a new Idempotency-Key for a new request"
-                        raise IdempotencyKeyReused(detail)
-                    return stored, True, []
-            results: list[Accepted | RequestError] = []
-            messages: list[NewMessage] = []
-            for ready in prepared:
-                try:
-                    if isinstance(ready, RequestError):
-                        raise ready
-                    message, accepted = self._accept(tx, ready, account, traceparent)
-                except RequestError as error:
-                    if alone and idempotency is not None and not idempotency.route.endswith("/batch"):
-                        raise
-                    results.append(error)
-                else:
-                    messages.append(message)
-                    results.append(accepted)
-            tx.outbox.add(messages)
-            stored = answer(results)
-            if idempotency is not None:
-                tx.answers.add(account.id, idempotency.route, idempotency.key, stored, self._clock())
-            return stored, False, results
-
-        stored, replayed, results = await self._store.write(work)
+        stored, results = await self._store.write(
+            lambda tx: self._commit(tx, prepared, account, idempotency, answer, traceparent)
+        )
+        if results is None:
+            return stored, True
         accepted = [result for result in results if isinstance(result, Accepted)]
         self.unanswered += len(accepted)
         for recipient in {result.recipient for result in accepted}:
             for listener in self._listeners:
                 listener(recipient)
-        return stored, replayed
+        return stored, False
+
+    def _commit(
+        self,
+        tx: Transaction,
+        prepared: Sequence[_Ready | RequestError],
+        account: Account,
+        idempotency: Idempotency,
+        answer: Write,
+        traceparent: str | None,
+    ) -> tuple[StoredAnswer, Sequence[Accepted | RequestError] | None]:
+        """Return the answer and its results; None instead of results for a repetition."""
+        stored = tx.answers.find(account.id, idempotency.route, idempotency.key)
+        if stored is not None:
+            if stored.request != idempotency.request:
+                detail = "take a new Idempotency-Key for a new request"
+                raise IdempotencyKeyReused(detail)
+            return stored, None
+        results: list[Accepted | RequestError] = []
+        messages: list[NewMessage] = []
+        for ready in prepared:
+            try:
+                if isinstance(ready, RequestError):
+                    raise ready
+                message, accepted = self._accept(tx, ready, account, traceparent)
+            except RequestError as error:
+                if not idempotency.many:
+                    raise
+                results.append(error)
+            else:
+                messages.append(message)
+                results.append(accepted)
+        tx.outbox.add(messages)
+        stored = answer(results)
+        tx.answers.add(account.id, idempotency.route, idempotency.key, stored, self._clock())
+        return stored, results
 
     def _try_prepare(self, request: SubmitRequest | RequestError) -> _Ready | RequestError:
         if isinstance(request, RequestError):
@@ -195,7 +208,9 @@ class Submitter:
         if refused is not None:
             raise AgreementRefuses(refused.reason, errors=(refused,))
         if self._rules.agreement.needs_release(self._rules.me, partner.party, request.subject, now):
-            detail = "the agreement asks for release by a second person, which this gateway does not offer yet"
+            detail = (
+                "the agreement asks for release by a second person, which this gateway does not offer yet"
+            )
             raise AgreementRefuses(detail, errors=(Finding("/type", detail),))
         self._rules.review_outbound(request, data, urgency, partner.party, now)
         data_json = strictjson.dumps(data)
@@ -249,7 +264,9 @@ class Submitter:
         if placed is not None:
             case, message = placed
             if case is None:
-                case = self._cases.open(self._cases.allot(tx, now), request.recipient, self._rules.me, message)
+                case = self._cases.open(
+                    self._cases.allot(tx, now), request.recipient, self._rules.me, message
+                )
             case.sent += 1
             inherit(case, request.handling)
             effect = strictjson.dumps(asdict(message.effect)).decode()

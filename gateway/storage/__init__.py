@@ -1,0 +1,1 @@
+"""Durable storage: tables, one writer, read-only queries."""

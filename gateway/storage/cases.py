@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import bindparam, select
+from sqlalchemy.dialects.sqlite import insert
 
 from gateway.casework.lifecycle import CaseState, CaseStatus, Move
 from gateway.ports import Case
 from gateway.storage import tables as t
-from gateway.storage.statements import compiled
+from gateway.storage.statements import bound, compiled
+
+if TYPE_CHECKING:
+    import sqlite3
 
 c = t.cases.c
 _COLUMNS = (
@@ -20,9 +23,12 @@ _COLUMNS = (
     "clock_from", "acknowledge_by", "reply_by", "acknowledged_at", "replied_at", "next_by",
 )  # fmt: skip
 _FIND = compiled(select(*(c[name] for name in _COLUMNS)).where(c.ref == bindparam("key")), "key")
-_SAVE = (
-    f"INSERT INTO cases ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (ref) DO UPDATE SET "  # noqa: S608, E501 - our own column names
-    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name != "ref")
+_new = insert(t.cases).values(bound(_COLUMNS))
+_SAVE = compiled(
+    _new.on_conflict_do_update(
+        index_elements=["ref"], set_={name: _new.excluded[name] for name in _COLUMNS if name != "ref"}
+    ),
+    *_COLUMNS,
 )
 _ALLOT = (
     "INSERT INTO case_numbers (year, last) VALUES (?, 1) "

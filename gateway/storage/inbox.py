@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import and_, bindparam, func, insert, select
@@ -16,11 +14,17 @@ from gateway.protocol.receipt import Outcome
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled, fixed, json_list, limited, values_of
 
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+
 i, h = t.inbox.c, t.stream_heads.c
 
 _OUTCOME = (i.digest, i.jti, i.status, i.received_at, i.leaf, i.problem, i.errors)
 _BY_DIGEST = compiled(
-    select(*_OUTCOME).where(i.sender == bindparam("sender"), i.digest == bindparam("digest")), "sender", "digest"
+    select(*_OUTCOME).where(i.sender == bindparam("sender"), i.digest == bindparam("digest")),
+    "sender",
+    "digest",
 )
 _BY_JTI = compiled(
     select(*_OUTCOME).where(
@@ -30,7 +34,9 @@ _BY_JTI = compiled(
 )  # fmt: skip
 _TAKEN = (i.digest, i.jti, i.stream_seq, i.case_ref, i.case_seq, i.status)
 # Three look-ups, one index each: an OR over them would make SQLite scan.
-_TAKEN_JTI = compiled(select(*_TAKEN).where(i.sender == bindparam("sender"), i.jti.in_(values_of("l"))), "sender", "l")
+_TAKEN_JTI = compiled(
+    select(*_TAKEN).where(i.sender == bindparam("sender"), i.jti.in_(values_of("l"))), "sender", "l"
+)
 _TAKEN_SEQ = compiled(
     select(*_TAKEN).where(i.sender == bindparam("sender"), i.stream_seq.in_(values_of("l"))), "sender", "l"
 )
@@ -99,7 +105,12 @@ class InboxRows:
         return _outcome(row) if row is not None else None
 
     def taken(
-        self, sender: PartyId, *, jtis: Sequence[str], stream_seqs: Sequence[int], cases: Sequence[tuple[str, int]]
+        self,
+        sender: PartyId,
+        *,
+        jtis: Sequence[str],
+        stream_seqs: Sequence[int],
+        cases: Sequence[tuple[str, int]],
     ) -> Sequence[Taken]:
         """Return who holds these ids and numbers; `cases` are (case reference, case number)."""
         found: list[Taken] = []
@@ -133,7 +144,10 @@ class InboxRows:
         """Store numbers the sender gave up; those taken already stay as they are."""
         self._connection.executemany(
             _ADD_VOID,
-            [(sender, v.jti, v.stream_seq, v.case_ref, v.case_seq, "voided", v.at, v.leaf, v.reason) for v in voids],
+            [
+                (sender, v.jti, v.stream_seq, v.case_ref, v.case_seq, "voided", v.at, v.leaf, v.reason)
+                for v in voids
+            ],
         )
 
     def raise_stream_high(self, sender: PartyId) -> int:
@@ -168,7 +182,11 @@ def _errors_text(errors: Sequence[Finding]) -> str | None:
 
 def _outcome(row: tuple[Any, ...]) -> Outcome:
     digest, jti, status, received_at, leaf, problem, errors = row
-    found = tuple(Finding(e["pointer"], e["reason"], e.get("code")) for e in orjson.loads(errors)) if errors else ()
+    found = (
+        tuple(Finding(e["pointer"], e["reason"], e.get("code")) for e in orjson.loads(errors))
+        if errors
+        else ()
+    )
     return Outcome(
         event=digest, jti=None if jti is None else MessageId(jti), status=status, received_at_ms=received_at,
         leaf=leaf, problem=problem, errors=found,

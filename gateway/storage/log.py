@@ -6,8 +6,7 @@ The frontier and the unfilled tiles live in memory as immutable values, so that 
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, insert, select
 
@@ -15,14 +14,19 @@ from gateway.errors import LedgerError
 from gateway.ledger import entry, proof
 from gateway.ledger.tiles import TILE_WIDTH, Edge, split_hashes
 from gateway.ports import Actor, Entropy, SignedCheckpoint
-from gateway.primitives import merkle
 from gateway.primitives.merkle import leaf_hash
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled
 
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+
+    from gateway.primitives import merkle
+
 e, c, k = t.entries.c, t.checkpoints.c, t.tiles.c
 
-_ENTRY = ("seq", "at", "typ", "actor", "obj", "jti", "case_ref", "outcome", "data")
+_ENTRY = ("seq", "at", "typ", "actor", "obj", "jti", "case_ref", "outcome", "data", "leaf")
 _ADD_ENTRY = compiled(insert(t.entries).values(bound(_ENTRY)), *_ENTRY)
 _ADD_TILE = (
     "INSERT INTO tiles (level, number, hashes) VALUES (?, ?, ?) "
@@ -32,7 +36,12 @@ _TILE = compiled(
     select(k.hashes).where(k.level == bindparam("level"), k.number == bindparam("number")), "level", "number"
 )
 _DATA = compiled(
-    select(e.data).where(e.seq >= bindparam("start"), e.seq < bindparam("end")).order_by(e.seq), "start", "end"
+    select(e.data).where(e.seq >= bindparam("start"), e.seq < bindparam("end")).order_by(e.seq),
+    "start",
+    "end",
+)
+_LEAVES = compiled(
+    select(e.leaf).where(e.seq >= bindparam("start"), e.seq < bindparam("end")).order_by(e.seq), "start", "end"
 )
 _SIZE = "SELECT max(seq) FROM entries"
 _CHECKPOINT = ("size", "root", "note", "at")
@@ -58,6 +67,7 @@ class LogRows:
         self._edge = Edge.load(size, self.read_hashes)
         self._frontier = proof.frontier(self.read_hashes, size)
         self._next: tuple[Edge, merkle.Frontier] | None = None
+        self.listeners: list[Callable[[int], None]] = []
 
     def append(
         self,
@@ -79,8 +89,9 @@ class LogRows:
             seq=seq, at_ms=at, typ=typ, actor_sub=actor.sub, actor_role=actor.role, obj_kind=obj[0], obj_id=obj[1],
             salt=self._salt(), jti=jti, event=event, case=case, outcome=outcome, purpose=purpose, basis=basis,
         )  # fmt: skip
-        self._rows.append((seq, at, typ, actor.sub, obj[1], jti, case, outcome, data))
-        self._leaves.append(leaf_hash(data))
+        leaf = leaf_hash(data)
+        self._rows.append((seq, at, typ, actor.sub, obj[1], jti, case, outcome, data, leaf))
+        self._leaves.append(leaf)
         return seq
 
     def head(self) -> tuple[int, bytes]:
@@ -111,14 +122,14 @@ class LogRows:
         return tuple(proof.inclusion(self.read_hashes, seq, size))
 
     def read_hashes(self, level: int, number: int) -> Sequence[bytes]:
-        """Return the committed hashes of a tile; those of an unfilled level-0 tile come from its entries."""
+        """Return the committed hashes of a tile; those of an unfilled level-0 tile stand beside its entries."""
         row = self._run(_TILE, (level, number)).fetchone()
         if row is not None:
             return split_hashes(row[0])
         if level:
             return ()
         start = number * TILE_WIDTH
-        return [leaf_hash(data) for (data,) in self._run(_DATA, (start, start + TILE_WIDTH))]
+        return [leaf for (leaf,) in self._run(_LEAVES, (start, start + TILE_WIDTH))]
 
     # --- the writer's side ---
 
@@ -145,7 +156,11 @@ class LogRows:
         """Take the group's head as committed."""
         if self._next is not None:
             self._edge, self._frontier = self._next
+        grown = len(self._leaves)
         self._forget()
+        if grown:
+            for listener in self.listeners:
+                listener(grown)
 
     def group_undone(self) -> None:
         """Forget the group."""
@@ -166,4 +181,3 @@ class LogRows:
             self._salts = self._entropy(_SALT_POOL)
         salt, self._salts = self._salts[:SALT_BYTES], self._salts[SALT_BYTES:]
         return salt
-

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import orjson
 from sqlalchemy import bindparam, func, insert, null, select, update
@@ -13,6 +12,10 @@ from gateway.protocol.delivery import Waiting
 from gateway.protocol.ids import MessageId, PartyId
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled, fixed, json_list, limited, values_of
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
 
 o = t.outbox.c
 
@@ -88,11 +91,13 @@ _FREE_LANE = compiled(
     "now", "partner",
 )  # fmt: skip
 _QUEUED_SINCE = compiled(
-    select(o.jti).where(o.state == fixed("queued"), t.OPEN_STATES, o.created_at >= bindparam("since")), "since"
+    select(o.jti).where(o.state == fixed("queued"), t.OPEN_STATES, o.created_at >= bindparam("since")),
+    "since",
 )
 _OPEN_COUNT = compiled(select(func.count()).select_from(t.outbox).where(t.OPEN_STATES))
 _EVENT = compiled(
-    select(t.bodies.c.event).join(t.outbox, o.body_id == t.bodies.c.id).where(o.jti == bindparam("key")), "key"
+    select(t.bodies.c.event).join(t.outbox, o.body_id == t.bodies.c.id).where(o.jti == bindparam("key")),
+    "key",
 )
 _WAKE = compiled(
     update(t.outbox)
@@ -123,7 +128,8 @@ _OVERDUE = limited(
 )  # fmt: skip
 _FIND = compiled(select(*_SENT).where(o.jti.in_(values_of("jtis"))), "jtis")
 _VOIDS_DUE = limited(
-    select(*_SENT).where(o.recipient == bindparam("recipient"), t.VOID_DUE).order_by(o.stream_seq), "recipient"
+    select(*_SENT).where(o.recipient == bindparam("recipient"), t.VOID_DUE).order_by(o.stream_seq),
+    "recipient",
 )
 _VOID_DUE = compiled(update(t.outbox).where(o.jti == bindparam("key")).values(void=fixed("due")), "key")
 _VOIDS_TOLD = compiled(
@@ -151,9 +157,7 @@ _SETTLE = compiled(
     ),
     "new_state", "more", "envelope", "reason", "errors", "settled_at", "received_at", "partner_leaf", "key",
 )  # fmt: skip
-_CONTRADICT = compiled(
-    update(t.outbox).where(o.jti == bindparam("key")).values(contradicted=fixed(1)), "key"
-)
+_CONTRADICT = compiled(update(t.outbox).where(o.jti == bindparam("key")).values(contradicted=fixed(1)), "key")
 _MOVE = compiled(
     update(t.outbox)
     .where(o.jti == bindparam("key"))
@@ -199,7 +203,9 @@ class OutboxRows:
     def add(self, messages: Sequence[NewMessage]) -> None:
         """Store messages as queued, bodies included."""
         first = (self._run("SELECT max(id) FROM bodies").fetchone()[0] or 0) + 1
-        self._connection.executemany(_ADD_BODY, [(first + place, m.event) for place, m in enumerate(messages)])
+        self._connection.executemany(
+            _ADD_BODY, [(first + place, m.event) for place, m in enumerate(messages)]
+        )
         self._connection.executemany(
             _ADD,
             [

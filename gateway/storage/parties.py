@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import bindparam, insert, select, update
 
 from gateway.ports import Partner, StoredCard
-from gateway.protocol.ids import PartyId
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled, fixed
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from gateway.protocol.ids import PartyId
 
 c, p = t.cards.c, t.partners.c
 

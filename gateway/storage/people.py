@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from gateway.ports import Account, StoredAnswer
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
 
 a, s = t.accounts.c, t.answers.c
 
@@ -44,7 +47,9 @@ class AccountRows:
 
     def add(self, account: Account, token_hash: bytes) -> None:
         """Store a new account; its token only as a hash."""
-        self._run(_ADD, (account.id, account.name, account.person, account.role, token_hash, account.created_at))
+        self._run(
+            _ADD, (account.id, account.name, account.person, account.role, token_hash, account.created_at)
+        )
 
     def by_token(self, token_hash: bytes) -> Account | None:
         """Return the account a token belongs to, disabled ones too."""
@@ -82,7 +87,8 @@ class AnswerRows:
     def add(self, account: str, route: str, key: str, answer: StoredAnswer, at: int) -> None:
         """Store an answer beside what it answers."""
         self._run(
-            _ADD_ANSWER, (account, route, key, answer.request, answer.status, answer.answer, answer.location, at)
+            _ADD_ANSWER,
+            (account, route, key, answer.request, answer.status, answer.answer, answer.location, at),
         )
 
     def drop_before(self, at: int) -> None:

@@ -5,18 +5,20 @@ Every row is a plain dictionary of columns as stored (times in ms); bodies are n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from operator import eq, ge, gt, lt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, Text, cast, func, literal, null, or_, select, union_all
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import RowMapping, Select, Text, cast, func, literal, null, or_, select, union_all
 
 from gateway.storage import tables as t
 
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
 o, i, c, e = t.outbox.c, t.inbox.c, t.cases.c, t.entries.c
 
-Row = Mapping[str, Any]
+Row = RowMapping
 
 _OUT = (
     o.jti, literal("out").label("direction"), o.recipient.label("partner"), o.subject, o.case_ref, o.case_seq,
@@ -57,19 +59,19 @@ class Queries:
         sides: list[Select[Any]] = []
         if direction in {None, "out"} and state != "received":
             out = select(*_OUT).where(o.subject != "void")
-            conditions = (
+            asked: list[Condition] = [
                 (state, o.state, eq), (case, o.case_ref, eq), (subject, o.subject, eq),
                 (since, o.created_at, ge), (account, o.account, eq), (partner, o.recipient, eq),
                 (before, o.jti, lt),
-            )  # fmt: skip
-            sides.append(_filtered(out, conditions).order_by(o.jti.desc()).limit(limit))
+            ]  # fmt: skip
+            sides.append(_filtered(out, asked).order_by(o.jti.desc()).limit(limit))
         if direction in {None, "in"} and state in {None, "received"} and account is None:
             inward = select(*_IN).where(i.status == "accepted", i.subject != "void")
-            conditions = (
+            asked = [
                 (case, i.case_ref, eq), (subject, i.subject, eq), (since, i.received_at, ge),
                 (partner, i.sender, eq), (before, i.jti, lt),
-            )  # fmt: skip
-            sides.append(_filtered(inward, conditions).order_by(i.jti.desc()).limit(limit))
+            ]  # fmt: skip
+            sides.append(_filtered(inward, asked).order_by(i.jti.desc()).limit(limit))
         if not sides:
             return ()
         wanted = union_all(*(select(side.subquery()) for side in sides)).subquery()
@@ -185,15 +187,18 @@ class Queries:
         """Return partners with what we know of the link, and what waits for each."""
         p = t.partners.c
         waiting = (
-            select(func.count()).where(o.recipient == p.party, t.OPEN_STATES).scalar_subquery().label("waiting")
+            select(func.count())
+            .where(o.recipient == p.party, t.OPEN_STATES)
+            .scalar_subquery()
+            .label("waiting")
         )
         return await self._all(select(t.partners, waiting).order_by(p.party))
 
-    async def _all(self, statement: Any) -> Sequence[Row]:  # noqa: ANN401 - any Core select
+    async def _all(self, statement: Any) -> Sequence[Row]:
         async with self._engine.connect() as connection:
             return (await connection.execute(statement)).mappings().all()
 
-    async def _one(self, statement: Any) -> Row | None:  # noqa: ANN401
+    async def _one(self, statement: Any) -> Row | None:
         async with self._engine.connect() as connection:
             return (await connection.execute(statement)).mappings().first()
 
@@ -201,18 +206,18 @@ class Queries:
 _NEVER = 2**53
 
 
-def _due() -> Any:  # noqa: ANN401 - a Core expression
+def _due() -> Any:
     """Return when the clock of a case runs out next: acknowledging, until it is done, then replying."""
     acknowledge = func.iif(c.acknowledged_at.is_(None), func.coalesce(c.acknowledge_by, _NEVER), _NEVER)
     reply = func.iif(c.replied_at.is_(None), func.coalesce(c.reply_by, _NEVER), _NEVER)
     return func.min(acknowledge, reply)
 
 
-def _runs_out(due: Any, before: int) -> Any:  # noqa: ANN401 - Core expressions
+def _runs_out(due: Any, before: int) -> Any:
     return c.next_by.is_not(None) & (due <= before)
 
 
-def _starts(column: Any, text: str) -> Any:  # noqa: ANN401 - Core expressions
+def _starts(column: Any, text: str) -> Any:
     return column.startswith(text, autoescape=True)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import bindparam, insert, select, update
 
 from gateway.ports import StoredSchema
-from gateway.protocol.ids import PartyId
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from gateway.protocol.ids import PartyId
 
 s, e, v = t.schemas.c, t.envelopes.c, t.state.c
 
@@ -31,10 +34,7 @@ _SET_RECEIPT = compiled(
     update(t.envelopes).where(e.eid == bindparam("key")).values(receipt=bindparam("jws")), "jws", "key"
 )
 _GET = compiled(select(v.value).where(v.name == bindparam("key")), "key")
-_PUT = (
-    "INSERT INTO state (name, value) VALUES (?, ?) "
-    "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-)
+_PUT = "INSERT INTO state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
 class RegistrationRows:

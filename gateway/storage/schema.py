@@ -50,7 +50,7 @@ def upgrade(path: Path) -> None:
         )
         raise ConfigurationError(detail)
     from alembic import command  # noqa: PLC0415 - 0.3 s of imports that most starts do not need
-    from sqlalchemy import create_engine, event  # noqa: PLC0415
+    from sqlalchemy import create_engine, event  # noqa: PLC0415 - the same
 
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -10,21 +10,21 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gateway.errors import ConfigurationError, StorageUnavailable
-from gateway.ports import Entropy
 from gateway.storage.schema import upgrade
 from gateway.storage.transaction import SqlTransaction
 from gateway.storage.writer import FaultPoint, Writer
 
 if TYPE_CHECKING:
-    from gateway.ports import Transaction
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gateway.ports import Entropy, Transaction
 
 T = TypeVar("T")
 
@@ -105,6 +105,10 @@ class SqliteStore:
         """Run `work` in one durable transaction. Raises what it raised, or StorageUnavailable."""
         return await self.writer.run(work)
 
+    def on_grown(self, listener: Callable[[int], None]) -> None:
+        """Call `listener(count)` after each commit that added entries to the log."""
+        self.writer.log.listeners.append(listener)
+
     async def backup(self, target: Path) -> None:
         """Copy the database, as of now, to a new file while traffic goes on. Raises StorageUnavailable."""
         temporary = target.with_name(target.name + ".part")
@@ -154,7 +158,10 @@ def _copy(source: Path, target: Path) -> None:
 
 def _read_only_engine(path: Path) -> AsyncEngine:
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///file:{path}?mode=ro&uri=true", pool_size=READERS, max_overflow=0, pool_timeout=10
+        f"sqlite+aiosqlite:///file:{path}?mode=ro&uri=true",
+        pool_size=READERS,
+        max_overflow=0,
+        pool_timeout=10,
     )
 
     @event.listens_for(engine.sync_engine, "connect")

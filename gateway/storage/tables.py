@@ -83,11 +83,30 @@ outbox = Table(
     Column("partner_leaf", BigInteger, comment="the partner's log entry"),
     Column("void", Text, comment="due: the partner must be told; told: jti of the bcx.void is in void_jti"),
     Column("void_jti", Text),
-    Column("contradicted", SmallInteger, nullable=False, server_default="0", comment="two verified answers differ"),
+    Column(
+        "contradicted",
+        SmallInteger,
+        nullable=False,
+        server_default="0",
+        comment="two verified answers differ",
+    ),
     UniqueConstraint("recipient", "stream_seq"),
-    Index("outbox_open", "recipient", "state", "rank", "id", sqlite_where=OPEN_STATES, postgresql_where=OPEN_STATES),
-    Index("outbox_case", "case_ref", "id", sqlite_where=text("case_ref IS NOT NULL"),
-          postgresql_where=text("case_ref IS NOT NULL")),
+    Index(
+        "outbox_open",
+        "recipient",
+        "state",
+        "rank",
+        "id",
+        sqlite_where=OPEN_STATES,
+        postgresql_where=OPEN_STATES,
+    ),
+    Index(
+        "outbox_case",
+        "case_ref",
+        "id",
+        sqlite_where=text("case_ref IS NOT NULL"),
+        postgresql_where=text("case_ref IS NOT NULL"),
+    ),
     Index("outbox_case_open", "case_ref", "case_seq", sqlite_where=OPEN_STATES, postgresql_where=OPEN_STATES),
     Index("outbox_void", "recipient", sqlite_where=VOID_DUE, postgresql_where=VOID_DUE),
     comment="messages we send; one row each, for ever",
@@ -148,8 +167,13 @@ inbox = Table(
     UniqueConstraint("sender", "jti"),
     UniqueConstraint("sender", "stream_seq"),
     UniqueConstraint("sender", "case_ref", "case_seq"),
-    Index("inbox_case", "case_ref", "id", sqlite_where=text("case_ref IS NOT NULL"),
-          postgresql_where=text("case_ref IS NOT NULL")),
+    Index(
+        "inbox_case",
+        "case_ref",
+        "id",
+        sqlite_where=text("case_ref IS NOT NULL"),
+        postgresql_where=text("case_ref IS NOT NULL"),
+    ),
     Index("inbox_jti", "jti"),
     comment="every final answer we gave a partner; one row each, for ever",
 )
@@ -159,7 +183,9 @@ stream_heads = Table(
     metadata,
     Column("partner", Text, primary_key=True),
     Column("sent", BigInteger, nullable=False, comment="last streamseq we gave out"),
-    Column("high", BigInteger, nullable=False, comment="highest M with 1..M of theirs all answered or voided"),
+    Column(
+        "high", BigInteger, nullable=False, comment="highest M with 1..M of theirs all answered or voided"
+    ),
 )
 
 cases = Table(
@@ -181,7 +207,12 @@ cases = Table(
     Column("acknowledged_at", BigInteger),
     Column("replied_at", BigInteger),
     Column("next_by", Text, comment="party whose turn it is, while a clock runs"),
-    Index("cases_due", "reply_by", sqlite_where=text("replied_at IS NULL"), postgresql_where=text("replied_at IS NULL")),
+    Index(
+        "cases_due",
+        "reply_by",
+        sqlite_where=text("replied_at IS NULL"),
+        postgresql_where=text("replied_at IS NULL"),
+    ),
     Index("cases_updated", "updated_at"),
 )
 
@@ -204,9 +235,16 @@ entries = Table(
     Column("case_ref", Text),
     Column("outcome", Text),
     Column("data", LargeBinary, nullable=False, comment="leaf data, RFC 8785"),
-    Index("entries_jti", "jti", sqlite_where=text("jti IS NOT NULL"), postgresql_where=text("jti IS NOT NULL")),
-    Index("entries_case", "case_ref", sqlite_where=text("case_ref IS NOT NULL"),
-          postgresql_where=text("case_ref IS NOT NULL")),
+    Column("leaf", LargeBinary, nullable=False, comment="its hash: names the entry that was edited"),
+    Index(
+        "entries_jti", "jti", sqlite_where=text("jti IS NOT NULL"), postgresql_where=text("jti IS NOT NULL")
+    ),
+    Index(
+        "entries_case",
+        "case_ref",
+        sqlite_where=text("case_ref IS NOT NULL"),
+        postgresql_where=text("case_ref IS NOT NULL"),
+    ),
     Index("entries_typ", "typ", "seq"),
 )
 

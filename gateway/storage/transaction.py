@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
+from typing import TYPE_CHECKING
 
-from gateway.ports import Entropy
 from gateway.storage.cases import CaseRows
 from gateway.storage.inbox import InboxRows
 from gateway.storage.log import LogRows
@@ -12,6 +11,11 @@ from gateway.storage.outbox import OutboxRows
 from gateway.storage.parties import PartyRows
 from gateway.storage.people import AccountRows, AnswerRows
 from gateway.storage.registrations import EnvelopeRows, RegistrationRows, StateRows
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from gateway.ports import Entropy
 
 
 class SqlTransaction:

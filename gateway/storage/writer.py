@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from gateway.errors import GatewayError, LedgerError, StorageUnavailable
 
 if TYPE_CHECKING:
+    from gateway.storage.log import LogRows
     from gateway.storage.transaction import SqlTransaction
 
 T = TypeVar("T")
@@ -96,6 +97,11 @@ class Writer:
         if self._task is not None:
             await self._task
         self._thread.shutdown()
+
+    @property
+    def log(self) -> LogRows:
+        """The log this writer appends to."""
+        return self._transaction.log
 
     @property
     def broken(self) -> GatewayError | None:
@@ -186,7 +192,7 @@ class Writer:
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in MACHINE:
                 raise
             unit.error = error
-        except Exception as error:  # noqa: BLE001 - whatever the unit raised belongs to its caller
+        except Exception as error:  # noqa: BLE001 -
             unit.error = error
         if unit.error is not None:
             connection.execute("ROLLBACK TO unit")
@@ -211,9 +217,13 @@ class Writer:
             return StorageUnavailable("the data volume is full: free space on it; nothing was accepted")
         if primary in BUSY:
             return StorageUnavailable("the database is locked by another program; nothing was accepted")
-        detail = f"the database cannot be written ({getattr(error, 'sqlite_errorname', 'error')}); check the disk"
+        detail = (
+            f"the database cannot be written ({getattr(error, 'sqlite_errorname', 'error')}); check the disk"
+        )
         if primary in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            self._broken = LedgerError(detail) if primary != sqlite3.SQLITE_IOERR else StorageUnavailable(detail)
+            self._broken = (
+                LedgerError(detail) if primary != sqlite3.SQLITE_IOERR else StorageUnavailable(detail)
+            )
             return self._broken
         return StorageUnavailable(detail)
 

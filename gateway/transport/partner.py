@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Callable
-from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 
 from gateway.errors import TransportError
 from gateway.ports import Reply
-from gateway.protocol.ids import MessageId, PartyId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from gateway.protocol.ids import MessageId, PartyId
 
 MAX_REPLY_BYTES: Final = 4 * 1024 * 1024
 """A receipt for 100 outcomes with their findings fits; a hostile partner cannot fill memory."""
@@ -41,7 +44,7 @@ class HttpPartner:
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
         self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> HttpPartner:
+    async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=4, keepalive_timeout=75, force_close=False),
             timeout=self._timeout,
@@ -122,8 +125,8 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(parts)
 
 
-def _retry_after(headers: aiohttp.typedefs.LooseHeaders) -> int | None:
-    value = headers.get("Retry-After", "") if hasattr(headers, "get") else ""
+def _retry_after(headers: Mapping[str, str]) -> int | None:
+    value = headers.get("Retry-After", "")
     return int(value) if _SECONDS.fullmatch(value) else None
 
 

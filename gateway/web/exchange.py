@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import weakref
-from asyncio import BaseTransport
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
@@ -23,11 +22,16 @@ from gateway.ports import Actor, Clock, KeyRing, Store
 from gateway.protocol.ids import PartyId, parse_message_id
 from gateway.protocol.jwe import MAX_REQUEST_BYTES
 from gateway.protocol.stream import StreamItem, read_ping, sign_ping, sign_stream
-from gateway.services.contact import Contacts
-from gateway.services.directory import Directory
-from gateway.services.receive import Receiver
-from gateway.services.refusals import Refusals
-from gateway.web.problems import Handler
+
+if TYPE_CHECKING:
+    from asyncio import BaseTransport
+
+    from gateway.services.contact import Contacts
+    from gateway.services.directory import Directory
+    from gateway.services.receive import Receiver
+    from gateway.services.refusals import Refusals
+    from gateway.web.problems import Handler
+from gateway.web.server import DRAIN
 
 log = get_logger()
 
@@ -35,13 +39,16 @@ JOSE = "application/jose"
 JOSE_JSON = "application/jose+json"
 STREAM_MOST = 1000
 PEER_CHECK_EVERY_MS = 60_000
+PARTY = web.RequestKey[PartyId]("party", PartyId)
 _NUMBER = re.compile(r"[0-9]{1,16}")
 
 
 class Identify(Protocol):
     """Tells whose client certificate this is."""
 
-    def peer_of(self, der: bytes | None) -> PartyId | None: ...
+    def peer_of(self, der: bytes | None) -> PartyId | None:
+        """Return the pinned party of a leaf certificate, or None."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +65,29 @@ class ExchangeParts:
     tls: Identify
 
 
-def exchange_app(parts: ExchangeParts, prefix: str, outermost: Any) -> web.Application:  # noqa: ANN401
+def exchange_app(parts: ExchangeParts, prefix: str, outermost: Any) -> web.Application:
     """Return the application, its routes under the path of our `endpoint`."""
     handlers = _Handlers(parts)
     app = web.Application(middlewares=[outermost, handlers.identify], client_max_size=MAX_REQUEST_BYTES)
-    app.add_routes([
-        web.post(f"{prefix}/envelopes", handlers.post_envelope),
-        web.get(f"{prefix}/messages/{{jti}}", handlers.get_message, allow_head=False),
-        web.get(f"{prefix}/stream", handlers.get_stream, allow_head=False),
-        web.get(f"{prefix}/card", handlers.get_card, allow_head=False),
-        web.post(f"{prefix}/ping", handlers.post_ping),
-    ])
-    app["drain"] = handlers.drain
+    app.add_routes(
+        [
+            web.post(f"{prefix}/envelopes", handlers.post_envelope),
+            web.get(f"{prefix}/messages/{{jti}}", handlers.get_message, allow_head=False),
+            web.get(f"{prefix}/stream", handlers.get_stream, allow_head=False),
+            web.get(f"{prefix}/card", handlers.get_card, allow_head=False),
+            web.post(f"{prefix}/ping", handlers.post_ping),
+        ]
+    )
+    app[DRAIN] = handlers.drain
     return app
 
 
 class _Handlers:
     def __init__(self, parts: ExchangeParts) -> None:
         self._parts = parts
-        self._peers: weakref.WeakKeyDictionary[BaseTransport, tuple[PartyId | None, int]] = weakref.WeakKeyDictionary()
+        self._peers: weakref.WeakKeyDictionary[BaseTransport, tuple[PartyId | None, int]] = (
+            weakref.WeakKeyDictionary()
+        )
         self._draining = False
 
     def drain(self) -> None:
@@ -84,7 +95,7 @@ class _Handlers:
         self._draining = True
 
     @property
-    def identify(self) -> Any:  # noqa: ANN401 - aiohttp's type
+    def identify(self) -> Any:
         """Return the middleware that knows the peer, or refuses it."""
 
         @web.middleware
@@ -94,9 +105,11 @@ class _Handlers:
             party = self._peer(request)
             known = self._parts.directory.partner(party) if party is not None else None
             if known is None or not known.active:
-                await self._parts.refusals.note("access.refused", Actor(party or "stranger", "partner"), "unknown-party")
+                await self._parts.refusals.note(
+                    "access.refused", Actor(party or "stranger", "partner"), "unknown-party"
+                )
                 raise UnknownParty
-            request["party"] = known.party
+            request[PARTY] = known.party
             return await handler(request)
 
         return handle
@@ -117,7 +130,7 @@ class _Handlers:
 
     async def post_envelope(self, request: web.Request) -> web.Response:
         """POST envelopes: a compact JWE in, a signed receipt out."""
-        party: PartyId = request["party"]
+        party: PartyId = request[PARTY]
         raw = await _body(request, JOSE)
         try:
             envelope = self._parts.receiver.open(raw, party)
@@ -130,8 +143,8 @@ class _Handlers:
         return web.Response(body=receipt, content_type=JOSE_JSON)
 
     async def get_message(self, request: web.Request) -> web.Response:
-        """GET messages/{jti}: did you accept it?"""
-        party: PartyId = request["party"]
+        """GET messages/{jti}: what became of one message."""
+        party: PartyId = request[PARTY]
         try:
             jti = parse_message_id(request.match_info["jti"])
         except ValueError as error:
@@ -141,9 +154,11 @@ class _Handlers:
 
     async def get_stream(self, request: web.Request) -> web.Response:
         """GET stream?from=N&limit=M: what I hold of yours."""
-        party: PartyId = request["party"]
+        party: PartyId = request[PARTY]
         start, limit = _query_number(request, "from", 1), _query_number(request, "limit", STREAM_MOST)
-        rows = await self._parts.store.write(lambda tx: tx.inbox.stream(party, start, min(limit, STREAM_MOST)))
+        rows = await self._parts.store.write(
+            lambda tx: tx.inbox.stream(party, start, min(limit, STREAM_MOST))
+        )
         items = [
             StreamItem(row.stream_seq, parse_message_id(row.jti), row.digest, row.status)
             for row in rows
@@ -162,10 +177,12 @@ class _Handlers:
 
     async def post_ping(self, request: web.Request) -> web.Response:
         """POST ping: signed both ways; reaches no case."""
-        party: PartyId = request["party"]
+        party: PartyId = request[PARTY]
         raw = await _body(request, JOSE_JSON)
         directory = self._parts.directory
-        read_ping(raw, iss=party, aud=directory.me, key_for=lambda kid, alg: directory.verify_key(party, kid, alg))
+        read_ping(
+            raw, iss=party, aud=directory.me, key_for=lambda kid, alg: directory.verify_key(party, kid, alg)
+        )
         await self._parts.contacts.heard(party)
         now = self._parts.clock()
         body = sign_ping(iss=directory.me, aud=party, iat_ms=now, signer=self._parts.keys.signer(now))

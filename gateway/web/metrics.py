@@ -23,24 +23,40 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        new = {"registry": self.registry}
-        self._depth = Gauge("gateway_queue_messages", "Messages that wait for their end", ["urgency"], **new)
-        self._oldest = Gauge("gateway_queue_oldest_age_seconds", "Age of the oldest of them", ["urgency"], **new)
-        self._dead = Gauge("gateway_dead_letters", "Messages given up undelivered", **new)
-        self._attempts = Counter("gateway_attempts", "Messages sent, by what came of it", ["result"], **new)
-        self._outcomes = Counter("gateway_outcomes", "Final answers", ["direction", "status"], **new)
+        reg = self.registry
+        self._depth = Gauge(
+            "gateway_queue_messages", "Messages that wait for their end", ["urgency"], registry=reg
+        )
+        self._oldest = Gauge(
+            "gateway_queue_oldest_age_seconds", "Age of the oldest of them", ["urgency"], registry=reg
+        )
+        self._dead = Gauge("gateway_dead_letters", "Messages given up undelivered", registry=reg)
+        self._attempts = Counter(
+            "gateway_attempts", "Messages sent, by what came of it", ["result"], registry=reg
+        )
+        self._outcomes = Counter("gateway_outcomes", "Final answers", ["direction", "status"], registry=reg)
         self._commit = Histogram(
-            "gateway_commit_units", "Units of work in one durable commit", buckets=(1, 2, 5, 10, 20, 50, 100, 500), **new
+            "gateway_commit_units",
+            "Units of work in one durable commit",
+            buckets=(1, 2, 5, 10, 20, 50, 100, 500),
+            registry=reg,
         )
         self._commit_s = Histogram(
-            "gateway_commit_seconds", "Time of one durable commit", buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 5), **new
+            "gateway_commit_seconds",
+            "Time of one durable commit",
+            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 5),
+            registry=reg,
         )
         self._requests = Histogram(
             "gateway_request_seconds", "Requests by listener, route template and status", ["listener", "route", "status"],
-            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10), **new,
+            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10), registry=reg,
         )  # fmt: skip
-        self._log_size = Gauge("gateway_log_entries", "Entries of the audit log under the newest checkpoint", **new)
-        self._up = Gauge("gateway_partner_up", "1 while the last attempt reached the partner", ["partner"], **new)
+        self._log_size = Gauge(
+            "gateway_log_entries", "Entries of the audit log under the newest checkpoint", registry=reg
+        )
+        self._up = Gauge(
+            "gateway_partner_up", "1 while the last attempt reached the partner", ["partner"], registry=reg
+        )
 
     def attempt(self, result: str, count: int) -> None:
         """Count messages of one attempt."""

@@ -12,7 +12,7 @@ Check = Callable[[], Awaitable[Sequence[tuple[str, str | None]]]]
 """Name and fault (None: fine) of everything readiness needs."""
 
 
-def ops_app(ready: Check, metrics: Callable[[], Awaitable[bytes]], outermost: Any) -> web.Application:  # noqa: ANN401
+def ops_app(ready: Check, metrics: Callable[[], Awaitable[bytes]], outermost: Any) -> web.Application:
     """Return the application. Alive has no dependencies; ready does not depend on a partner."""
 
     async def healthz(_request: web.Request) -> web.Response:

@@ -29,6 +29,8 @@ MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:bcx:problem:"
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
+TRACE_ID = web.RequestKey("trace_id", str)
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Observe = Callable[[str, str, int, float], None]
 
@@ -58,8 +60,7 @@ _DETAIL = {
 
 def trace_id_of(request: web.Request) -> str:
     """Return the id that ties this request to log lines and, if refused, to a log entry."""
-    trace: str = request["trace_id"]
-    return trace
+    return request[TRACE_ID]
 
 
 def document(error: GatewayError, trace_id: str) -> dict[str, Any]:
@@ -87,18 +88,21 @@ def response(error: GatewayError, trace_id: str) -> web.Response:
     if error.status == Unauthenticated.status:
         headers["WWW-Authenticate"] = 'Bearer realm="gateway"'
     return web.Response(
-        status=error.status, body=orjson.dumps(document(error, trace_id)), content_type=MEDIA_TYPE, headers=headers
+        status=error.status,
+        body=orjson.dumps(document(error, trace_id)),
+        content_type=MEDIA_TYPE,
+        headers=headers,
     )
 
 
-def middleware(listener: str, observe: Observe, clock_s: Callable[[], float]) -> Any:  # noqa: ANN401 - aiohttp's type
+def middleware(listener: str, observe: Observe, clock_s: Callable[[], float]) -> Any:
     """Return the outermost middleware: trace id, one log line by route template, errors to problems."""
 
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
         found = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
         trace_id = found[1] if found else secrets.token_hex(16)
-        request["trace_id"] = trace_id
+        request[TRACE_ID] = trace_id
         started = clock_s()
         with about(trace_id=trace_id):
             answer = await _answer(request, handler, trace_id)
@@ -118,7 +122,7 @@ async def _answer(request: web.Request, handler: Handler, trace_id: str) -> web.
             log.error("request failed", code=error.slug, detail=error.detail, method=request.method)
         return response(error, trace_id)
     except web.HTTPException as error:
-        if error.status < 400:  # noqa: PLR2004 - redirects are answers
+        if error.status < 400:
             raise
         kind = _HTTP.get(error.status, MalformedRequest)
         answer = response(kind(_DETAIL.get(error.status, "")), trace_id)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ssl
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from gateway.errors import ConfigurationError
 from gateway.settings import Address
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable
+
+DRAIN: Final = web.AppKey["Callable[[], None]"]("drain")
+"""In an application: call it when the gateway stops, before its listener closes."""
 
 # The header of a request is 8 KiB at most (protocol.md §4.5); a slow one does not hold a connection for ever.
 MAX_HEADER_BYTES = 8190

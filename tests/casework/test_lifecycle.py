@@ -13,6 +13,7 @@ from gateway.casework.lifecycle import (
     allowed,
     apply_update,
     opened,
+    projected,
     propose,
     received,
     settle,
@@ -143,30 +144,69 @@ def test_a_declined_case_is_submitted_again_once() -> None:
         )
 
 
-def test_one_unanswered_move_at_a_time() -> None:
-    """A second is refused until the first is answered; a report without a move may always go."""
-    state = propose(
-        received(opened()),
-        jti="a",
-        actor="R",
-        from_status=CaseStatus.RECEIVED,
-        to_status=CaseStatus.ACCEPTED,
-        at_ms=1,
-    )
-    assert (state.status, allowed(state, "R", 2)) == (CaseStatus.RECEIVED, ())
-    with pytest.raises(IllegalMove, match="unanswered"):
-        propose(
-            state,
-            jti="b",
-            actor="R",
-            from_status=CaseStatus.RECEIVED,
-            to_status=CaseStatus.DECLINED,
-            at_ms=2,
-        )
-    received_ = CaseStatus.RECEIVED
-    assert propose(state, jti="c", actor="R", from_status=received_, to_status=received_, at_ms=2) == state
-    assert settle(state, jti="a", accepted=False) == received(opened())
-    assert settle(state, jti="a", accepted=True).status is CaseStatus.ACCEPTED
+def chain(state: CaseState, actor: str, *targets: CaseStatus) -> CaseState:
+    """Propose one move after another, none of them answered."""
+    side = "O" if actor == "O" else "R"
+    for i, target in enumerate(targets):
+        origin = projected(state).status
+        state = propose(state, jti=f"m{i}", actor=side, from_status=origin, to_status=target, at_ms=i)
+    return state
+
+
+def test_work_goes_on_while_the_partner_is_down() -> None:
+    """Moves follow one another unanswered; each takes effect with its own answer, none with a refusal."""
+    start = received(opened())
+    state = chain(start, "R", CaseStatus.ACCEPTED, CaseStatus.ACTION)
+    assert (state.status, projected(state).status) == (CaseStatus.RECEIVED, CaseStatus.ACTION)
+    report = propose(state, jti="r", actor="R", from_status=CaseStatus.ACTION, to_status=CaseStatus.ACTION, at_ms=2)
+    assert report == state
+    first = settle(state, jti="m0", accepted=True)
+    assert first.status is CaseStatus.ACCEPTED
+    assert settle(first, jti="m1", accepted=True).status is CaseStatus.ACTION
+    refused = settle(state, jti="m0", accepted=False)
+    assert settle(refused, jti="m1", accepted=False) == start
+
+
+@pytest.mark.parametrize(
+    ("origin", "actor", "first", "then"),
+    [
+        # back to a status the row has passed
+        (CaseStatus.ACTION, "R", CaseStatus.SUSPENDED, CaseStatus.ACTION),
+        # on from where the opener may be moving on its own
+        (CaseStatus.MONITORING, "R", CaseStatus.ACTION, CaseStatus.CLOSED),
+        (CaseStatus.CLOSED, "R", CaseStatus.UNDER_ASSESSMENT, CaseStatus.ACTION),
+        # on from where the recipient may still be standing
+        (CaseStatus.NEEDS_INFO, "O", CaseStatus.RECEIVED, CaseStatus.WITHDRAWN),
+        (CaseStatus.DECLINED, "O", CaseStatus.SUBMITTED, CaseStatus.WITHDRAWN),
+    ],
+)
+def test_a_row_of_moves_waits_where_it_could_be_misread(
+    origin: CaseStatus, actor: str, first: CaseStatus, then: CaseStatus
+) -> None:
+    """E-STATE until the first is answered; then it may go. A form does not offer it before."""
+    state = chain(CaseState(origin), actor, first)
+    side = "O" if actor == "O" else "R"
+    assert then not in allowed(state, side, 1)
+    with pytest.raises(IllegalMove) as caught:
+        chain(state, actor, then)
+    assert caught.value.finding.code == "E-STATE"
+    answered = settle(state, jti="m0", accepted=True)
+    assert then in allowed(answered, side, 1)
+
+
+def test_answers_may_come_home_in_another_order() -> None:
+    """The second's acceptance proves the first's, which then changes nothing."""
+    state = chain(received(opened()), "R", CaseStatus.ACCEPTED, CaseStatus.ACTION)
+    second = settle(state, jti="m1", accepted=True)
+    assert (second.status, second.pending) == (CaseStatus.ACTION, ())
+    assert settle(second, jti="m0", accepted=True) == second
+
+
+def test_an_answer_that_no_longer_fits_is_recorded_without_a_move() -> None:
+    """A verified answer is a fact: it never raises."""
+    state = chain(CaseState(CaseStatus.ACTION), "R", CaseStatus.SUSPENDED)
+    elsewhere = CaseState(CaseStatus.CLOSED, pending=state.pending)
+    assert settle(elsewhere, jti="m0", accepted=True) == CaseState(CaseStatus.CLOSED)
 
 
 def test_a_late_receipt_does_not_settle_another_move() -> None:

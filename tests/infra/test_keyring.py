@@ -171,6 +171,7 @@ def test_a_harmed_seed_is_named(folder: Path, name: str, harm: Callable[[Path], 
         ("{", "["),
         ("2026-11-24T02:00:05.000Z", "2026-11-24"),
         ('"roots"', '"root"'),
+        ('"nbf": "2026-11-24T02:00:05.000Z"', '"nbf": "2026-11-25T02:00:05.000Z"'),
     ],
 )
 def test_a_damaged_list_of_keys_is_named(folder: Path, old: str, new: str) -> None:

@@ -52,6 +52,13 @@ def test_public_consistency_case_has_the_verdict_it_asks_for(public_consistency:
     assert verdict is not case["wantErr"]
 
 
+def test_a_leaf_and_a_node_are_hashed_in_their_own_domains() -> None:
+    """RFC 6962 §2.1: 0x00 before a leaf, 0x01 before two hashes; an empty tree is SHA-256 of nothing."""
+    assert merkle.leaf_hash(b"data") == sha256(b"\0data").digest()
+    assert merkle.node_hash(LEAVES[0], LEAVES[1]) == sha256(b"\1" + LEAVES[0] + LEAVES[1]).digest()
+    assert sha256(b"").digest() == merkle.EMPTY_ROOT
+
+
 @pytest.mark.parametrize("size", range(len(LEAVES) + 1))
 def test_root_is_the_one_of_the_definition(size: int) -> None:
     """Both the batch root and the compact range agree with a plain recursion."""

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from gateway.primitives import b64u
-from gateway.protocol.keys import OpenKey, SealKey, SigningPair, VerifyKey, low_order_ed25519, thumbprint
+from gateway.primitives.ed25519 import low_order_ed25519
+from gateway.protocol.keys import OpenKey, SealKey, SigningPair, VerifyKey, thumbprint
 
 ROOT = Path(__file__).resolve().parents[2]
 THIRD_PARTY = Path(os.environ.get("BCX_VECTORS", ROOT / "../shared/vectors/third-party"))

@@ -19,7 +19,7 @@ SEED = 20_261_124
 
 
 def _break(rng: Random, reader: dict[str, Any], writer: dict[str, Any]) -> tuple[Any, int]:
-    """Return an instance valid for the writer and not for the reader, if one is met, and how many were valid."""
+    """Return an instance of the writer that breaks the reader, if one is met, and how many were tried."""
     writes, reads = compile_schema(writer), compile_schema(reader)
     valid = 0
     for turn in range(INSTANCES):

@@ -217,7 +217,11 @@ COMBINED: list[Row] = [
     ({"not": {"required": ["a", "b"]}}, {"type": "object", "not": {"required": ["a"]}}, None),
     ({"not": {"required": ["a"]}}, {"type": "object", "not": {"required": ["a", "b"]}}, "not"),
     ({"not": {"required": ["a"]}}, obj(True, b=INT), None),
-    ({"if": X, "then": {"required": ["b"]}}, {"type": "object", "if": X, "then": {"required": ["b", "c"]}}, None),
+    (
+        {"if": X, "then": {"required": ["b"]}},
+        {"type": "object", "if": X, "then": {"required": ["b", "c"]}},
+        None,
+    ),
     ({"if": X, "then": {"required": ["b"]}}, obj(), "required"),
     ({"if": X, "then": {"required": ["b"]}}, obj(k={"const": "y"}), None),
     ({"if": X, "else": {"required": ["b"]}}, obj(required=["k"], k={"const": "x"}), None),
@@ -226,7 +230,11 @@ COMBINED: list[Row] = [
         {"type": "object", "if": X, "then": {"required": ["b"]}, "else": {"required": ["c"]}},
         None,
     ),
-    ({"required": ["b"]}, {"type": "object", "if": X, "then": {"required": ["b"]}, "else": {"required": ["b"]}}, None),
+    (
+        {"required": ["b"]},
+        {"type": "object", "if": X, "then": {"required": ["b"]}, "else": {"required": ["b"]}},
+        None,
+    ),
     (
         {"allOf": [obj(a=INT)], "properties": {"b": True, "c": INT}, "unevaluatedProperties": False},
         {"type": "object", "allOf": [obj(a=INT)], "properties": {"b": True}, "unevaluatedProperties": False},
@@ -239,7 +247,11 @@ COMBINED: list[Row] = [
     ),
     ({"allOf": [obj(a=INT)], "unevaluatedProperties": False}, obj(a=INT), "unevaluatedProperties"),
     ({"anyOf": [obj(a=INT), obj(b=INT)], "unevaluatedProperties": False}, obj(True, ["a"], a=INT), None),
-    ({"if": X, "then": obj(b=INT), "unevaluatedProperties": False}, obj(True, ["k"], k={"const": "x"}, b=INT), None),
+    (
+        {"if": X, "then": obj(b=INT), "unevaluatedProperties": False},
+        obj(True, ["k"], k={"const": "x"}, b=INT),
+        None,
+    ),
 ]
 
 
@@ -403,7 +415,9 @@ def test_doubling_definitions_do_not_hang_the_proof() -> None:
     """Definitions that name the next one twice are proved once each, not 2^60 times."""
 
     def ladder(leaf: Any) -> dict[str, Any]:
-        defs = {f"d{i}": obj(l={"$ref": f"#/$defs/d{i + 1}"}, r={"$ref": f"#/$defs/d{i + 1}"}) for i in range(60)}
+        defs = {
+            f"d{i}": obj(l={"$ref": f"#/$defs/d{i + 1}"}, r={"$ref": f"#/$defs/d{i + 1}"}) for i in range(60)
+        }
         return {"$ref": "#/$defs/d0", "$defs": {**defs, "d60": leaf}}
 
     assert can_read(ladder(NUM), ladder(INT)) == []
@@ -412,5 +426,8 @@ def test_doubling_definitions_do_not_hang_the_proof() -> None:
 
 def test_a_schema_that_returns_to_itself_at_the_same_place_is_undecided() -> None:
     """An assumption is only taken one level down the data; at the same place it would prove anything."""
-    reader = {"$ref": "#/$defs/a", "$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"$ref": "#/$defs/a"}}}
+    reader = {
+        "$ref": "#/$defs/a",
+        "$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"$ref": "#/$defs/a"}},
+    }
     assert any(not why.decided for why in can_read(reader, STR))

@@ -92,6 +92,7 @@ def attachment(**members: Any) -> Change:
 
 NAME = "persons/0/names/0"
 MRZ = "persons/0/documents/0/mrz/1"
+DELETE_BY = "/meta/retention/deleteBy"
 REFUSED: tuple[tuple[str, str, Change, str, str], ...] = (
     (
         "a line of 43 characters",
@@ -145,6 +146,28 @@ REFUSED: tuple[tuple[str, str, Change, str, str], ...] = (
         "/persons/0/birth",
         "E-DATE",
     ),
+    (
+        "31 June of an opinion",
+        S1,
+        put("victimContexts/0/traffickingAssessments/0/decidedOn", "2026-06-31"),
+        "/victimContexts/0/traffickingAssessments/0/decidedOn",
+        "E-DATE",
+    ),
+    (
+        "a date with its hour",
+        S1,
+        put("meta/retention/deleteBy", "2026-12-01T00:00:00.000Z"),
+        DELETE_BY,
+        "E-DATE",
+    ),
+    (
+        "29 February 2027, at noon",
+        S7A,
+        put("crossings/0/at", "2027-02-29T12:00:00.000Z"),
+        "/crossings/0/at",
+        "E-DATE",
+    ),
+    ("the hour 24", S7A, put("crossings/0/at", "2026-09-27T24:00:00.000Z"), "/crossings/0/at", "E-DATE"),
     (
         "an instant with an offset",
         S7A,
