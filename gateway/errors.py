@@ -216,6 +216,12 @@ class ClockSkew(PartnerError):
     slug, title = "clock-skew", "Clock skew"
 
 
+class LocalFault(PartnerError):
+    """(5)-(11) Judging it broke something of ours: deferred, never final; its neighbours go on."""
+
+    slug, title = "local-fault", "A fault of the receiver"
+
+
 class Expired(PartnerError):
     """(8) `expirytime` has passed."""
 

@@ -27,6 +27,9 @@ Clock = Callable[[], int]
 Entropy = Callable[[int], bytes]
 """n unpredictable bytes, as os.urandom."""
 
+FaultPoint = Callable[[str], None]
+"""Called at each step by name, so that a test can fail or stop the process there; None when it is off."""
+
 OutboxState = str
 """A value of `protocol.states.State`: the database keeps its text."""
 Rows = Sequence[Mapping[str, Any]]
@@ -168,7 +171,7 @@ class NewVoid:
     """A number a sender gave up."""
 
     stream_seq: int
-    jti: str
+    jti: str | None
     case_ref: str | None
     case_seq: int | None
     at: int
@@ -328,8 +331,8 @@ class Outbox(Protocol):
         """Make every queued message due now: the partner was heard of."""
         ...
 
-    def next_due(self, recipient: PartyId) -> int | None:
-        """Return when the next queued message becomes due, or None."""
+    def next_due(self, recipient: PartyId, now_ms: int) -> int | None:
+        """Return when the next queued message that is not due yet becomes due, or None."""
         ...
 
     def overdue(self, recipient: PartyId, now_ms: int, limit: int) -> Sequence[Sent]:
@@ -383,6 +386,10 @@ class Outbox(Protocol):
 
     def voids_told(self, jtis: Sequence[str], void_jti: str | None) -> None:
         """Mark given-up messages as told by the `bcx.void` named, or as needing none."""
+        ...
+
+    def retell_voids(self, void_jti: str) -> None:
+        """Mark what a `bcx.void` gave up as not told: that message did not arrive."""
         ...
 
     def add_attempts(self, rows: Sequence[Attempt]) -> None:
@@ -522,7 +529,7 @@ class Envelopes(Protocol):
         manifest: bytes,
         digests: Sequence[bytes],
         leaf: int | None,
-    ) -> None: ...
+    ) -> str: ...
     def set_receipt(self, eid: str, receipt: bytes) -> None: ...
 
 

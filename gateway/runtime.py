@@ -18,11 +18,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from gateway.casework.codelists import CodeLists
-from gateway.errors import ConfigurationError, RequestError
+from gateway.errors import ConfigurationError, GatewayError, RequestError
 from gateway.home import hosts
 from gateway.ledger.note import COSIGNATURE, ED25519, NoteKey, NoteSigner
 from gateway.logs import get_logger
-from gateway.ports import Actor, Clock, Entropy, Transaction
+from gateway.ports import Actor, Clock, Entropy, FaultPoint, Transaction
 from gateway.primitives import strictjson
 from gateway.protocol.agreement import Agreement, parse_agreement
 from gateway.registry.subject import SchemaVersion, load_schema
@@ -37,6 +37,7 @@ from gateway.services.dispatch import Dispatcher, Lane, Link
 from gateway.services.enrol import Enroller
 from gateway.services.giveup import GiveUp
 from gateway.services.identity import Identity, Self
+from gateway.services.keyroom import KeyRoom
 from gateway.services.operate import Operator
 from gateway.services.receive import Receiver
 from gateway.services.refusals import Refusals
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
     from gateway.config import Settings
     from gateway.keyring.files import FileKeyRing
     from gateway.protocol.ids import PartyId
-    from gateway.storage.writer import FaultPoint
 
 log = get_logger()
 
@@ -103,6 +103,7 @@ class Gateway:
     enroller: Enroller
     contacts: Contacts
     identity: Identity
+    keyroom: KeyRoom
     checkpoints: Checkpointer
     refusals: Refusals
     settler: Settler
@@ -142,6 +143,11 @@ class Gateway:
         def work(tx: Transaction) -> int:
             now = self.clock()
             tx.log.append("gateway.started", actor=SYSTEM, obj=("epoch", str(self.epoch.number)), at=now)
+            for partner in tx.parties.partners():
+                # What the old process planned is not knowable now: everything is tried again, one probe a lane.
+                tx.outbox.wake(partner.party, now)
+                if partner.down_since is not None:
+                    self.contacts.remember([partner.party])
             return tx.outbox.reclaim(self.epoch.number, now)
 
         taken = await self.store.write(work)
@@ -162,17 +168,20 @@ class Gateway:
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_EVERY_S)
-            now = self.clock()
-            await self.store.write(partial(_forget_answers, before=now - ANSWERS_KEPT_MS))
-            if self.keys.advance(now):
-                await self.identity.publish()
-            if self.keys.renew_tls(now, hosts(self.settings)):
-                self.tls.reload()
-            await self.identity.publish()
-            for partner in list(self.directory.partners.values()):
-                if partner.active and now - partner.card.issued_ms > DAY_MS:
-                    async with self.link(partner.party) as link:
-                        await self.contacts.refresh_card(partner.party, link)
+            try:
+                await self._keep_house_once()
+            except GatewayError as error:
+                # A full disk passes; housekeeping must still be there afterwards.
+                log.warning("housekeeping put off", code=error.slug, detail=error.detail)
+
+    async def _keep_house_once(self) -> None:
+        now = self.clock()
+        await self.store.write(partial(_forget_answers, before=now - ANSWERS_KEPT_MS))
+        await self.keyroom.advance()
+        for partner in list(self.directory.partners.values()):
+            if partner.active and now - partner.card.issued_ms > DAY_MS:
+                async with self.link(partner.party) as link:
+                    await self.contacts.refresh_card(partner.party, link)
 
 
 @asynccontextmanager
@@ -192,6 +201,8 @@ async def open_gateway(
         settings.database_path, entropy=world.entropy, fault=world.fault, on_commit=on_commit
     )
     try:
+        # Before anything loads them: a certificate that expired while we were down, or is damaged, is made anew.
+        keys.renew_tls(world.clock(), hosts(settings))
         gateway = _compose(settings, keys, world, store, agreement, codelists, lists, observe)
         await _prepare(gateway)
         yield gateway
@@ -233,7 +244,7 @@ def _compose(
             party, store=store, keys=keys, directory=directory, settler=settler, contacts=contacts, give_up=give_up,
             clock=clock, entropy=world.entropy, draw=world.draw, fence=epoch.number, observe=observe,
             probe_every_s=settings.delivery.probe_every_s, linger_s=settings.delivery.linger_ms / 1000,
-            most=settings.delivery.envelope_events_max,
+            most=settings.delivery.envelope_events_max, fault=world.fault,
         )  # fmt: skip
 
     dispatcher = Dispatcher(lane, link)
@@ -245,21 +256,27 @@ def _compose(
     submitter.on_accepted(dispatcher.wake)
     operator.on_moved(dispatcher.wake)
     contacts.on_heard(dispatcher.heard)
-    settler.on_recorded(lambda r: submitter.answered(r.accepted + r.rejected))
+    contacts.use_links(link)
+    settler.on_recorded(lambda r: submitter.answered(r.closed))
     give_up.on_given_up(submitter.answered)
     identity = Identity(
         store, keys, directory, catalogue, clock,
         me=Self(me, settings.party.name, settings.party.country, settings.party.environment, settings.exchange.url),
-        notes=_notes(settings, keys), roots=(keys.roots[0], keys.roots[1]), ca_pem=keys.ca_pem,
+        notes=partial(_notes, settings, keys), roots=(keys.roots[0], keys.roots[1]), ca_pem=keys.ca_pem,
     )  # fmt: skip
+    keyroom = KeyRoom(
+        store, keys, identity, clock, world.entropy,
+        renew_tls=lambda now, force: keys.renew_tls(now, hosts(settings), force=force),
+    )  # fmt: skip
+    keyroom.on_renewed(tls.reload)
     return Gateway(
         settings=settings, keys=keys, store=store, queries=Queries(store.readers), clock=clock, rules=rules,
         directory=directory, registrar=Registrar(store, catalogue, clock),
         accounts=Accounts(store, clock, world.entropy, token_ttl_ms=settings.access.token_ttl_days * DAY_MS),
         submitter=submitter,
-        receiver=Receiver(store, keys, rules, cases, checkpoints, clock), operator=operator,
+        receiver=Receiver(store, keys, rules, cases, checkpoints, clock, world.fault), operator=operator,
         enroller=Enroller(store, directory, contacts, clock, environment=settings.party.environment),
-        contacts=contacts, identity=identity, checkpoints=checkpoints, refusals=Refusals(store, clock), settler=settler,
+        contacts=contacts, identity=identity, keyroom=keyroom, checkpoints=checkpoints, refusals=Refusals(store, clock), settler=settler,
         give_up=give_up, dispatcher=dispatcher, tls=tls, link=link, epoch=epoch,
     )  # fmt: skip
 
@@ -291,7 +308,7 @@ async def _prepare(gateway: Gateway) -> None:
         approve=test,
     )
     await gateway.directory.load()
-    await gateway.identity.publish()
+    await gateway.keyroom.advance()
     await gateway.store.write(lambda tx: _note_settings(tx, gateway))
     gateway.submitter.unanswered = await gateway.store.write(lambda tx: tx.outbox.open_count())
 

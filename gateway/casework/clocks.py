@@ -7,11 +7,13 @@ DECLINED or CLOSED.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.casework.shapes import rows, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS

@@ -6,17 +6,19 @@ that closed last year is right for last year's crossing and wrong for this year'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from gateway.casework.dates import Span, parse_day
 from gateway.casework.shapes import Json, rows, text
 from gateway.errors import ConfigurationError, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import date
 
 LANGUAGES: Final = ("en", "id", "km")
 _PLAIN: Final = frozenset(("code", "validFrom", "validTo", "disabled", "hint", *LANGUAGES, "kmStatus", "kmSrc"))

@@ -47,7 +47,7 @@ def span_of(value: str | None) -> Span | None:
     if match is None:
         return None
     year, month, day = (int(part) if part else None for part in match.groups())
-    assert year is not None  # noqa: S101 - the pattern has it
+    assert year is not None
     try:
         if month is None:
             return Span(date(year, 1, 1), date(year, 12, 31))

@@ -6,11 +6,13 @@ of a restriction: it stands alone or not at all, and nothing is weaker for its l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ORDER: Final = ("H0", "H1", "H2", "H3", "V1", "V2", "NP", "EO", "OR")
 DEFAULT: Final = ("H0",)

@@ -220,14 +220,11 @@ def allowed(state: CaseState, actor: Actor, now_ms: int) -> tuple[CaseStatus, ..
     return tuple(
         to
         for to in CaseStatus
-        if _fault(after, actor, after.status, to, now_ms) is None
-        and _must_wait(state, actor, after.status, to) is None
+        if _fault(after, actor, after.status, to, now_ms) is None and _must_wait(state, actor, after.status, to) is None
     )
 
 
-def _must_wait(
-    state: CaseState, actor: Actor, from_status: CaseStatus, to_status: CaseStatus
-) -> IllegalMove | None:
+def _must_wait(state: CaseState, actor: Actor, from_status: CaseStatus, to_status: CaseStatus) -> IllegalMove | None:
     """Tell why a move cannot follow our unanswered ones (law 3): the partner could take it for something else."""
     row = [state.status, *(move.to_status for move in state.pending)]
     if not state.pending:
@@ -239,9 +236,7 @@ def _must_wait(
     # Should the recipient not have got its receipts, and refuse the move before, this would fit where it still is.
     behind = actor == "O" and not _REACHES["R", from_status].isdisjoint(row)
     if met or behind:
-        return IllegalMove(
-            "/fromStatus", "the other side may stand here on its own: wait for the answer to ours"
-        )
+        return IllegalMove("/fromStatus", "the other side may stand here on its own: wait for the answer to ours")
     return None
 
 
@@ -260,9 +255,7 @@ def _same(one: CaseStatus, other: CaseStatus) -> bool:
     return one is other or (one in _RECEIPT and other in _RECEIPT)
 
 
-def _moved(
-    state: CaseState, actor: Actor, from_status: CaseStatus, to_status: CaseStatus, at_ms: int
-) -> CaseState:
+def _moved(state: CaseState, actor: Actor, from_status: CaseStatus, to_status: CaseStatus, at_ms: int) -> CaseState:
     fault = _fault(state, actor, from_status, to_status, at_ms)
     if fault is not None:
         raise fault
@@ -288,7 +281,12 @@ def _fault(
         return IllegalMove("/toStatus", "no such move from the case's status")
     if actor not in actors:
         return IllegalMove("/toStatus", "this move belongs to the other side of the case")
-    since_ms = at_ms - state.changed_at_ms
+    return _too_early_or_late(state, from_status, to_status, at_ms - state.changed_at_ms)
+
+
+def _too_early_or_late(
+    state: CaseState, from_status: CaseStatus, to_status: CaseStatus, since_ms: int
+) -> IllegalMove | None:
     if (from_status, to_status) == (CaseStatus.NEEDS_INFO, CaseStatus.DECLINED) and since_ms < SILENCE_MS:
         return IllegalMove("/toStatus", "the opener has 30 days to supplement")
     if from_status in CLOSING and to_status is CaseStatus.UNDER_ASSESSMENT and since_ms > REOPEN_MS:

@@ -7,11 +7,13 @@ pass (part 3, §4.9). A zone that reads well is still only what a document says.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 FILLER: Final = "<"
 _WEIGHTS: Final = (7, 3, 1)

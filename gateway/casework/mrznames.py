@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
 from itertools import islice, product
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 # Part 3, §6: recommended transliteration of national characters, first choice first.
 _WAYS: Final[dict[str, tuple[str, ...]]] = {
@@ -22,7 +24,7 @@ _WAYS: Final[dict[str, tuple[str, ...]]] = {
     "Ħ": ("H",),
     "Ĳ": ("IJ",),
     "İ": ("I",),
-    "ı": ("I",),
+    "\u0131": ("I",),
     "Ł": ("L",),
     "Ŋ": ("N",),
     "Ñ": ("N", "NXX"),
@@ -39,7 +41,7 @@ _WAYS: Final[dict[str, tuple[str, ...]]] = {
 }
 _MOST_WAYS: Final = 64  # of writing one name: a name made of umlauts must not cost exponential work
 _SEPARATORS: Final = re.compile(r"[\s\-,]+")
-_DROPPED: Final = re.compile(r"['’.]")
+_DROPPED: Final = re.compile("['\u2019.]")
 
 
 def ways(name: str) -> list[tuple[str, ...]]:

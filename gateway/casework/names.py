@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from anyascii import anyascii
 from rapidfuzz import fuzz
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _INVISIBLE: Final = re.compile("[\u200b-\u200d\ufeff]")
 _COENG: Final = "\u17d2"
 _RO: Final = "\u179a"
 # What looks alike however typed: split vowels, subscript DA as TA.
-_KHMER_ALIKE: Final = (("\u17c1\u17b8", "\u17be"), ("\u17c1\u17b6", "\u17c4"), ("\u17d2\u178a", "\u17d2\u178f"))
+_KHMER_ALIKE: Final = (
+    ("\u17c1\u17b8", "\u17be"),
+    ("\u17c1\u17b6", "\u17c4"),
+    ("\u17d2\u178a", "\u17d2\u178f"),
+)
 _CLUSTER: Final = re.compile("([\u1780-\u17b3])((?:\u17d2[\u1780-\u17b3]|[\u17b6-\u17d1\u17dd])+)")
 _PIECE: Final = re.compile("\u17d2[\u1780-\u17b3]|[\u17b6-\u17d1\u17dd]")
 _KHMER: Final = re.compile("[\u1780-\u17dd]")

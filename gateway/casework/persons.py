@@ -1,4 +1,4 @@
-"""Checks on persons and their documents that a schema cannot make (§3.2–3.5): script, name, phone, date, MRZ.
+"""Checks on persons and their documents that a schema cannot make (§3.2 to 3.5): script, name, phone, date, MRZ.
 
 Pointers are below the person's own; findings carry E-SCRIPT, E-SCHEMA, E-PHONE, E-DATE, E-MRZ or E-MRZ-VIZ.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from datetime import date, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import phonenumbers
 
@@ -18,6 +17,9 @@ from gateway.casework.dates import parse_day, read_partial, span_of
 from gateway.casework.mrznames import any_agrees
 from gateway.casework.shapes import Json, number, obj, rows, text, texts
 from gateway.errors import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _LATIN_MARKS: Final = frozenset(" '-.,")
@@ -138,9 +140,7 @@ def document_faults(document: Json, pointer: str, person: Json, owner: str, on: 
             yield from zone_faults(zone, document, pointer, person, owner)
 
 
-def zone_faults(
-    zone: zones.Mrz, document: Json, pointer: str, person: Json, owner: str
-) -> Iterator[Finding]:
+def zone_faults(zone: zones.Mrz, document: Json, pointer: str, person: Json, owner: str) -> Iterator[Finding]:
     """Yield E-MRZ-VIZ where a zone contradicts what is declared; only what both state is compared."""
     compared = (
         (_number_differs(zone.number, text(document, "number")), f"{pointer}/number", "document number"),
@@ -168,7 +168,7 @@ def latin_names(person: Json) -> list[str]:
 
 
 def _latin(char: str) -> bool:
-    return char.isalpha() and unicodedata.name(char, "").startswith(("LATIN ", "MODIFIER LETTER")) or (
+    return (char.isalpha() and unicodedata.name(char, "").startswith(("LATIN ", "MODIFIER LETTER"))) or (
         "\u0300" <= char <= "\u036f"
     )
 

@@ -6,11 +6,13 @@ by side. `Contested` is what the view says when they differ; it is refused as in
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class VictimStatus(StrEnum):

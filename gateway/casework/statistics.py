@@ -7,14 +7,16 @@ computed by subtraction, so a second, complementary cell goes with it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.casework.dates import parse_day
 from gateway.casework.shapes import Json, number, obj, rows, text, texts
 from gateway.errors import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import date
 
 LEAST_CELL: Final = 10
 MAX_DIMENSIONS: Final = 2
@@ -111,7 +113,11 @@ def _victims(message_id: str, data: Json, day: date) -> Iterator[Count]:
 
 
 def _milestones(message_id: str, data: Json, day: date) -> Iterator[Count]:
-    indicators = {"HANDED_OVER": "REPATRIATED", "TRAVEL_DOC_ISSUED": "SPLP_ISSUED", "EXIT_PERMIT": "EXIT_PERMITS"}
+    indicators = {
+        "HANDED_OVER": "REPATRIATED",
+        "TRAVEL_DOC_ISSUED": "SPLP_ISSUED",
+        "EXIT_PERMIT": "EXIT_PERMITS",
+    }
     for row in rows(data, "milestones"):
         indicator = indicators.get(text(row, "milestone") or "")
         if indicator is not None:
@@ -146,7 +152,13 @@ def tabulate(counts: Iterable[Count], first: date, last: date, by: Sequence[str]
                 qualifiers[cell] = count.qualifier
     ordered = sorted(sums, key=lambda cell: (cell[0], len(cell[1]), sorted(cell[1])))
     return [
-        Figure(cell[0], sums[cell], dict(sorted(cell[1])), qualifiers.get(cell, "EQ"), sources=tuple(sorted(sources[cell])))
+        Figure(
+            cell[0],
+            sums[cell],
+            dict(sorted(cell[1])),
+            qualifiers.get(cell, "EQ"),
+            sources=tuple(sorted(sources[cell])),
+        )
         for cell in ordered
     ]
 
@@ -171,9 +183,7 @@ def revise(published: Sequence[Figure], computed: Sequence[Figure], message_id: 
     """Return the figures that differ from those of message `message_id`, each naming it as what it revises."""
     before = {figure.cell: figure for figure in published}
     changed = [f for f in computed if f.cell in before and (f.value, f.qualifier) != _shown(before[f.cell])]
-    return [
-        Figure(f.indicator, f.value, f.breakdown, f.qualifier, f.status, message_id, f.sources) for f in changed
-    ]
+    return [Figure(f.indicator, f.value, f.breakdown, f.qualifier, f.status, message_id, f.sources) for f in changed]
 
 
 def small_cells(figures: Sequence[Any]) -> Iterator[Finding]:
@@ -221,9 +231,7 @@ def _total_of(figures: Sequence[Figure], index: int) -> int:
 
 
 def _hidden(figure: Figure) -> Figure:
-    return Figure(
-        figure.indicator, None, figure.breakdown, "EQ", figure.status, figure.revision_of, figure.sources
-    )
+    return Figure(figure.indicator, None, figure.breakdown, "EQ", figure.status, figure.revision_of, figure.sources)
 
 
 def _shown(figure: Figure) -> tuple[int | None, str]:

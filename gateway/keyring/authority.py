@@ -117,6 +117,11 @@ def days_left(certificate: bytes, now_ms: int) -> float:
     return (end - _moment(now_ms)) / timedelta(days=1)
 
 
+def expires_ms(certificate: bytes) -> int:
+    """Return when a certificate ends, in ms."""
+    return int(x509.load_pem_x509_certificate(certificate).not_valid_after_utc.timestamp() * 1000)
+
+
 def answers_to(certificate: bytes, host: str) -> bool:
     """Tell whether `host` (name or IP) stands in the certificate's SAN: false after the URL was changed."""
     names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(

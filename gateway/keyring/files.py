@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -152,6 +152,15 @@ class FileKeyRing:
     def warnings(self, now_ms: int) -> list[str]:
         """Name what an operator should do about the keys, one line each."""
         return records.warnings(self._records, now_ms)
+
+    def plan(self, use: KeyUse | Literal["tls"], now_ms: int) -> list[str]:
+        """Say what `rotate` would do now and what follows when, one step a line."""
+        return records.plan(self._records, use, now_ms)
+
+    def certificates_expire(self) -> list[tuple[str, int]]:
+        """Return when each certificate ends (ms), by the stem of its file; a missing one is left out."""
+        held = [("ca", self.tls.ca_certificate), *((stem, self._folder / f"{stem}.pem") for _, stem, _ in _LEAVES)]
+        return [(stem, authority.expires_ms(disk.read_private(path))) for stem, path in held if path.exists()]
 
     # --- changes ----------------------------------------------------------------------------------
 

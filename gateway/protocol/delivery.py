@@ -32,7 +32,7 @@ MAX_RETRY_AFTER_S = 3600
 PROBE_EVERY_S = 60
 """While a partner is down it is tried at least this often, one probe at a time."""
 
-PERSISTENT_SIZE_STATUSES = frozenset({400, 413, 415})
+PERSISTENT_SIZE_STATUSES = frozenset({400, 413, 415, 500})
 """Answers that a smaller envelope may not get: one poison message must not stop its neighbours."""
 
 
@@ -84,11 +84,22 @@ def fill(
             # A single message always goes, however large: its own limit is protocol.md §4.5's.
             if chosen and (len(chosen) + len(fresh) > room or used + size > max_bytes):
                 break
-            if len(fresh) > limit:
-                fresh = fresh[:limit]
+            if not chosen:
+                fresh = _first_part(fresh, limit, max_bytes)
+                size = sum(item.size for item in fresh)
             chosen.update(dict.fromkeys(item.id for item in fresh))
             used += size
     return list(chosen)
+
+
+def _first_part(items: list[Waiting], limit: int, max_bytes: int) -> list[Waiting]:
+    """Return how much of one case fits an envelope by itself: what comes first, one message at least."""
+    used = 0
+    for count, item in enumerate(items[:limit]):
+        used += item.size
+        if count and used > max_bytes:
+            return items[:count]
+    return items[:limit]
 
 
 def _with_predecessors(

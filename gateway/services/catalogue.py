@@ -30,6 +30,11 @@ class Catalogue:
         self._stored = {(s.subject, s.version): s for s in schemas}
 
     @property
+    def codelists(self) -> Mapping[str, Collection[str]]:
+        """The codes of each list, by `name@version`."""
+        return self._codelists
+
+    @property
     def stored(self) -> Sequence[StoredSchema]:
         """Every registered version."""
         return list(self._stored.values())

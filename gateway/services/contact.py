@@ -13,14 +13,15 @@ from gateway.errors import (
     PartnerError,
     TransportError,
 )
-from gateway.ledger.note import open_checkpoint
+from gateway.ledger.note import open_checkpoint, read_tree_head
 from gateway.logs import get_logger
 from gateway.ports import Actor, Clock, KeyRing, PartnerLink, Store, StoredCard, Transaction
 from gateway.protocol.card import Card, compare_cards, read_card
 from gateway.protocol.stream import read_ping, sign_ping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
 
     from gateway.protocol.ids import PartyId
     from gateway.services.directory import Directory
@@ -43,20 +44,27 @@ class Contacts:
         self._asked: dict[PartyId, int] = {}
         self._noted: dict[PartyId, int] = {}
         self._down: set[PartyId] = set()
-        self._heads: dict[PartyId, tuple[int, bytes]] = {}
+        self._heads: dict[str, tuple[int, bytes]] = {}
         self._listeners: list[Callable[[PartyId], None]] = []
+        self._links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]] | None = None
+
+    def use_links(self, links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]]) -> None:
+        """Take how a partner is reached outside its lane."""
+        self._links = links
 
     def on_heard(self, listener: Callable[[PartyId], None]) -> None:
         """Call `listener(party)` at each verified contact."""
         self._listeners.append(listener)
 
+    def remember(self, down: Iterable[PartyId]) -> None:
+        """Take over who was down when an earlier process stopped: their first contact ends the back-off."""
+        self._down.update(down)
+
     async def heard(self, party: PartyId) -> None:
         """Note a verified contact; end the back-off of everything that waits for this partner."""
         now = self._clock()
         was_down = party in self._down
-        if was_down or now - self._noted.get(party, 0) >= NOTE_CONTACT_EVERY_MS:
-            self._noted[party] = now
-            self._down.discard(party)
+        if was_down or not 0 <= now - self._noted.get(party, 0) < NOTE_CONTACT_EVERY_MS:
 
             def work(tx: Transaction) -> None:
                 tx.parties.set_contact(party, now)
@@ -64,6 +72,9 @@ class Contacts:
                     tx.outbox.wake(party, now)
 
             await self._store.write(work)
+            # Only now: what a full disk kept from being woken is woken by the next contact.
+            self._noted[party] = now
+            self._down.discard(party)
             if was_down:
                 log.info("partner is back", partner=party)
         for listener in self._listeners:
@@ -72,9 +83,9 @@ class Contacts:
     async def lost(self, party: PartyId, reason: str) -> None:
         """Note that a partner is not reached."""
         if party not in self._down:
-            self._down.add(party)
             now = self._clock()
             await self._store.write(lambda tx: tx.parties.set_down(party, now, reason[:200]))
+            self._down.add(party)
             log.warning("partner is down", partner=party, reason=reason)
 
     async def ping(self, party: PartyId, link: PartnerLink) -> int | None:
@@ -97,7 +108,7 @@ class Contacts:
     async def refresh_card(self, party: PartyId, link: PartnerLink) -> bool:
         """Fetch the partner's card; return whether a newer one is now in force."""
         now = self._clock()
-        if now - self._asked.get(party, -CARD_EVERY_MS) < CARD_EVERY_MS:
+        if 0 <= now - self._asked.get(party, -CARD_EVERY_MS) < CARD_EVERY_MS:
             return False
         self._asked[party] = now
         try:
@@ -106,6 +117,13 @@ class Contacts:
         except (TransportError, PartnerError) as error:
             log.warning("card not refreshed", partner=party, code=error.slug, detail=error.detail)
             return False
+
+    async def fetch_card(self, party: PartyId) -> bool:
+        """Fetch the card over a link of its own; as `refresh_card`."""
+        if self._links is None or 0 <= self._clock() - self._asked.get(party, -CARD_EVERY_MS) < CARD_EVERY_MS:
+            return False
+        async with self._links(party) as link:
+            return await self.refresh_card(party, link)
 
     async def take_card(self, party: PartyId, card: Card) -> bool:
         """Put a later card in force. Raises PartnerError where protocol.md §2 refuses it; evidence is kept."""
@@ -135,16 +153,34 @@ class Contacts:
             head = open_checkpoint(text, [known.log_key])
         except MalformedProof as error:
             raise MalformedReceipt(f"checkpoint: {error.detail}") from None
-        seen = self._heads.get(party)
+        if head.origin not in self._heads:
+            await self._store.write(lambda tx: self._recall_head(tx, party))
+        seen = self._heads.get(head.origin)
         if seen == (head.size, head.root):
             return
         if seen is not None and seen[0] == head.size:
-            await self._store.write(lambda tx: self._alarm(tx, party, "fork", str(head.size)))
+            await self._store.write(lambda tx: self._keep_fork(tx, party, head.size, text))
             log.error("partner signed two roots for one log size", partner=party, size=head.size)
             raise MalformedReceipt("the checkpoint contradicts one seen before")
-        if seen is None or head.size > seen[0]:
-            self._heads[party] = (head.size, head.root)
-            await self._store.write(lambda tx: tx.parties.set_checkpoint_seen(party, text, head.size))
+        if seen is not None and head.size < seen[0]:
+            # A log only grows: this is a replayed answer, or a log that was cut back.
+            raise MalformedReceipt("the checkpoint is older than one seen before")
+        await self._store.write(lambda tx: tx.parties.set_checkpoint_seen(party, text, head.size))
+        self._heads[head.origin] = (head.size, head.root)
+
+    def _recall_head(self, tx: Transaction, party: PartyId) -> None:
+        # Verified when it was stored. A fork must not pass because we were started anew in between.
+        held = tx.parties.checkpoint_seen(party)
+        if held is not None:
+            head = read_tree_head(held)
+            self._heads.setdefault(head.origin, (head.size, head.root))
+
+    def _keep_fork(self, tx: Transaction, party: PartyId, size: int, text: str) -> None:
+        name = f"fork {party} {size}"
+        if tx.state.get(name) is None:
+            # Both notes together are the evidence; once is enough, a partner must not fill the log.
+            tx.state.put(name, f"{tx.parties.checkpoint_seen(party)}\n{text}")
+            self._alarm(tx, party, "fork", str(size))
 
     def _store_card(self, tx: Transaction, party: PartyId, card: Card) -> None:
         now = self._clock()

@@ -21,6 +21,7 @@ from gateway.ports import (
     Claimed,
     Clock,
     Entropy,
+    FaultPoint,
     KeyRing,
     PartnerLink,
     Reply,
@@ -86,7 +87,9 @@ class Lane:
         probe_every_s: int = delivery.PROBE_EVERY_S,
         linger_s: float = 0.002,
         most: int = delivery.MAX_EVENTS,
+        fault: FaultPoint | None = None,
     ) -> None:
+        self._fault = fault
         self.party = party
         self._store = store
         self._keys = keys
@@ -108,7 +111,9 @@ class Lane:
         self._failures = 0
         self._poison = 0
         self._looked_for_expired = 0
+        self._latest = 0
         self._busy = False
+        self._unrecorded = False
 
     def wake(self) -> None:
         """Look again now: something waits, or the partner was heard of."""
@@ -132,9 +137,8 @@ class Lane:
                 log.warning("delivery paused", partner=self.party, code=error.slug, detail=error.detail)
                 due = self._clock() + 1000
             except Exception:
-                # A bug must not stop the lane: what it was sending is taken back by its lease.
+                # A bug must not stop the lane.
                 log.exception("delivery failed", partner=self.party)
-                await self._store.write(lambda tx: tx.outbox.free_lane(self.party, self._clock()))
                 due = self._clock() + 5000
             wait = max(0, due - self._clock()) / 1000
             with contextlib.suppress(TimeoutError):
@@ -146,6 +150,16 @@ class Lane:
         partner = self._directory.partner(self.party)
         if partner is None or not partner.active:
             return now + self._probe_every_ms
+        if now < self._latest:
+            # The clock was put back: what was planned by the old one could lie years ahead.
+            self._not_before = min(self._not_before, now)
+            self._looked_for_expired = 0
+        self._latest = now
+        if self._unrecorded:
+            # What came of an envelope could not be written, so its messages are still ours to send: the
+            # partner gives its stored answer again (protocol.md, law 2).
+            await self._store.write(lambda tx: tx.outbox.free_lane(self.party, now))
+            self._unrecorded = False
         if now - self._looked_for_expired >= EXPIRY_EVERY_MS:
             self._looked_for_expired = now
             await self._give_up.expire(self.party)
@@ -171,8 +185,16 @@ class Lane:
             if self._failures:
                 self._fail(())
                 return self._not_before
-        due = await self._store.write(lambda tx: tx.outbox.next_due(self.party))
+        due = await self._store.write(lambda tx: self._next_due(tx, now))
         return now + self._probe_every_ms if due is None else max(due, now + 1)
+
+    def _next_due(self, tx: Transaction, now: int) -> int | None:
+        due = tx.outbox.next_due(self.party, now)
+        if due is not None and due > now + delivery.MAX_RETRY_AFTER_S * 1000:
+            # No wait is that long: it was planned by a clock that has been put right since.
+            tx.outbox.wake(self.party, now)
+            return now
+        return due
 
     # --- claim and seal ---------------------------------------------------------------------------
 
@@ -208,6 +230,7 @@ class Lane:
                 [m.event for m in messages], iss=self._directory.me, aud=self.party, eid=eid, iat_ms=now,
                 signer=signer, recipient=recipient, entropy=self._entropy,
             )  # fmt: skip
+            self._point("sealed")
             # One entry an envelope: its root commits to every event in it (protocol.md, law 7).
             leaf = tx.log.append(
                 "message.sent", actor=GATEWAY, obj=("envelope", eid), at=now, event=sealed.root,
@@ -225,25 +248,34 @@ class Lane:
 
     async def _exchange(self, link: PartnerLink, outgoing: Outgoing) -> None:
         renewal = asyncio.create_task(self._renew(outgoing.eid))
+        self._unrecorded = True
         try:
             judged = await self._send(link, outgoing)
         finally:
             renewal.cancel()
         # Whatever the answer says is a fact: it is recorded even while we are being stopped.
-        await asyncio.shield(self._record(outgoing, judged))
+        recording = asyncio.ensure_future(self._record(outgoing, judged))
+        try:
+            await asyncio.shield(recording)
+        except asyncio.CancelledError:
+            await recording
+            raise
 
     async def _renew(self, eid: EnvelopeId) -> None:
         while True:
             await asyncio.sleep(RENEW_EVERY_S)
-            await self._store.write(
-                lambda tx: tx.outbox.renew(eid, fence=self._fence, lease_until=self._clock() + LEASE_S * 1000)
-            )
+            until = self._clock() + LEASE_S * 1000
+            # A renewal that a full disk refuses is asked for again ten seconds later.
+            with contextlib.suppress(GatewayError):
+                await self._store.write(lambda tx: tx.outbox.renew(eid, fence=self._fence, lease_until=until))
 
     async def _send(
         self, link: PartnerLink, outgoing: Outgoing
     ) -> tuple[receipt.Receipt, bytes] | FailedAttempt:
         try:
+            self._point("sending")
             reply = await link.post_envelope(outgoing.sealed.jwe)
+            self._point("answered")
         except TransportError as error:
             return FailedAttempt("unreachable", error.detail)
         judged = delivery.judge_reply(reply.status, reply.media_type, _problem(reply), reply.retry_after_s)
@@ -283,15 +315,22 @@ class Lane:
         if isinstance(judged, FailedAttempt):
             await self._record_failure(outgoing, judged)
             return
+        self._point("verified")
         found, raw = judged
         outcomes = [(m.jti, outcome) for m, outcome in zip(outgoing.messages, found.outcomes, strict=True)]
         await self._settler.record(self.party, outcomes, eid=outgoing.eid, receipt=raw, fence=self._fence)
+        self._point("recorded")
+        self._unrecorded = False
         self._observe("receipt", len(outgoing.messages))
         self._poison = 0
         self._limit = min(self._most, self._limit * 2)
         self._failures = 0
         self._not_before = 0
         await self._contacts.heard(self.party)
+
+    def _point(self, name: str) -> None:
+        if self._fault is not None:
+            self._fault(name)
 
     async def _record_failure(self, outgoing: Outgoing, failed: FailedAttempt) -> None:
         now = self._clock()
@@ -315,6 +354,7 @@ class Lane:
             )
 
         await self._store.write(work)
+        self._unrecorded = False
         self._observe(failed.result, len(outgoing.messages))
         log.warning(
             "attempt failed", partner=self.party, eid=outgoing.eid, outcome=failed.result, reason=failed.reason,

@@ -32,6 +32,8 @@ log = get_logger()
 
 GATEWAY = Actor("gateway", "system")
 AT_ONCE = 100
+# How soon a partner that did not answer "did you accept it?" is asked again: messages that can go must not wait.
+ASK_AGAIN_MS = 60_000
 
 
 class GiveUp:
@@ -54,6 +56,7 @@ class GiveUp:
         self._entropy = entropy
         self._environment = environment
         self._listeners: list[Callable[[int], None]] = []
+        self._asked: dict[PartyId, int] = {}
 
     def on_given_up(self, listener: Callable[[int], None]) -> None:
         """Call `listener(count)` after messages were given up."""
@@ -83,6 +86,8 @@ class GiveUp:
         state = advance(State(row.state), step)
         # Its number stays used; the partner is told once it is sure that it never took the message.
         tx.outbox.move(row.jti, state, at=now, reason=reason, void="due")
+        if row.subject == VOID:
+            tx.outbox.retell_voids(row.jti)
         typ = "message.dead" if state is State.DEAD else "message.cancelled"
         tx.log.append(typ, actor=actor, obj=("message", row.jti), at=now, jti=row.jti, event=row.digest,
                       case=row.case_ref, outcome=reason)  # fmt: skip
@@ -96,6 +101,8 @@ class GiveUp:
 
     async def tell(self, party: PartyId, link: PartnerLink, fence: int) -> None:
         """Send one `bcx.void` for what was given up. "Did you accept it?" comes first: a void undoes nothing."""
+        if 0 <= self._clock() - self._asked.get(party, -ASK_AGAIN_MS) < ASK_AGAIN_MS:
+            return
         rows = await self._store.write(lambda tx: tx.outbox.voids_due(party, AT_ONCE))
         if not rows:
             return
@@ -104,17 +111,20 @@ class GiveUp:
             if row.attempts == 0 or State(row.state) is State.REJECTED:
                 silent.append(row)
                 continue
-            outcome = await self._ask(party, link, row)
-            if outcome is None:
-                continue
+            answer = await self._ask(party, link, row)
+            if answer is None:
+                self._asked[party] = self._clock()
+                break
+            outcome, receipt = answer
             if outcome.is_final and outcome.event == row.digest:
-                await self._settler.record(party, [(row.jti, outcome)], eid=None, receipt=None, fence=fence)
+                await self._settler.record(party, [(row.jti, outcome)], eid=None, receipt=receipt, fence=fence)
             else:
                 silent.append(row)
         if silent:
-            await self._store.write(lambda tx: self._void(tx, party, silent))
+            sent: bool = await self._store.write(lambda tx: self._void(tx, party, silent))
+            self._told(-1 if sent else 0)
 
-    async def _ask(self, party: PartyId, link: PartnerLink, row: Sent) -> Outcome | None:
+    async def _ask(self, party: PartyId, link: PartnerLink, row: Sent) -> tuple[Outcome, bytes] | None:
         try:
             reply = await link.get_message(row.jti)
             if reply.status != 200:
@@ -126,9 +136,14 @@ class GiveUp:
         except (TransportError, PartnerError):
             # Unknown stays unknown: it is asked again before anything is voided.
             return None
-        return found.outcomes[0]
+        return found.outcomes[0], reply.body
 
-    def _void(self, tx: Transaction, party: PartyId, rows: Sequence[Sent]) -> None:
+    def _void(self, tx: Transaction, party: PartyId, asked: Sequence[Sent]) -> bool:
+        # Meanwhile a person may have had one of them tried again: its number must stay good.
+        held = tx.outbox.find([row.jti for row in asked])
+        rows = sorted((row for row in held.values() if row.void == "due"), key=lambda row: row.stream_seq)
+        if not rows:
+            return False
         now = self._clock()
         jti = MessageId(uuid7(now, self._entropy))
         stream_seq = tx.outbox.next_stream_seq(party)
@@ -155,6 +170,7 @@ class GiveUp:
             )
         ])  # fmt: skip
         tx.outbox.voids_told([r.jti for r in rows], jti)
+        return True
 
     def _told(self, count: int) -> None:
         for listener in self._listeners:

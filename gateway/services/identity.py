@@ -13,7 +13,7 @@ from gateway.primitives.times import parse_ms
 from gateway.protocol.card import Card, CardDraft, CardKey, make_key, read_card, sign_card
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway.protocol.ids import PartyId
     from gateway.protocol.keys import SigningPair
@@ -56,9 +56,9 @@ class Identity:
 
     def __init__(
         self, store: Store, keys: CardKeys, directory: Directory, catalogue: Catalogue, clock: Clock, *, me: Self,
-        notes: Mapping[str, str], roots: tuple[dict[str, str], dict[str, str]], ca_pem: str,
+        notes: Callable[[], Mapping[str, str]], roots: tuple[dict[str, str], dict[str, str]], ca_pem: str,
     ) -> None:  # fmt: skip
-        """Take `notes`: `origin`, `log` and `witness` vkeys of our log and witness."""
+        """Take `notes`: it gives `origin`, and the `log` and `witness` vkeys in force now."""
         self._store = store
         self._keys = keys
         self._directory = directory
@@ -71,12 +71,12 @@ class Identity:
 
     def draft(self, version: int) -> CardDraft:
         """Return our card as it should read now, unsigned."""
-        now = self._clock()
+        now, notes = self._clock(), self._notes()
         return CardDraft(
             party=self._me.party, name=self._me.name, country=self._me.country, environment=self._me.environment,
             version=version, issued_ms=now, expires_ms=now + CARD_LASTS_MS, endpoint=self._me.endpoint,
-            keys=tuple(_card_key(member) for member in self._keys.public_keys()), log_origin=self._notes["origin"],
-            log_vkey=self._notes["log"], witness_vkey=self._notes["witness"], tls_ca=self._ca_pem, roots=self._roots,
+            keys=tuple(_card_key(member) for member in self._keys.public_keys()), log_origin=notes["origin"],
+            log_vkey=notes["log"], witness_vkey=notes["witness"], tls_ca=self._ca_pem, roots=self._roots,
             schemas=self._catalogue.approved(),
         )  # fmt: skip
 

@@ -94,6 +94,8 @@ class Operator:
     def _tell(self, row: Sent, state: State) -> None:
         if state is State.CANCELLED and State(row.state) is not State.DEAD:
             self._give_up.dropped(1)
+        elif state is State.QUEUED and State(row.state) is State.DEAD:
+            self._give_up.dropped(-1)
         for listener in self._listeners:
             listener(row.recipient)
 

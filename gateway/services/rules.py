@@ -56,7 +56,7 @@ class Rules:
         retention = meta.get("retention")
         if isinstance(retention, dict) and "deleteBy" not in retention:
             named = retention.get("class")
-            last = class_maximum(named, now_ms) if named in CLASS_DAYS else None
+            last = class_maximum(named, now_ms) if isinstance(named, str) and named in CLASS_DAYS else None
             if last is not None:
                 filled["retention"] = {**retention, "deleteBy": last.isoformat()}
         return {**data, "meta": filled}

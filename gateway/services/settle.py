@@ -10,11 +10,12 @@ from gateway.ports import Actor, Attempt, Clock, Sent, Settled, Store, Transacti
 from gateway.primitives import strictjson
 from gateway.protocol import delivery
 from gateway.protocol.ids import EnvelopeId, MessageId, PartyId
-from gateway.protocol.states import ANSWERED, State, Step, advance
+from gateway.protocol.event import VOID
+from gateway.protocol.states import ANSWERED, OPEN, State, Step, advance
 from gateway.services.casefile import CaseFile, Effect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gateway.protocol.receipt import Outcome
 
@@ -28,11 +29,12 @@ UNREAD = frozenset({"malformed-event", "source-mismatch", "wrong-recipient", "co
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a receipt changed: how many messages it ended, and how many wait again."""
+    """What a receipt changed: how many messages it ended, how many of them waited, how many wait again."""
 
     accepted: int
     rejected: int
     deferred: int
+    closed: int
 
 
 class Settler:
@@ -92,6 +94,8 @@ class Settler:
                 attempts.append(Attempt(jti, now, eid, "settled", outcome.problem, None))
             if outcome.problem in UNREAD:
                 voids.append(jti)
+            if row.subject == VOID and not accepted:
+                tx.outbox.retell_voids(jti)
             tx.log.append(
                 "message.settled", actor=Actor(partner, PARTNER_ROLE), obj=("message", jti), at=now, jti=jti,
                 event=row.digest, case=row.case_ref,
@@ -106,10 +110,11 @@ class Settler:
         tx.outbox.mark_void_due(voids)
         tx.outbox.requeue(waiting, fence=fence)
         tx.outbox.add_attempts(attempts)
-        if eid is not None and receipt is not None:
-            tx.envelopes.set_receipt(eid, receipt)
+        if receipt is not None:
+            _keep_receipt(tx, partner, eid, receipt, settled, rows, now)
         count = sum(1 for _, s in settled if s.state == "accepted")
-        return Recorded(count, len(settled) - count, len(waiting))
+        closed = sum(1 for jti, _ in settled if State(rows[jti].state) in OPEN)
+        return Recorded(count, len(settled) - count, len(waiting), closed)
 
     def _answered_before(
         self, tx: Transaction, row: Sent, outcome: Outcome, partner: PartyId, now: int
@@ -125,6 +130,21 @@ class Settler:
             )  # fmt: skip
             log.error("partner contradicts itself", partner=partner, message=row.jti, state=row.state)
         return True
+
+
+def _keep_receipt(
+    tx: Transaction, partner: PartyId, eid: EnvelopeId | None, receipt: bytes,
+    settled: Sequence[tuple[MessageId, Settled]], rows: Mapping[str, Sent], now: int,
+) -> None:  # fmt: skip
+    if eid is not None:
+        tx.envelopes.set_receipt(eid, receipt)
+        return
+    for jti, _ in settled:
+        # The answer about one message belongs to no envelope: it is kept under the id of the message.
+        tx.envelopes.add(
+            eid=jti, partner=partner, direction="out", at=now, manifest=b"", digests=[rows[jti].digest], leaf=None
+        )
+        tx.envelopes.set_receipt(jti, receipt)
 
 
 def _settled(outcome: Outcome, now: int) -> Settled:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
-from sqlalchemy import bindparam, func, insert, null, select, update
+from sqlalchemy import and_, bindparam, exists, func, insert, not_, null, select, text, update
 
 from gateway.ports import Attempt, Claimed, NewMessage, OutboxState, Sent, Settled
 from gateway.protocol.delivery import Waiting
@@ -28,6 +28,23 @@ _ADD = compiled(insert(t.outbox).values(bound(_NEW)), *_NEW)
 _ADD_BODY = compiled(insert(t.bodies).values(bound(("id", "event"))), "id", "event")
 
 _WAITING = (o.id, o.case_ref, o.case_seq, o.state, o.next_at, o.expires_at, o.size)
+_earlier = t.outbox.alias("earlier")
+# What waits behind a held, deferred or expired message of its case would else fill the page of due ones,
+# and nothing behind it could ever go.
+_BLOCKED = exists(
+    select(_earlier.c.id).where(
+        _earlier.c.case_ref == o.case_ref,
+        text("earlier.state IN ('queued', 'sending', 'held')"),
+        _earlier.c.case_seq < o.case_seq,
+        not_(
+            and_(
+                _earlier.c.state == fixed("queued"),
+                _earlier.c.next_at <= bindparam("now_too"),
+                _earlier.c.expires_at > bindparam("alive_too"),
+            )
+        ),
+    )
+)
 _DUE = limited(
     select(*_WAITING)
     .where(
@@ -37,9 +54,10 @@ _DUE = limited(
         o.rank == bindparam("rank"),
         o.next_at <= bindparam("now"),
         o.expires_at > bindparam("alive"),
+        not_(_BLOCKED),
     )
     .order_by(o.id),
-    "recipient", "rank", "now", "alive",
+    "recipient", "rank", "now", "alive", "now_too", "alive_too",
 )  # fmt: skip
 _OPEN_IN_CASES = compiled(
     select(*_WAITING)
@@ -81,13 +99,17 @@ _REQUEUE = compiled(
 _RECLAIM = compiled(
     update(t.outbox)
     .where(o.state == fixed("sending"), t.OPEN_STATES, o.fence < bindparam("mine"))
-    .values(state=fixed("queued"), next_at=bindparam("now"), fence=null(), lease_until=null()),
+    .values(
+        state=fixed("queued"), next_at=bindparam("now"), attempts=o.attempts + fixed(1), fence=null(), lease_until=null()
+    ),
     "now", "mine",
 )  # fmt: skip
 _FREE_LANE = compiled(
     update(t.outbox)
     .where(o.recipient == bindparam("partner"), o.state == fixed("sending"), t.OPEN_STATES)
-    .values(state=fixed("queued"), next_at=bindparam("now"), fence=null(), lease_until=null()),
+    .values(
+        state=fixed("queued"), next_at=bindparam("now"), attempts=o.attempts + fixed(1), fence=null(), lease_until=null()
+    ),
     "now", "partner",
 )  # fmt: skip
 _QUEUED_SINCE = compiled(
@@ -109,10 +131,10 @@ _WAKE = compiled(
 )  # fmt: skip
 _NEXT_DUE = compiled(
     select(func.min(o.next_at)).where(
-        o.recipient == bindparam("recipient"), o.state == fixed("queued"), t.OPEN_STATES
+        o.recipient == bindparam("recipient"), o.state == fixed("queued"), t.OPEN_STATES, o.next_at > bindparam("now")
     ),
-    "recipient",
-)
+    "recipient", "now",
+)  # fmt: skip
 _SENT = (
     o.jti, o.recipient, o.subject, o.case_ref, o.case_seq, o.stream_seq, o.urgency, o.state, o.held_for, o.attempts,
     o.digest, o.expires_at, o.reason, o.void, o.account, o.effect,
@@ -157,6 +179,9 @@ _SETTLE = compiled(
     ),
     "new_state", "more", "envelope", "reason", "errors", "settled_at", "received_at", "partner_leaf", "key",
 )  # fmt: skip
+_RETELL = compiled(
+    update(t.outbox).where(o.void_jti == bindparam("message")).values(void=fixed("due"), void_jti=null()), "message"
+)
 _CONTRADICT = compiled(update(t.outbox).where(o.jti == bindparam("key")).values(contradicted=fixed(1)), "key")
 _MOVE = compiled(
     update(t.outbox)
@@ -220,7 +245,7 @@ class OutboxRows:
 
     def due(self, recipient: PartyId, *, rank: int, now_ms: int, limit: int) -> Sequence[Waiting]:
         """Return queued messages of one rank whose time has come, oldest first."""
-        return [Waiting(*row) for row in self._run(_DUE, (recipient, rank, now_ms, now_ms, limit))]
+        return [Waiting(*row) for row in self._run(_DUE, (recipient, rank, now_ms, now_ms, now_ms, now_ms, limit))]
 
     def open_in_cases(self, refs: Sequence[str]) -> Sequence[Waiting]:
         """Return every message of these cases that still has to move, by case and `caseseq`."""
@@ -257,9 +282,9 @@ class OutboxRows:
         """Make every queued message due now: the partner was heard of."""
         return self._run(_WAKE, (now_ms, recipient, now_ms)).rowcount
 
-    def next_due(self, recipient: PartyId) -> int | None:
-        """Return when the next queued message becomes due, or None."""
-        value: int | None = self._run(_NEXT_DUE, (recipient,)).fetchone()[0]
+    def next_due(self, recipient: PartyId, now_ms: int) -> int | None:
+        """Return when the next queued message that is not due yet becomes due, or None."""
+        value: int | None = self._run(_NEXT_DUE, (recipient, now_ms)).fetchone()[0]
         return value
 
     def overdue(self, recipient: PartyId, now_ms: int, limit: int) -> Sequence[Sent]:
@@ -327,6 +352,10 @@ class OutboxRows:
     def voids_told(self, jtis: Sequence[str], void_jti: str | None) -> None:
         """Mark given-up messages as told by the `bcx.void` named, or as needing none."""
         self._run(_VOIDS_TOLD, ("told" if void_jti else None, void_jti, json_list(jtis)))
+
+    def retell_voids(self, void_jti: str) -> None:
+        """Mark what a `bcx.void` gave up as not told: that message did not arrive."""
+        self._run(_RETELL, (void_jti,))
 
     def add_attempts(self, rows: Sequence[Attempt]) -> None:
         """Record attempts."""

@@ -24,7 +24,7 @@ _OUT = (
     o.jti, literal("out").label("direction"), o.recipient.label("partner"), o.subject, o.case_ref, o.case_seq,
     o.stream_seq, o.urgency, o.handling, o.schema_version, o.state, o.held_for, o.created_at.label("at"),
     o.expires_at, o.attempts, o.next_at, o.reason, o.errors, o.received_at, o.settled_at, o.in_reply_to,
-    o.supersedes, o.account, o.eid, o.leaf, o.partner_leaf,
+    o.supersedes, o.account, o.eid, o.leaf, o.partner_leaf, o.digest,
 )  # fmt: skip
 _IN = (
     i.jti, literal("in").label("direction"), i.sender.label("partner"), i.subject, i.case_ref, i.case_seq,
@@ -32,7 +32,7 @@ _IN = (
     cast(null(), Text).label("held_for"), i.received_at.label("at"), null().label("expires_at"),
     literal(0).label("attempts"), null().label("next_at"), i.problem.label("reason"), i.errors, i.received_at,
     i.received_at.label("settled_at"), i.in_reply_to, i.supersedes, cast(null(), Text).label("account"), i.eid,
-    i.leaf, null().label("partner_leaf"),
+    i.leaf, null().label("partner_leaf"), i.digest,
 )  # fmt: skip
 
 
@@ -55,7 +55,10 @@ class Queries:
         before: str | None = None,
         limit: int,
     ) -> Sequence[Row]:
-        """Return messages, newest id first; `before` is the id where the last page ended."""
+        """Return messages, newest id first; `before` is the id where the last page ended.
+
+        `account` leaves out what others submitted; received messages are nobody's own.
+        """
         sides: list[Select[Any]] = []
         if direction in {None, "out"} and state != "received":
             out = select(*_OUT).where(o.subject != "void")
@@ -65,7 +68,7 @@ class Queries:
                 (before, o.jti, lt),
             ]  # fmt: skip
             sides.append(_filtered(out, asked).order_by(o.jti.desc()).limit(limit))
-        if direction in {None, "in"} and state in {None, "received"} and account is None:
+        if direction in {None, "in"} and state in {None, "received"}:
             inward = select(*_IN).where(i.status == "accepted", i.subject != "void")
             asked = [
                 (case, i.case_ref, eq), (subject, i.subject, eq), (since, i.received_at, ge),
@@ -103,8 +106,13 @@ class Queries:
 
     async def receipt(self, jti: str) -> bytes | None:
         """Return the receipt JWS that ended one of our messages."""
+        v = t.envelopes.c
+        # One that came as the answer about this message alone is kept under its id; else it is the envelope's.
         row = await self._one(
-            select(t.envelopes.c.receipt).join(t.outbox, o.eid == t.envelopes.c.eid).where(o.jti == jti)
+            select(v.receipt)
+            .join(t.outbox, or_(v.eid == o.eid, v.eid == o.jti))
+            .where(o.jti == jti, o.state.in_(["accepted", "rejected"]), v.receipt.is_not(None))
+            .order_by((v.eid == o.jti).desc())
         )
         return row["receipt"] if row else None
 
@@ -115,11 +123,17 @@ class Queries:
         status: str | None = None,
         urgency: str | None = None,
         due_before: int | None = None,
+        account: str | None = None,
         before: tuple[int, str] | None = None,
         limit: int,
     ) -> Sequence[Row]:
-        """Return cases, last changed first; `text` is a case reference or its start."""
+        """Return cases, last changed first; `text` is a case reference or its start.
+
+        `account` leaves out cases its messages are not in, unless the partner opened them.
+        """
         statement = select(t.cases)
+        if account is not None:
+            statement = statement.where(_case_of(account))
         conditions = (
             (text, c.ref, _starts), (status, c.status, eq),
             (urgency, c.urgency, eq),
@@ -131,9 +145,67 @@ class Queries:
             statement = statement.where(or_(c.updated_at < at, (c.updated_at == at) & (c.ref < ref)))
         return await self._all(statement.order_by(c.updated_at.desc(), c.ref.desc()).limit(limit))
 
-    async def case(self, ref: str) -> Row | None:
-        """Return one case."""
-        return await self._one(select(t.cases).where(c.ref == ref))
+    async def case(self, ref: str, account: str | None = None) -> Row | None:
+        """Return one case, for `account` only if it would be in its list."""
+        statement = select(t.cases).where(c.ref == ref)
+        return await self._one(statement if account is None else statement.where(_case_of(account)))
+
+    async def case_bodies(self, ref: str, subject: str) -> Sequence[tuple[str, bytes]]:
+        """Return id and bytes of a case's messages of one type, both sides', for what the gateway shows of them."""
+        b = t.bodies.c
+        out = select(o.jti, b.event).join(t.bodies, o.body_id == b.id).where(o.case_ref == ref, o.subject == subject)
+        inward = select(i.jti, b.event).join(t.bodies, i.body_id == b.id).where(i.case_ref == ref, i.subject == subject)
+        return [(row["jti"], row["event"]) for row in await self._all(union_all(out, inward))]
+
+    async def stream(self, recipient: str, start: int, end: int) -> Sequence[Row]:
+        """Return what we sent a partner under the numbers [start, end), bcx.void included."""
+        statement = select(o.stream_seq, o.jti, o.digest, o.state, o.void_jti)
+        wanted = (o.recipient == recipient, o.stream_seq >= start, o.stream_seq < end)
+        return await self._all(statement.where(*wanted).order_by(o.stream_seq))
+
+    async def arrived(self, sender: str) -> tuple[int, int]:
+        """Return how many numbers of a partner's stream are accounted for here, and the highest of them."""
+        row = await self._one(
+            select(func.count(i.stream_seq).label("count"), func.max(i.stream_seq).label("high")).where(
+                i.sender == sender, i.stream_seq.is_not(None)
+            )
+        )
+        return (row["count"], row["high"] or 0) if row else (0, 0)
+
+    async def log_size(self) -> int:
+        """Return the number of committed log entries."""
+        row = await self._one(select(func.max(e.seq).label("last")))
+        return row["last"] + 1 if row and row["last"] is not None else 0
+
+    async def changes(self, types: Sequence[str], after: int, limit: int) -> Sequence[Row]:
+        """Return log entries of these types behind entry `after`, in order, with what they are about.
+
+        `account` is who submitted the message, absent where a partner sent it.
+        """
+        statement = (
+            select(e.seq, e.at, e.typ, e.jti, e.case_ref, e.outcome, o.account,
+                   func.coalesce(o.subject, i.subject).label("subject"))
+            .outerjoin(t.outbox, (o.jti == e.jti) & (e.typ != "message.received"))
+            .outerjoin(t.inbox, (i.jti == e.jti) & (i.leaf == e.seq))
+            .where(e.seq > after, e.typ.in_(types))
+        )  # fmt: skip
+        return await self._all(statement.order_by(e.seq).limit(limit))
+
+    async def tile(self, level: int, number: int) -> bytes | None:
+        """Return the stored hashes of a tile; an unfilled one of level 0 is not stored."""
+        k = t.tiles.c
+        row = await self._one(select(k.hashes).where(k.level == level, k.number == number))
+        return row["hashes"] if row else None
+
+    async def leaves(self, start: int, end: int) -> Sequence[bytes]:
+        """Return the leaf hashes of the entries [start, end), as they were stored."""
+        rows = await self._all(select(e.leaf).where(e.seq >= start, e.seq < end).order_by(e.seq))
+        return [row["leaf"] for row in rows]
+
+    async def leaf_data(self, start: int, end: int) -> Sequence[bytes]:
+        """Return the leaf data of the entries [start, end)."""
+        rows = await self._all(select(e.data).where(e.seq >= start, e.seq < end).order_by(e.seq))
+        return [row["data"] for row in rows]
 
     async def queue(
         self, *, states: Sequence[str], partner: str | None, after: int | None, limit: int
@@ -204,6 +276,12 @@ class Queries:
 
 
 _NEVER = 2**53
+
+
+def _case_of(account: str) -> Any:
+    """Return the condition that a case is a client's: a message of its own is in it, or the partner opened it."""
+    own = select(o.id).where(o.case_ref == c.ref, o.account == account).exists()
+    return (c.opener == c.partner) | own
 
 
 def _due() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import bindparam, insert, select, update
@@ -30,6 +31,7 @@ _APPROVE = compiled(
 )  # fmt: skip
 _ENVELOPE = ("eid", "partner", "direction", "at", "manifest", "digests", "leaf")
 _ADD_ENVELOPE = compiled(insert(t.envelopes).prefix_with("OR IGNORE").values(bound(_ENVELOPE)), *_ENVELOPE)
+_KEPT = compiled(select(e.partner, e.direction, e.manifest).where(e.eid == bindparam("key")), "key")
 _SET_RECEIPT = compiled(
     update(t.envelopes).where(e.eid == bindparam("key")).values(receipt=bindparam("jws")), "jws", "key"
 )
@@ -80,9 +82,17 @@ class EnvelopeRows:
         manifest: bytes,
         digests: Sequence[bytes],
         leaf: int | None,
-    ) -> None:
-        """Keep a signed manifest; a second copy of the same envelope changes nothing."""
+    ) -> str:
+        """Keep a signed manifest; return the id it is kept under. A second copy changes nothing.
+
+        That is `eid`, unless another manifest has it already: whoever sends an envelope chooses its id, and
+        must not make evidence against itself disappear by choosing one twice.
+        """
+        row = self._run(_KEPT, (eid,)).fetchone()
+        if row is not None and row != (partner, direction, manifest):
+            eid = f"{eid}.{sha256(manifest).hexdigest()[:16]}"
         self._run(_ADD_ENVELOPE, (eid, partner, direction, at, manifest, b"".join(digests), leaf))
+        return eid
 
     def set_receipt(self, eid: str, receipt: bytes) -> None:
         """Keep the verified receipt of an envelope."""

@@ -18,13 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from gateway.errors import ConfigurationError, StorageUnavailable
 from gateway.storage.schema import upgrade
 from gateway.storage.transaction import SqlTransaction
-from gateway.storage.writer import FaultPoint, Writer
+from gateway.storage.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gateway.ports import Entropy, Transaction
+    from gateway.ports import Entropy, FaultPoint, Transaction
 
 T = TypeVar("T")
 

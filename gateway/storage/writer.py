@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from gateway.errors import GatewayError, LedgerError, StorageUnavailable
 
 if TYPE_CHECKING:
+    from gateway.ports import FaultPoint
     from gateway.storage.log import LogRows
     from gateway.storage.transaction import SqlTransaction
 
@@ -39,14 +40,14 @@ BUSY_LIMIT_S = 5.0
 BUSY_STEP_S = 0.02
 
 FULL = {sqlite3.SQLITE_FULL}
+# The shared index of the WAL could not grow: a full disk too, and nothing durable was touched.
+FULL_INDEX = sqlite3.SQLITE_IOERR_SHMSIZE
 MACHINE = {
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_READONLY,
 }  # fmt: skip
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-FaultPoint = Callable[[str], None]
 
 
 class _Unit(Generic[T]):
@@ -129,7 +130,11 @@ class Writer:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                await self._group()
+                if self._broken is not None:
+                    # Law 4 holds for those that already waited, too.
+                    self._fail(self._all_waiting(), self._broken)
+                else:
+                    await self._group()
             if self._closing:
                 return
 
@@ -151,7 +156,8 @@ class Writer:
         except sqlite3.Error as error:
             self._undo(units, self._translate(error))
             return
-        except GatewayError as error:
+        except Exception as error:
+            # A bug in what belongs to the group as a whole: its callers learn of it, the writer lives on.
             self._undo(units, error)
             return
         self._transaction.log.group_committed()
@@ -199,13 +205,22 @@ class Writer:
             self._transaction.log.undo_unit()
         connection.execute("RELEASE unit")
 
-    def _undo(self, units: list[_Unit[Any]], error: GatewayError) -> None:
-        if self._connection.in_transaction:
-            self._connection.rollback()
+    def _undo(self, units: list[_Unit[Any]], error: Exception) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+        except sqlite3.Error as failed:
+            self._broken = StorageUnavailable(f"undoing failed ({type(failed).__name__}); start the gateway again")
         self._transaction.log.group_undone()
-        if not units and self._waiting:
-            # BEGIN itself failed: answer the one that would have gone first, the others try again.
-            units = [self._waiting.popleft()]
+        # BEGIN itself failed after its patience: whoever waits meets the same lock, and must not wait in turn.
+        self._fail(units or self._all_waiting(), error)
+
+    def _all_waiting(self) -> list[_Unit[Any]]:
+        units = list(self._waiting)
+        self._waiting.clear()
+        return units
+
+    def _fail(self, units: list[_Unit[Any]], error: Exception) -> None:
         for unit in units:
             if not unit.future.cancelled():
                 unit.future.set_exception(unit.error or error)
@@ -213,7 +228,7 @@ class Writer:
     def _translate(self, error: sqlite3.Error) -> GatewayError:
         code = getattr(error, "sqlite_errorcode", None)
         primary = code & 0xFF if code is not None else None
-        if primary in FULL:
+        if primary in FULL or code == FULL_INDEX:
             return StorageUnavailable("the data volume is full: free space on it; nothing was accepted")
         if primary in BUSY:
             return StorageUnavailable("the database is locked by another program; nothing was accepted")

@@ -15,6 +15,7 @@ from gateway.errors import (
     PartnerError,
     TooLarge,
     UnknownParty,
+    UnknownSigner,
     UnsupportedMediaType,
 )
 from gateway.logs import get_logger
@@ -26,6 +27,7 @@ from gateway.protocol.stream import StreamItem, read_ping, sign_ping, sign_strea
 if TYPE_CHECKING:
     from asyncio import BaseTransport
 
+    from gateway.protocol.envelope import OpenedEnvelope
     from gateway.services.contact import Contacts
     from gateway.services.directory import Directory
     from gateway.services.receive import Receiver
@@ -133,7 +135,7 @@ class _Handlers:
         party: PartyId = request[PARTY]
         raw = await _body(request, JOSE)
         try:
-            envelope = self._parts.receiver.open(raw, party)
+            envelope = await self._open(raw, party)
         except PartnerError as error:
             log.warning("envelope refused", partner=party, code=error.slug, detail=error.detail)
             await self._parts.refusals.note("envelope.refused", Actor(party, "partner"), error.slug)
@@ -141,6 +143,15 @@ class _Handlers:
         await self._parts.contacts.heard(party)
         receipt, _ = await self._parts.receiver.receive(envelope)
         return web.Response(body=receipt, content_type=JOSE_JSON)
+
+    async def _open(self, raw: bytes, party: PartyId) -> OpenedEnvelope:
+        try:
+            return self._parts.receiver.open(raw, party)
+        except UnknownSigner:
+            # The partner may have rotated its keys since we last saw its card (protocol.md §2).
+            if not await self._parts.contacts.fetch_card(party):
+                raise
+        return self._parts.receiver.open(raw, party)
 
     async def get_message(self, request: web.Request) -> web.Response:
         """GET messages/{jti}: what became of one message."""

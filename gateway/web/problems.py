@@ -63,12 +63,19 @@ def trace_id_of(request: web.Request) -> str:
     return request[TRACE_ID]
 
 
+def traceparent_of(request: web.Request) -> str | None:
+    """Return the W3C `traceparent` the caller sent, or None where it sent no valid one."""
+    found = request.headers.get("traceparent")
+    return found if found is not None and _TRACEPARENT.fullmatch(found) else None
+
+
 def document(error: GatewayError, trace_id: str) -> dict[str, Any]:
     """Return the members of the problem."""
     found: dict[str, Any] = {
         "type": TYPE_PREFIX + error.slug,
         "title": error.title,
         "status": error.status,
+        "instance": f"urn:bcx:request:{trace_id}",
         "code": error.slug,
         "trace_id": trace_id,
     }

@@ -7,12 +7,14 @@ import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.casework.codelists import CodeLists
 from gateway.casework.policies import NOTHING_KNOWN, CaseFacts, Context, MessageFacts, review
 from gateway.casework.policies.keeping import class_maximum
-from gateway.errors import Finding
+
+if TYPE_CHECKING:
+    from gateway.errors import Finding
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "schemas"

@@ -69,7 +69,12 @@ def test_every_shipped_list_loads_with_its_labels() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"{", b"[]", b'{"list":"x","codes":[]}', b'{"list":"x","version":"1.0.0","codes":[{"code":"A","validTo":"soon"}]}'],
+    [
+        b"{",
+        b"[]",
+        b'{"list":"x","codes":[]}',
+        b'{"list":"x","version":"1.0.0","codes":[{"code":"A","validTo":"soon"}]}',
+    ],
 )
 def test_a_file_that_is_no_list_names_itself(raw: bytes) -> None:
     """ConfigurationError with the file's name."""
@@ -80,7 +85,8 @@ def test_a_file_that_is_no_list_names_itself(raw: bytes) -> None:
 def test_versions_stand_side_by_side() -> None:
     """A schema's digest fixes its list's version; without one the latest answers."""
     files = {
-        v: orjson.dumps({"list": "x", "version": v, "codes": [{"code": c}]}) for v, c in (("1.9.0", "A"), ("1.10.0", "B"))
+        v: orjson.dumps({"list": "x", "version": v, "codes": [{"code": c}]})
+        for v, c in (("1.9.0", "A"), ("1.10.0", "B"))
     }
     lists = CodeLists.load(files)
     assert lists.find("x@1.9.0", "A") is not None
@@ -153,10 +159,28 @@ def test_reply_by_brings_forward_and_never_puts_off() -> None:
         ([], None, None),
         ([clocks.Answer(5, "case.update", {"toStatus": "ACCEPTED"})], 5, None),
         ([clocks.Answer(5, "case.update", {"toStatus": "DECLINED"})], 5, 5),
-        ([clocks.Answer(5, "info.response", {"answers": [{"outcome": "HIT"}, {"outcome": "INTERIM"}]})], 5, None),
+        (
+            [clocks.Answer(5, "info.response", {"answers": [{"outcome": "HIT"}, {"outcome": "INTERIM"}]})],
+            5,
+            None,
+        ),
         ([clocks.Answer(7, "info.response", {"answers": [{"outcome": "NO_HIT"}]})], 7, 7),
-        ([clocks.Answer(5, "identity.verify.response", {"final": False}), clocks.Answer(9, "identity.verify.response", {"final": True})], 5, 9),
-        ([clocks.Answer(9, "case.update", {"toStatus": "CLOSED"}), clocks.Answer(6, "case.update", {"toStatus": "ACTION"})], 6, 9),
+        (
+            [
+                clocks.Answer(5, "identity.verify.response", {"final": False}),
+                clocks.Answer(9, "identity.verify.response", {"final": True}),
+            ],
+            5,
+            9,
+        ),
+        (
+            [
+                clocks.Answer(9, "case.update", {"toStatus": "CLOSED"}),
+                clocks.Answer(6, "case.update", {"toStatus": "ACTION"}),
+            ],
+            6,
+            9,
+        ),
         ([clocks.Answer(5, "record.action", {})], None, None),
         ([clocks.Answer(1, "case.update", {"toStatus": "CLOSED"})], None, None),  # before the receipt
     ],

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.casework.handling import GATE, gate, minimum, missing, union
-from gateway.casework.handling import Content
+from gateway.casework.handling import GATE, Content, gate, minimum, missing, union
 from gateway.casework.policies import CaseFacts
 from tests.casework.casefile import ASKED, codes, judge, message, places
 
@@ -36,6 +35,17 @@ def test_closing_needs_its_reason_feedback_and_nothing_open(spoil: Any, case: Ca
     """§6.1: E-STATE for each."""
     assert judge(message(CLOSED)) == ()
     assert places(judge(message(CLOSED, spoil), case)) == {("E-STATE", pointer)}
+
+
+def test_a_report_on_a_closed_case_closes_nothing() -> None:
+    """The same status twice is a report: no reason, no feedback, open movements or not."""
+
+    def report(data: dict[str, Any]) -> None:
+        data.update(fromStatus="CLOSED", toStatus="CLOSED")
+        data.pop("reason")
+        data.pop("feedback")
+
+    assert judge(message(CLOSED, report), CaseFacts(open_movements=1)) == ()
 
 
 def test_an_identified_victim_stays_one_unless_two_officers_say_why() -> None:
@@ -130,10 +140,21 @@ def test_a_departure_is_postponed_at_home() -> None:
         (RFI, lambda d: d["period"].update({"from": "2023-01-01"}), "/period"),
         (RFI, lambda d: d["period"].update({"from": "2026-11-02", "to": "2026-11-01"}), "/period/to"),
         (ALERT, lambda d: d.update(validUntil="2028-01-01"), "/validUntil"),
-        (SUMARNI, lambda d: d["victimContexts"][0]["traffickingAssessments"][0].update(decidedOn="2027-01-01"),
-         "/victimContexts/0/traffickingAssessments/0/decidedOn"),
-        (SUMARNI, lambda d: d["eventPeriod"].update(to={"value": "2026-01", "precision": "MONTH"}), "/eventPeriod/to"),
-        (SUMARNI, lambda d: d["persons"][0].update(birth={"value": "1999", "precision": "DAY"}), "/persons/0/birth/value"),
+        (
+            SUMARNI,
+            lambda d: d["victimContexts"][0]["traffickingAssessments"][0].update(decidedOn="2027-01-01"),
+            "/victimContexts/0/traffickingAssessments/0/decidedOn",
+        ),
+        (
+            SUMARNI,
+            lambda d: d["eventPeriod"].update(to={"value": "2026-01", "precision": "MONTH"}),
+            "/eventPeriod/to",
+        ),
+        (
+            SUMARNI,
+            lambda d: d["persons"][0].update(birth={"value": "1999", "precision": "DAY"}),
+            "/persons/0/birth/value",
+        ),
     ],
 )
 def test_dates_that_contradict(example: str, spoil: Any, pointer: str) -> None:
@@ -156,7 +177,13 @@ def test_no_hit_brings_no_data() -> None:
     assert "E-PII" in codes(judge(message("info.response/s7-final", nothing)))
 
 
-LETTERS = {"r": "case.referral", "q": "info.request", "b": "route.bulletin", "a": "subject.alert", "d": "departure.deferral.notice"}
+LETTERS = {
+    "r": "case.referral",
+    "q": "info.request",
+    "b": "route.bulletin",
+    "a": "subject.alert",
+    "d": "departure.deferral.notice",
+}
 
 
 @pytest.mark.parametrize(

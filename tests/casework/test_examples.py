@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.casework.handling import BY_SUBJECT, missing
-from gateway.casework.policies import CaseFacts, needed_handling, review
+from gateway.casework.policies import CaseFacts, keeping, needed_handling, review
 from gateway.casework.policies.basis import PURPOSES
-from gateway.casework.policies import keeping
 from gateway.casework.policies.content import references_hold
 from tests.casework.casefile import SCHEMAS, codelists, codes, context, example_names, judge, message
 

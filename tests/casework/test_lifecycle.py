@@ -135,13 +135,9 @@ def test_a_declined_case_is_submitted_again_once() -> None:
         at_ms=1,
     )
     assert (again.status, again.resubmitted) == (CaseStatus.RECEIVED, True)
-    declined = apply_update(
-        again, actor="R", from_status=CaseStatus.RECEIVED, to_status=CaseStatus.DECLINED, at_ms=2
-    )
+    declined = apply_update(again, actor="R", from_status=CaseStatus.RECEIVED, to_status=CaseStatus.DECLINED, at_ms=2)
     with pytest.raises(IllegalMove, match="once"):
-        apply_update(
-            declined, actor="O", from_status=CaseStatus.DECLINED, to_status=CaseStatus.SUBMITTED, at_ms=3
-        )
+        apply_update(declined, actor="O", from_status=CaseStatus.DECLINED, to_status=CaseStatus.SUBMITTED, at_ms=3)
 
 
 def chain(state: CaseState, actor: str, *targets: CaseStatus) -> CaseState:
@@ -219,9 +215,7 @@ def test_a_late_receipt_does_not_settle_another_move() -> None:
         to_status=CaseStatus.RECEIVED,
         at_ms=1,
     )
-    state = apply_update(
-        state, actor="R", from_status=CaseStatus.RECEIVED, to_status=CaseStatus.NEEDS_INFO, at_ms=2
-    )
+    state = apply_update(state, actor="R", from_status=CaseStatus.RECEIVED, to_status=CaseStatus.NEEDS_INFO, at_ms=2)
     state = propose(
         state,
         jti="second",
@@ -277,10 +271,21 @@ def test_two_bodies_may_differ(statuses: tuple[str, ...], shown: str) -> None:
 
 def test_the_way_home() -> None:
     """§6.3 in its order, with transit repeated; ABORTED from any before ARRIVED; nobody arrives undeparted."""
-    steps = (
-        "LOCATED SAFE SCREENED IDENTITY_CONFIRMED TRAVEL_DOC_ISSUED FINE_WAIVED EXIT_PERMIT BOOKED DEPARTED "
-        "TRANSIT TRANSIT ARRIVED HANDED_OVER"
-    ).split()
+    steps = [
+        "LOCATED",
+        "SAFE",
+        "SCREENED",
+        "IDENTITY_CONFIRMED",
+        "TRAVEL_DOC_ISSUED",
+        "FINE_WAIVED",
+        "EXIT_PERMIT",
+        "BOOKED",
+        "DEPARTED",
+        "TRANSIT",
+        "TRANSIT",
+        "ARRIVED",
+        "HANDED_OVER",
+    ]
     for before, to in zip([None, *steps], steps, strict=False):
         assert advance_movement(Milestone(before) if before else None, Milestone(to)) is None
     for status in Milestone:
@@ -296,7 +301,13 @@ def test_the_way_home() -> None:
 @pytest.mark.parametrize("to", list(AlertStatus))
 def test_alert_moves(before: AlertStatus, to: AlertStatus) -> None:
     """§6.4; a hit may still be withdrawn, because its subject may turn out a victim."""
-    listed = {("ACTIVE", "HIT"), ("HIT", "RESOLVED"), ("ACTIVE", "EXPIRED"), ("ACTIVE", "WITHDRAWN"), ("HIT", "WITHDRAWN")}
+    listed = {
+        ("ACTIVE", "HIT"),
+        ("HIT", "RESOLVED"),
+        ("ACTIVE", "EXPIRED"),
+        ("ACTIVE", "WITHDRAWN"),
+        ("HIT", "WITHDRAWN"),
+    }
     assert (advance_alert(before, to) is None) is ((before.value, to.value) in listed)
     assert set(ALERT) == set(AlertStatus)
 

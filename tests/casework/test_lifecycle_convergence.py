@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -59,9 +60,7 @@ class Corridor:
             return
         target, origin, jti = targets[choice % len(targets)], projected(me.state).status, f"m{self.sent}"
         self.sent += 1
-        me.state = propose(
-            me.state, jti=jti, actor=me.actor, from_status=origin, to_status=target, at_ms=self.clock_ms
-        )
+        me.state = propose(me.state, jti=jti, actor=me.actor, from_status=origin, to_status=target, at_ms=self.clock_ms)
         me.outgoing.append((jti, origin, target, self.clock_ms))
 
     def deliver(self, opener_acts: bool, refuse: bool = False) -> None:
@@ -77,8 +76,7 @@ class Corridor:
                     other.state, actor=me.actor, from_status=origin, to_status=target, at_ms=at_ms
                 )
                 self.moved += 1
-            except IllegalMove as caught:
-                assert caught.finding.code == "E-STATE"
+            except IllegalMove:
                 accepted = False
         me.receipts.append((jti, accepted))
 
@@ -168,7 +166,7 @@ def test_a_row_of_moves_may_be_sent_while_the_partner_is_down() -> None:
     corridor.answer(opener_acts=True)
     state = corridor.recipient.state
     row = [CaseStatus.RECEIVED, CaseStatus.ACCEPTED, CaseStatus.UNDER_ASSESSMENT, CaseStatus.ACTION]
-    for at, (origin, target) in enumerate(zip(row, row[1:], strict=False)):
+    for at, (origin, target) in enumerate(itertools.pairwise(row)):
         state = propose(state, jti=f"r{at}", actor="R", from_status=origin, to_status=target, at_ms=at)
         corridor.recipient.outgoing.append((f"r{at}", origin, target, at))
     corridor.recipient.state = state
@@ -178,10 +176,8 @@ def test_a_row_of_moves_may_be_sent_while_the_partner_is_down() -> None:
 
 
 def test_a_row_may_not_lead_back_past_itself() -> None:
-    """SUSPENDED, then back to ACTION, while SUSPENDED is unanswered: the partner could not tell the two ACTIONs apart."""
+    """Back to ACTION while SUSPENDED is unanswered: the partner could not tell the two ACTIONs apart."""
     state = CaseState(CaseStatus.ACTION, changed_by="R")
-    state = propose(
-        state, jti="a", actor="R", from_status=CaseStatus.ACTION, to_status=CaseStatus.SUSPENDED, at_ms=1
-    )
+    state = propose(state, jti="a", actor="R", from_status=CaseStatus.ACTION, to_status=CaseStatus.SUSPENDED, at_ms=1)
     with pytest.raises(IllegalMove):
         propose(state, jti="b", actor="R", from_status=CaseStatus.SUSPENDED, to_status=CaseStatus.ACTION, at_ms=2)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +21,9 @@ from gateway.casework.lifecycle import (
     received,
     settle,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MOVES = 3
 STEP_MS = 31 * DAY_MS  # so that the 30 days of silence are not what decides

@@ -17,7 +17,11 @@ from gateway.casework.persons import check, zone_faults
 TD3 = ("P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<", "L898902C36UTO7408122F1204159ZE184226B<<<<<10")
 TD2 = ("I<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<", "D231458907UTO7408122F1204159<<<<<<<6")
 TD1 = ("I<UTOD231458907<<<<<<<<<<<<<<<", "7408122F1204159UTO<<<<<<<<<<<6", "ERIKSSON<<ANNA<MARIA<<<<<<<<<<")
-TD1_LONG = ("I<UTOD23145890<7349<<<<<<<<<<<", "3407127M9507122UTO<<<<<<<<<<<2", "STEVENSON<<PETER<JOHN<<<<<<<<<")
+TD1_LONG = (
+    "I<UTOD23145890<7349<<<<<<<<<<<",
+    "3407127M9507122UTO<<<<<<<<<<<2",
+    "STEVENSON<<PETER<JOHN<<<<<<<<<",
+)
 SAMPLES = [
     ("P<IDNSUMARNI<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<", "TEST000017IDN9903148F3301018<<<<<<<<<<<<<<<0"),
     ("P<IDNSUMARNI<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<", "TEST000017IDN9904134F3301018<<<<<<<<<<<<<<<4"),
@@ -35,7 +39,12 @@ def test_the_icao_specimen_in_three_formats(lines: tuple[str, ...]) -> None:
     zone, findings = mrz.read(lines)
     assert findings == ()
     assert zone is not None
-    assert (zone.primary, zone.secondary, zone.issuer, zone.nationality) == ("ERIKSSON", "ANNA MARIA", "UTO", "UTO")
+    assert (zone.primary, zone.secondary, zone.issuer, zone.nationality) == (
+        "ERIKSSON",
+        "ANNA MARIA",
+        "UTO",
+        "UTO",
+    )
     assert (zone.birth, zone.sex, zone.expiry) == ("740812", "F", "120415")
     assert zone.number == ("L898902C3" if lines is TD3 else "D23145890")
 
@@ -70,13 +79,26 @@ LETTERS = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=1, max_size=15)
 DIGITS = st.text("0123456789", min_size=6, max_size=6)
 
 
-@given(st.text("ABCDEFGHJ0123456789", min_size=1, max_size=9), DIGITS, DIGITS, st.text("0123456789", max_size=14), LETTERS, LETTERS)
+@given(
+    st.text("ABCDEFGHJ0123456789", min_size=1, max_size=9),
+    DIGITS,
+    DIGITS,
+    st.text("0123456789", max_size=14),
+    LETTERS,
+    LETTERS,
+)
 def test_generated_zones_read_back(number: str, birth: str, expiry: str, personal: str, one: str, two: str) -> None:
     """Every built zone reads, with what was put in."""
     zone, findings = mrz.read(build(number, "IDN", birth, "<", expiry, personal, f"{one}<<{two}"))
     assert findings == ()
     assert zone is not None
-    assert (zone.number, zone.birth, zone.expiry, zone.primary, zone.secondary) == (number, birth, expiry, one, two)
+    assert (zone.number, zone.birth, zone.expiry, zone.primary, zone.secondary) == (
+        number,
+        birth,
+        expiry,
+        one,
+        two,
+    )
 
 
 @given(st.data())
@@ -145,8 +167,20 @@ def test_zones_that_are_none(lines: tuple[str, ...]) -> None:
         ("Siti Nur-Aisyah O'Neil", "ONEIL", "SITI NUR AISYAH", False, True),
         ("Abdul-Rahman", "ABDULRAHMAN", "", False, True),
         ("Nguyễn Thị Đào", "NGUYEN", "THI DAO", False, True),
-        ("Bhattacharyyasubramaniam Krishnamurthyananda", "BHATTACHARYYASUBRAMANIAM", "KRISHNAMURTHY", True, True),
-        ("Bhattacharyyasubramaniam Krishnamurthyananda", "BHATTACHARYYASUBRAMANIAM", "KRISHNAMURTHY", False, False),
+        (
+            "Bhattacharyyasubramaniam Krishnamurthyananda",
+            "BHATTACHARYYASUBRAMANIAM",
+            "KRISHNAMURTHY",
+            True,
+            True,
+        ),
+        (
+            "Bhattacharyyasubramaniam Krishnamurthyananda",
+            "BHATTACHARYYASUBRAMANIAM",
+            "KRISHNAMURTHY",
+            False,
+            False,
+        ),
         ("Sumarni", "SUMARTI", "", False, False),
         ("Sok Uteahar", "SOK", "", False, False),
         ("\u179f\u17bb\u1781", "SOK", "", False, False),
@@ -182,8 +216,14 @@ def test_only_what_both_state_is_compared() -> None:
     silent: dict[str, Any] = {"birth": {"value": "1974", "precision": "YEAR"}, "sex": "U"}
     assert list(zone_faults(zone, {}, "/d", silent, "")) == []
     assert list(zone_faults(replace(zone, birth="74<<<<"), {}, "/d", {"birth": {"value": "1974-01-01"}}, "")) == []
-    for document, pointer in (({"number": "X1"}, "/d/number"), ({"issuer": "IDN"}, "/d/issuer"), ({"expiresOn": "2013"}, "/d/expiresOn")):
+    for document, pointer in (
+        ({"number": "X1"}, "/d/number"),
+        ({"issuer": "IDN"}, "/d/issuer"),
+        ({"expiresOn": "2013"}, "/d/expiresOn"),
+    ):
         assert [f.pointer for f in zone_faults(zone, document, "/d", {}, "")] == [pointer]
     two = {"nationalities": [{"country": "IDN"}, {"country": "UTO"}]}
     assert list(zone_faults(zone, {}, "/d", two, "")) == []
-    assert [f.pointer for f in zone_faults(zone, {}, "/d", {"nationalities": [{"country": "IDN"}]}, "/p")] == ["/p/nationalities"]
+    assert [f.pointer for f in zone_faults(zone, {}, "/d", {"nationalities": [{"country": "IDN"}]}, "/p")] == [
+        "/p/nationalities"
+    ]

@@ -58,7 +58,11 @@ def put(*path: str | int, value: Any) -> Spoil:
 
 def test_p01_a_purpose_that_the_type_does_not_serve() -> None:
     """An alert for statistics, a bulletin for an investigation."""
-    for example, purpose in ((ALERT, "STATISTICS"), (BULLETIN, "INVESTIGATION"), (SUMARNI, "THREAT_AWARENESS")):
+    for example, purpose in (
+        (ALERT, "STATISTICS"),
+        (BULLETIN, "INVESTIGATION"),
+        (SUMARNI, "THREAT_AWARENESS"),
+    ):
         found = judge(message(example, put("meta", "purpose", value=purpose)))
         assert places(found) == {("E-SCHEMA", "/meta/purpose")}
 
@@ -112,6 +116,7 @@ def test_p04_a_child_needs_guardian_or_best_interests() -> None:
         {"birth": {"precision": "ESTIMATED", "ageStated": 17}},
         {"birth": {"precision": "ESTIMATED", "assessedRange": [16, 20]}},
     ):
+
         def spoil(data: dict[str, Any], child: dict[str, Any] = child) -> None:
             data["persons"][0].update(child)
             data["persons"][0].pop("documents")
@@ -143,7 +148,10 @@ def test_p04_pending_lasts_72_hours_at_most(due: str | None) -> None:
 
 def test_p04_pending_is_no_safeguard_in_a_referral() -> None:
     """Only identity checks and deferrals may wait for the reference."""
-    facts = message(CHILD, lambda d: (d.pop("bestInterests"), d.update(guardian={"guardianRef": "PENDING", "dueBy": "PT24H"})))
+    facts = message(
+        CHILD,
+        lambda d: (d.pop("bestInterests"), d.update(guardian={"guardianRef": "PENDING", "dueBy": "PT24H"})),
+    )
     assert places(judge(facts)) == {("E-MINOR", "/guardian")}
 
 
@@ -162,7 +170,10 @@ def test_p04_an_alert_on_a_child_needs_the_prosecutor_and_shows_no_photo() -> No
         ({"consentType": "NOT_SOUGHT"}, "/consent"),
         ({"consentType": "WITHDRAWN", "withdrawnOn": "2026-11-20"}, "/consent"),
         ({"scopes": []}, "/consent/scopes"),
-        ({"consentType": "INFORMED_WRITTEN", "informedOfStorageAndRights": False}, "/consent/informedOfStorageAndRights"),
+        (
+            {"consentType": "INFORMED_WRITTEN", "informedOfStorageAndRights": False},
+            "/consent/informedOfStorageAndRights",
+        ),
     ],
 )
 def test_p05_consent_covers_what_is_shared(change: dict[str, Any], pointer: str) -> None:
@@ -190,7 +201,10 @@ def test_p06_a_deferral_names_nobody_by_default() -> None:
     assert ("E-PII", "/persons") in places(hidden)
 
     def unasked(data: dict[str, Any]) -> None:
-        data["meta"]["transferBasis"] = {"code": "ART56_3_BINDING_INSTRUMENT", "instrumentRef": "TEST-INSTRUMENT"}
+        data["meta"]["transferBasis"] = {
+            "code": "ART56_3_BINDING_INSTRUMENT",
+            "instrumentRef": "TEST-INSTRUMENT",
+        }
         data["persons"][0].pop("consent", None)
 
     assert ("E-CONSENT", "/persons/0") in places(judge(message(NAMED, unasked)))
@@ -213,7 +227,9 @@ def test_p07_a_fine_asks_for_its_waiver() -> None:
     """Advice, no refusal."""
     facts = message(CHILD, put("immigrationStatus", value={"fineAmount": {"amount": "1", "currency": "IDR"}}))
     assert judge(facts) == ()
-    assert [finding.pointer for finding in prompts(facts, codelists=codelists())] == ["/immigrationStatus/waiverRequested"]
+    assert [finding.pointer for finding in prompts(facts, codelists=codelists())] == [
+        "/immigrationStatus/waiverRequested"
+    ]
     facts.data["immigrationStatus"]["waiverRequested"] = True
     assert prompts(facts, codelists=codelists()) == ()
 
@@ -384,7 +400,13 @@ def test_p18_small_cells_in_periodic_figures() -> None:
 
     def figure(indicator: str, value: int) -> Spoil:
         return lambda d: d["figures"].append(
-            {"indicator": indicator, "value": value, "suppressed": False, "breakdown": {"sex": "X"}, "status": "FINAL"}
+            {
+                "indicator": indicator,
+                "value": value,
+                "suppressed": False,
+                "breakdown": {"sex": "X"},
+                "status": "FINAL",
+            }
         )
 
     for value in (1, 9):
@@ -396,8 +418,16 @@ def test_p18_small_cells_in_periodic_figures() -> None:
 def test_p19_a_files_description_names_nobody() -> None:
     """Neither a person of the message nor a number."""
     for text in ("Passport of Sumarni", "Scan of TEST000017", "call +62 800 0000 0001"):
-        file = {"attachmentId": "a1", "attachmentType": "TICKET", "mediaType": "application/pdf", "byteLength": 9, "description": text}
-        assert places(judge(message(SUMARNI, put("attachments", value=[file])))) == {("E-PII", "/attachments/0/description")}
+        file = {
+            "attachmentId": "a1",
+            "attachmentType": "TICKET",
+            "mediaType": "application/pdf",
+            "byteLength": 9,
+            "description": text,
+        }
+        assert places(judge(message(SUMARNI, put("attachments", value=[file])))) == {
+            ("E-PII", "/attachments/0/description")
+        }
 
 
 @pytest.mark.parametrize(
@@ -433,7 +463,9 @@ def test_p20_bytes_are_what_they_say(media: str, content: bytes, refused: bool) 
 def test_p21_no_numbers_of_persons_in_a_bulletin(text: str) -> None:
     """Identity, document, telephone and mail patterns are E-PII; codes, dates and bands are not."""
     assert places(judge(message(BULLETIN, put("documentsPattern", value=text)))) == {("E-PII", "/documentsPattern")}
-    assert judge(message(BULLETIN, put("documentsPattern", value="From 2026-01-02, SGN to KH-BVT, 50-199 a month"))) == ()
+    assert (
+        judge(message(BULLETIN, put("documentsPattern", value="From 2026-01-02, SGN to KH-BVT, 50-199 a month"))) == ()
+    )
 
 
 def test_p21_a_referral_speaks_of_persons_by_reference() -> None:
@@ -443,7 +475,7 @@ def test_p21_a_referral_speaks_of_persons_by_reference() -> None:
 
 
 def test_p22_a_data_subjects_request_has_three_days() -> None:
-    """dueBy within 3x24 hours of receivedOn."""
+    """It is due within 3x24 hours of its receipt."""
     name = "record.action/s7-subject-request"
     request = {"right": "ACCESS", "receivedOn": "2026-11-20", "dueBy": "2026-11-23"}
     assert judge(message(name, put("subjectRequest", value=request))) == ()
@@ -461,6 +493,12 @@ def test_p23_victims_and_suspects_are_apart() -> None:
 def test_p24_specimens_stay_in_the_test_environment() -> None:
     """TEST numbers and UTO are refused in production, other numbers in the test environment."""
     assert codes(judge(message(SUMARNI, environment="prod"))) == {"E-CODE"}
-    real = put("persons", 0, "documents", 0, value={"documentType": "P", "number": "X7654321", "issuer": "IDN", "status": "LOST"})
+    real = put(
+        "persons",
+        0,
+        "documents",
+        0,
+        value={"documentType": "P", "number": "X7654321", "issuer": "IDN", "status": "LOST"},
+    )
     assert places(judge(message(SUMARNI, real))) == {("E-PII", "/persons/0/documents/0/number")}
     assert judge(message(SUMARNI, real, environment="prod")) == ()

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.casework.policies import CaseFacts
+from gateway.casework.policies import CaseFacts, review
 from gateway.errors import Finding
-from gateway.casework.policies import review
 from tests.casework.casefile import Spoil, codelists, codes, judge, message, places
 
 SUMARNI = "case.referral/s1-sumarni"
@@ -64,8 +63,20 @@ CASES: list[tuple[str, str, Spoil, str, str]] = [
     ("2 43 characters", SUMARNI, mrz(1, "TEST000017IDN9903148F3301018<<<<<<<<<<<<<<0"), "E-MRZ", MRZ),
     ("2 lower case", SUMARNI, mrz(0, "p<IDNSUMARNI<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<"), "E-MRZ", f"{MRZ}/0"),
     ("2 space", SUMARNI, mrz(0, "P<IDNSUMARNI <<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<"), "E-MRZ", f"{MRZ}/0"),
-    ("3 contradiction", SUMARNI, put("persons", 0, "birth", "value", value="1999-04-13"), "E-MRZ-VIZ", "/persons/0/birth"),
-    ("3 other name", SUMARNI, name(fullName="SUMARTI", primaryIdentifier="SUMARTI"), "E-MRZ-VIZ", "/persons/0/names"),
+    (
+        "3 contradiction",
+        SUMARNI,
+        put("persons", 0, "birth", "value", value="1999-04-13"),
+        "E-MRZ-VIZ",
+        "/persons/0/birth",
+    ),
+    (
+        "3 other name",
+        SUMARNI,
+        name(fullName="SUMARTI", primaryIdentifier="SUMARTI"),
+        "E-MRZ-VIZ",
+        "/persons/0/names",
+    ),
     ("3 other sex", SUMARNI, put("persons", 0, "sex", value="M"), "E-MRZ-VIZ", "/persons/0/sex"),
     (
         "4 issued after expiry",
@@ -118,16 +129,46 @@ CASES: list[tuple[str, str, Spoil, str, str]] = [
         "E-CODE",
         "/route/0/to/unlocode",
     ),
-    ("7 a UN/LOCODE for a code", DEFERRAL, put("onwardGroup", "checkpoint", value="KHKTI"), "E-CODE", "/onwardGroup/checkpoint"),
+    (
+        "7 a UN/LOCODE for a code",
+        DEFERRAL,
+        put("onwardGroup", "checkpoint", value="KHKTI"),
+        "E-CODE",
+        "/onwardGroup/checkpoint",
+    ),
     ("9 bidi in text", SUMARNI, lambda d: d.update(summary=d["summary"] + "\u202e"), "E-SCRIPT", "/summary"),
-    ("10 repeated name", SUMARNI, name(secondaryIdentifier="SUMARNI"), "E-SCHEMA", f"{NAME}/secondaryIdentifier"),
+    (
+        "10 repeated name",
+        SUMARNI,
+        name(secondaryIdentifier="SUMARNI"),
+        "E-SCHEMA",
+        f"{NAME}/secondaryIdentifier",
+    ),
     ("10 dash for a name", SUMARNI, name(secondaryIdentifier="-"), "E-SCHEMA", f"{NAME}/secondaryIdentifier"),
-    ("11 phone", SUMARNI, put("persons", 0, "contacts", 0, "value", value="0812-0000-0000"), "E-PHONE", "/persons/0/contacts/0/value"),
+    (
+        "11 phone",
+        SUMARNI,
+        put("persons", 0, "contacts", 0, "value", value="0812-0000-0000"),
+        "E-PHONE",
+        "/persons/0/contacts/0/value",
+    ),
     ("15 lost row", GROUP, lambda data: data["items"].pop(), "E-COUNT", "/declaredCount"),
     ("16 child without safeguard", CHILD, no_guardian, "E-MINOR", "/person"),
     ("17 protection claim", SUMARNI, lambda d: None, "E-PROTECTION", "/persons/0"),
-    ("18 weak alert", ALERT, put("meta", "evaluation", value={"source": "X", "information": "4"}), "E-EVAL", "/meta/evaluation"),
-    ("20 bulletin with a phone", BULLETIN, put("documentsPattern", value="They call +62 800 0000 0003."), "E-PII", "/documentsPattern"),
+    (
+        "18 weak alert",
+        ALERT,
+        put("meta", "evaluation", value={"source": "X", "information": "4"}),
+        "E-EVAL",
+        "/meta/evaluation",
+    ),
+    (
+        "20 bulletin with a phone",
+        BULLETIN,
+        put("documentsPattern", value="They call +62 800 0000 0003."),
+        "E-PII",
+        "/documentsPattern",
+    ),
 ]
 
 
@@ -158,7 +199,12 @@ def test_refused_with_exactly_that_code(
 )
 def test_scripts_that_look_right_and_are_not(script: str, value: str) -> None:
     """§10 #8 and #9: E-SCRIPT at the name, whatever else the name then contradicts."""
-    found = judge(message(SUMARNI, lambda d: person(d)["names"].append({"nameType": "ALIAS", "script": script, "fullName": value})))
+    found = judge(
+        message(
+            SUMARNI,
+            lambda d: person(d)["names"].append({"nameType": "ALIAS", "script": script, "fullName": value}),
+        )
+    )
     assert codes(found) == {"E-SCRIPT"}
     assert ("E-SCRIPT", "/persons/0/names/1/fullName") in places(found)
 
@@ -182,9 +228,7 @@ def test_days_that_the_calendar_lacks(day: str) -> None:
         person(data).update(birth={"value": day, "precision": "DAY"})
         person(data).pop("documents")
 
-    assert judge(message(SUMARNI, impossible)) == (
-        Finding("/persons/0/birth/value", "there is no such day", "E-DATE"),
-    )
+    assert judge(message(SUMARNI, impossible)) == (Finding("/persons/0/birth/value", "there is no such day", "E-DATE"),)
 
 
 def test_an_alert_on_a_victim_of_the_case() -> None:
@@ -197,7 +241,18 @@ def test_an_alert_on_a_victim_of_the_case() -> None:
 
 def test_a_small_cell() -> None:
     """§10 #20: a figure of 3 persons is E-SMALLCELL at its value."""
-    facts = message(QUARTER, lambda d: d["figures"].append({"indicator": "PRESUMED_VICTIMS", "value": 3, "suppressed": False, "breakdown": {"sex": "X"}, "status": "FINAL"}))
+    facts = message(
+        QUARTER,
+        lambda d: d["figures"].append(
+            {
+                "indicator": "PRESUMED_VICTIMS",
+                "value": 3,
+                "suppressed": False,
+                "breakdown": {"sex": "X"},
+                "status": "FINAL",
+            }
+        ),
+    )
     assert codes(judge(facts)) == {"E-SMALLCELL"}
 
 
@@ -239,7 +294,12 @@ def test_five_hundred_and_one_rows() -> None:
 )
 def test_files_over_their_limits(change: dict[str, Any], code: str, pointer: str) -> None:
     """§10 #12: a scan of 5.1 MiB, or of a media type its kind does not have."""
-    scan = {"attachmentId": "a1", "attachmentType": "PASSPORT_SCAN", "mediaType": "image/jpeg", "byteLength": 5_242_880}
+    scan = {
+        "attachmentId": "a1",
+        "attachmentType": "PASSPORT_SCAN",
+        "mediaType": "image/jpeg",
+        "byteLength": 5_242_880,
+    }
     assert judge(message(SUMARNI, put("attachments", value=[scan]))) == ()
     assert places(judge(message(SUMARNI, put("attachments", value=[scan | change])))) == {(code, pointer)}
 
@@ -249,7 +309,12 @@ def test_twenty_one_files() -> None:
 
     def pile(data: dict[str, Any]) -> None:
         data["attachments"] = [
-            {"attachmentId": f"a{i}", "attachmentType": "TICKET", "mediaType": "application/pdf", "byteLength": 1}
+            {
+                "attachmentId": f"a{i}",
+                "attachmentType": "TICKET",
+                "mediaType": "application/pdf",
+                "byteLength": 1,
+            }
             for i in range(21)
         ]
 

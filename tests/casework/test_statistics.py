@@ -23,7 +23,11 @@ def count(value: int, day: str = "2025-02-01", source: str = "m1", **breakdown: 
 
 def test_figures_are_sums_with_their_sources() -> None:
     """Total and breakdown; what lies outside the period does not count; change a case and the figure changes."""
-    counts = [count(20, checkpoint="ID-BTC"), count(30, source="m2", checkpoint="ID-CGK"), count(5, day="2025-05-01")]
+    counts = [
+        count(20, checkpoint="ID-BTC"),
+        count(30, source="m2", checkpoint="ID-CGK"),
+        count(5, day="2025-05-01"),
+    ]
     total, batam, jakarta = tabulate(counts, FIRST, LAST, by=("checkpoint",))
     assert (total.value, total.sources) == (50, ("m1", "m2"))
     assert (batam.breakdown, batam.value, batam.sources) == ({"checkpoint": "ID-BTC"}, 20, ("m1",))

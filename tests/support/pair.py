@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import socket
 import time
 from contextlib import AsyncExitStack
@@ -19,7 +20,7 @@ from gateway.ports import Actor, StoredAnswer
 from gateway.runtime import Gateway, World, open_gateway, wall_clock
 from gateway.services.accounts import LOCAL_OPERATOR
 from gateway.services.request import read_request
-from gateway.services.submit import Accepted
+from gateway.services.submit import Accepted, Idempotency
 from gateway.web.exchange import ExchangeParts, exchange_app
 from gateway.web.problems import middleware
 from gateway.web.server import listening
@@ -125,9 +126,9 @@ class Side:
             found.extend(results)
             return StoredAnswer(bytes(32), 202, b"{}", None)
 
-        await self.gateway.submitter.submit(
-            [read_request(json.loads(json.dumps(body))) for body in bodies], LOCAL_OPERATOR, None, keep
-        )
+        requests = [read_request(json.loads(json.dumps(body))) for body in bodies]
+        once = Idempotency("test", secrets.token_hex(8), bytes(32))
+        await self.gateway.submitter.submit(requests, LOCAL_OPERATOR, once, keep)
         for result in found:
             if not isinstance(result, Accepted):
                 raise result

@@ -1,20 +1,22 @@
-"""Policies P01–P24 (§8) and the checks of §6, §7 and §10 that a schema cannot make, as one review.
+"""Policies P01 to P24 (§8) and the checks of §6, §7 and §10 that a schema cannot make, as one review.
 
 The sender's gateway reviews before anything is stored or leaves, the receiver's again before it accepts: one
 list, both sides. Every policy is one function over one `Context`; it yields findings with E- codes and JSON
-Pointers into `data`, never values. Policies that need people or keys (P10, P15–P17, P22, P23) are functions
+Pointers into `data`, never values. Policies that need people or keys (P10, P15 to P17, P22, P23) are functions
 beside the list, for the services that have them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gateway.casework.codelists import CodeLists
 from gateway.casework.policies import basis, content, course, keeping, people, protection, words
 from gateway.casework.policies.facts import CaseFacts, Context, MessageFacts, TransferLookup
 from gateway.errors import Finding
+
+if TYPE_CHECKING:
+    from gateway.casework.codelists import CodeLists
 
 Policy = Callable[[Context], Iterator[Finding]]
 
@@ -57,7 +59,7 @@ POLICIES: Final[tuple[Policy, ...]] = (
 NOTHING_KNOWN: Final = CaseFacts()
 
 
-def no_instrument(code: str, reference: str, at_ms: int) -> bool:  # noqa: ARG001 - the look-up's shape
+def no_instrument(_code: str, _reference: str, _at_ms: int) -> bool:
     """Return False: the transfer look-up that ships, until the authorities configure an instrument (P02)."""
     return False
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.casework import persons
 from gateway.casework.dates import Span, parse_day, read_partial
-from gateway.casework.policies.facts import Context
 from gateway.casework.shapes import Json, number, obj, rows, text
 from gateway.errors import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.casework.policies.facts import Context
 
 MAX_ROWS: Final = 500
 _A_DAY: Final = timedelta(days=1)
@@ -20,7 +23,7 @@ _LEGS: Final = ("route", "itinerary", "legs")
 
 
 def persons_hold(ctx: Context) -> Iterator[Finding]:
-    """§3.2–3.5: names, scripts, phones, births, documents and their MRZ."""
+    """§3.2 to 3.5: names, scripts, phones, births, documents and their MRZ."""
     for person in ctx.persons:
         yield from persons.check(person.data, person.pointer, ctx.today)
         claimed = obj(person.holder, "claimedDocument")
@@ -120,9 +123,9 @@ def dates_hold(ctx: Context) -> Iterator[Finding]:
     elif ctx.subject == "info.request" and first is not None and last is not None and (last - first).days > _RFI_DAYS:
         yield Finding("/period", "longer than 24 months", "E-DATE")
     until = parse_day(text(ctx.data, "validUntil"))
-    if ctx.subject == "subject.alert" and until is not None:
-        if not ctx.today <= until <= ctx.today + timedelta(days=_ALERT_DAYS):
-            yield Finding("/validUntil", "not within 365 days from now", "E-DATE")
+    last = ctx.today + timedelta(days=_ALERT_DAYS)
+    if ctx.subject == "subject.alert" and until is not None and not ctx.today <= until <= last:
+        yield Finding("/validUntil", "not within 365 days from now", "E-DATE")
 
 
 def _happened(ctx: Context) -> Iterator[tuple[str, Any, str]]:
@@ -173,14 +176,7 @@ def counts_hold(ctx: Context) -> Iterator[Finding]:
         held = next((rows(ctx.data, key) for key in ("items", "manifest", "persons") if rows(ctx.data, key)), None)
         if declared is not None and held is not None and declared != len(held):
             yield Finding(f"{where}/declaredCount", "not the number of rows", "E-COUNT")
-    persons_count = number(ctx.data, "personsCount")
-    if persons_count is not None:
-        for key in ("ageGroups", "sexes"):
-            counted = sum(number(row, "count") or 0 for row in rows(ctx.data, key))
-            if rows(ctx.data, key) and counted != persons_count:
-                yield Finding(f"/{key}", "does not add up to personsCount", "E-COUNT")
-        if len(rows(ctx.data, "persons")) > persons_count:
-            yield Finding("/persons", "more than personsCount", "E-COUNT")
+    yield from _postponed_add_up(ctx)
     if ctx.subject == "identity.verify.response" and ctx.case.requested is not None:
         answered = sum(value for value in obj(ctx.data, "counts").values() if isinstance(value, int))
         asked = len(ctx.case.requested)
@@ -188,26 +184,32 @@ def counts_hold(ctx: Context) -> Iterator[Finding]:
             yield Finding("/counts", "does not add up to the persons asked about", "E-COUNT")
 
 
+def _postponed_add_up(ctx: Context) -> Iterator[Finding]:
+    persons_count = number(ctx.data, "personsCount")
+    if persons_count is None:
+        return
+    for key in ("ageGroups", "sexes"):
+        counted = sum(number(row, "count") or 0 for row in rows(ctx.data, key))
+        if rows(ctx.data, key) and counted != persons_count:
+            yield Finding(f"/{key}", "does not add up to personsCount", "E-COUNT")
+    if len(rows(ctx.data, "persons")) > persons_count:
+        yield Finding("/persons", "more than personsCount", "E-COUNT")
+
+
 def references_hold(ctx: Context) -> Iterator[Finding]:
-    """References lead somewhere, and to nobody else's records (E-REF).
+    """Judge references: each leads somewhere, and none to change the other authority's records. E-REF.
 
     A reference back to the sender's own earlier message is not refused by the receiver: it may be what a gap
     in the case's numbers hides, and a gap is shown, not refused (protocol.md §4.4).
     """
     yield from _unique(ctx)
-    if ctx.subject in ("info.response", "identity.verify.response"):
-        if ctx.message.in_reply_to is None:
-            yield Finding("/inReplyTo", "an answer names the request it answers", "E-REF")
-        for key, member in (("answers", "qId"), ("results", "itemId")):
-            for i, row in enumerate(rows(ctx.data, key)):
-                if ctx.case.requested is not None and text(row, member) not in ctx.case.requested:
-                    yield Finding(f"/{key}/{i}/{member}", "was not asked", "E-REF")
+    yield from _answers(ctx)
     known = {person.ref for person in ctx.persons} | {r for r in rows(ctx.data, "persons") if isinstance(r, str)}
     earlier = ctx.case.known_persons
-    if earlier is not None or ctx.subject == "case.referral":
-        for pointer, ref in _person_references(ctx):
-            if ref not in known and ref not in (earlier or ()) and (ctx.message.side == "sender" or earlier is None):
-                yield Finding(pointer, "no such person in the message or the case", "E-REF")
+    judged = ctx.subject == "case.referral" if earlier is None else ctx.message.side == "sender"
+    for pointer, ref in _person_references(ctx) if judged else ():
+        if ref not in known and ref not in (earlier or ()):
+            yield Finding(pointer, "no such person in the message or the case", "E-REF")
     files = {text(row, "attachmentId") for row in rows(ctx.data, "attachments")}
     for pointer, holder, key in _file_references(ctx):
         if text(holder, key) is not None and text(holder, key) not in files:
@@ -215,9 +217,25 @@ def references_hold(ctx: Context) -> Iterator[Finding]:
     yield from _target(ctx)
 
 
+def _answers(ctx: Context) -> Iterator[Finding]:
+    if ctx.subject not in ("info.response", "identity.verify.response"):
+        return
+    if ctx.message.in_reply_to is None:
+        yield Finding("/inReplyTo", "an answer names the request it answers", "E-REF")
+    for key, member in (("answers", "qId"), ("results", "itemId")):
+        for i, row in enumerate(rows(ctx.data, key)):
+            if ctx.case.requested is not None and text(row, member) not in ctx.case.requested:
+                yield Finding(f"/{key}/{i}/{member}", "was not asked", "E-REF")
+
+
 def _unique(ctx: Context) -> Iterator[Finding]:
     lists = (("questions", "qId"), ("answers", "qId"), ("items", "itemId"), ("manifest", "itemId"))
-    for key, member in (*lists, ("results", "itemId"), ("attachments", "attachmentId"), ("persons", "personRef")):
+    for key, member in (
+        *lists,
+        ("results", "itemId"),
+        ("attachments", "attachmentId"),
+        ("persons", "personRef"),
+    ):
         seen: set[str] = set()
         for i, row in enumerate(rows(ctx.data, key)):
             value = text(row, member)

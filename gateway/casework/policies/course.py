@@ -1,9 +1,8 @@
-"""Where a message stands in its case: evaluation (§7.2), closing (§6.1), assessments (§6.2), movements (§6.3), files."""
+"""A message in its case: evaluation (§7.2), closing (§6.1), assessments (§6.2), movements (§6.3); files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.casework import handling
 from gateway.casework.lifecycle import CLOSING, CaseStatus
@@ -11,6 +10,9 @@ from gateway.casework.policies.facts import ALPHA3, Context
 from gateway.casework.progress import Milestone, VictimStatus, advance_movement, advance_victim
 from gateway.casework.shapes import number, obj, rows, text, texts
 from gateway.errors import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MIB: Final = 1024 * 1024
 MAX_FILES: Final = 20
@@ -98,9 +100,13 @@ def movement_course(ctx: Context) -> Iterator[Finding]:
 
 
 def jurisdiction(ctx: Context) -> Iterator[Finding]:
-    """A departure is postponed at a checkpoint of the sender's own State. E-AUTHORITY."""
+    """Judge where a departure was postponed: at a checkpoint of the sender's own State. E-AUTHORITY."""
     code = text(ctx.data, "checkpoint")
-    if ctx.subject == "departure.deferral.notice" and code is not None and ALPHA3.get(code[:2].lower()) != ctx.sender_state:
+    if (
+        ctx.subject == "departure.deferral.notice"
+        and code is not None
+        and ALPHA3.get(code[:2].lower()) != ctx.sender_state
+    ):
         yield Finding("/checkpoint", "a checkpoint of another State than the sender's", "E-AUTHORITY")
 
 
@@ -132,7 +138,16 @@ _MAGIC: Final = {
     "application/json": (b"{", b"["),
 }
 # What makes a PDF act or carry other files (names may be written with #xx escapes, so `#` in a name counts).
-_ACTIVE: Final = (b"/JavaScript", b"/JS", b"/Launch", b"/EmbeddedFile", b"/OpenAction", b"/AA", b"/RichMedia", b"/XFA")
+_ACTIVE: Final = (
+    b"/JavaScript",
+    b"/JS",
+    b"/Launch",
+    b"/EmbeddedFile",
+    b"/OpenAction",
+    b"/AA",
+    b"/RichMedia",
+    b"/XFA",
+)
 
 
 def p20_media_fault(media_type: str, content: bytes) -> str | None:

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from functools import cached_property
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from gateway.casework.codelists import CodeLists
+import orjson
+
 from gateway.casework.dates import admits_minor, day_of
 from gateway.casework.handling import Content
 from gateway.casework.progress import PROTECTED
 from gateway.casework.shapes import Json, obj, rows, text, texts
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from gateway.casework.codelists import CodeLists
 
 Side = Literal["sender", "receiver"]
 TransferLookup = Callable[[str, str, int], bool]
@@ -112,9 +117,7 @@ class PersonFact:
 class Context:
     """One review: message, case, look-ups, and what is read out of the message once for all policies."""
 
-    def __init__(
-        self, message: MessageFacts, case: CaseFacts, transfer: TransferLookup, codelists: CodeLists
-    ) -> None:
+    def __init__(self, message: MessageFacts, case: CaseFacts, transfer: TransferLookup, codelists: CodeLists) -> None:
         self.message = message
         self.case = case
         self.transfer = transfer
@@ -123,6 +126,11 @@ class Context:
         self.subject = message.subject
         self.meta = obj(message.data, "meta")
         self.today: date = day_of(message.time_ms)
+
+    @cached_property
+    def raw(self) -> bytes:
+        """Return the data as one text: what is not in it anywhere needs no walk to be looked for."""
+        return orjson.dumps(self.data)
 
     @cached_property
     def persons(self) -> tuple[PersonFact, ...]:
@@ -136,7 +144,9 @@ class Context:
         contexts = [(f"/victimContexts/{i}", row) for i, row in enumerate(rows(self.data, "victimContexts"))]
         own = obj(self.data, "victimContext")
         for pointer, context in [*contexts, ("/victimContext", own)]:
-            ref = text(context, "personRef") or (text(obj(self.data, "person"), "personRef") if context is own else None)
+            ref = text(context, "personRef") or (
+                text(obj(self.data, "person"), "personRef") if context is own else None
+            )
             found += [
                 (f"{pointer}/traffickingAssessments/{i}", ref, row)
                 for i, row in enumerate(rows(context, "traffickingAssessments"))

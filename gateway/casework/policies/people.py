@@ -1,16 +1,19 @@
-"""Safeguards of persons: children (P04), consent (P05), deferred nationals (P06), non-punishment (P07), review (P08)."""
+"""Safeguards: children (P04), consent (P05), deferred nationals (P06), non-punishment (P07), review (P08)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.casework.dates import parse_day
-from gateway.casework.policies.facts import Context, PersonFact
 from gateway.casework.progress import CONTESTED
 from gateway.casework.shapes import Json, obj, rows, text, texts
 from gateway.errors import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.casework.policies.facts import Context, PersonFact
 
 DEFERRALS: Final = frozenset(("departure.deferral.notice", "passport.deferral.notice"))
 _PENDING_ALLOWED: Final = DEFERRALS | {"identity.verify.request", "identity.verify.response"}
@@ -44,7 +47,10 @@ def p04_child(ctx: Context) -> Iterator[Finding]:
 
 
 def _safeguard(ctx: Context, child: PersonFact) -> Finding | None:
-    holders: tuple[tuple[Json, str], ...] = ((child.data, child.pointer), (child.holder, child.holder_pointer))
+    holders: tuple[tuple[Json, str], ...] = (
+        (child.data, child.pointer),
+        (child.holder, child.holder_pointer),
+    )
     if child.pointer == "/person":
         holders = (*holders, (ctx.data, ""))
     late: Finding | None = None
@@ -112,7 +118,11 @@ def _scopes_used(ctx: Context, person: PersonFact) -> set[str]:
             used.add("CONTACT_FAMILY")
     for attachment in rows(ctx.data, "attachments"):
         if text(attachment, "personRef") == person.ref and person.ref is not None:
-            scope = {"STATEMENT": "SHARE_STATEMENT", "FACE_PHOTO": "SHARE_PHOTO", "MEDICAL_FIT_TO_FLY": "SHARE_HEALTH"}
+            scope = {
+                "STATEMENT": "SHARE_STATEMENT",
+                "FACE_PHOTO": "SHARE_PHOTO",
+                "MEDICAL_FIT_TO_FLY": "SHARE_HEALTH",
+            }
             used |= {scope[found] for found in [text(attachment, "attachmentType")] if found in scope}
     return used
 

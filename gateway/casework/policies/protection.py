@@ -1,13 +1,17 @@
-"""Handling (P09, P10), international protection (P11), threatened persons (P12), officials accused (P13), parts (P23)."""
+"""Handling (P09, P10), international protection (P11), threatened persons (P12), officials (P13), parts (P23)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from gateway.casework import handling
-from gateway.casework.policies.facts import Context
 from gateway.casework.shapes import obj, rows, text, texts
 from gateway.errors import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.casework.policies.facts import Context
 
 _THREATS = frozenset(("RETALIATION", "FAMILY_INVOLVED"))
 
@@ -57,7 +61,15 @@ def p11_protection(ctx: Context) -> Iterator[Finding]:
 
 def _references(ctx: Context) -> set[str]:
     found = set(texts(ctx.data, "persons"))
-    for key in ("milestones", "persons", "travelDocs", "victimContexts", "assessments", "crossings", "attachments"):
+    for key in (
+        "milestones",
+        "persons",
+        "travelDocs",
+        "victimContexts",
+        "assessments",
+        "crossings",
+        "attachments",
+    ):
         for row in rows(ctx.data, key):
             ref = text(row, "personRef")
             found |= {*texts(row, "personRefs"), *([ref] if ref else [])}
@@ -100,7 +112,11 @@ def p13_officials(ctx: Context) -> Iterator[Finding]:
     unit = text(addressee, "unit")
     for person in ctx.persons:
         organisation = obj(person.data, "organisation")
-        if unit is not None and person.suspect and unit in (text(organisation, "name"), text(organisation, "registrationNo")):
+        if (
+            unit is not None
+            and person.suspect
+            and unit in (text(organisation, "name"), text(organisation, "registrationNo"))
+        ):
             yield Finding("/meta/recipientUnit/unit", "this is the unit accused", "E-HANDLING")
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.casework.names import mentions
 from gateway.casework.persons import text_fault
-from gateway.casework.policies.facts import Context
 from gateway.casework.shapes import obj, rows, text, walk
 from gateway.casework.statistics import small_cells
 from gateway.errors import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from gateway.casework.policies.facts import Context
 
 _NO_PERSONS: Final = frozenset(("route.bulletin", "stats.periodic"))
 # Where a text says what happened and persons are named by reference only (§4.1, §4.11, §3.8).
@@ -21,7 +24,10 @@ _BREAK: Final = r"(?<![0-9A-Za-z])"
 _PATTERNS: Final = (
     ("a 16-digit identity number", re.compile(_BREAK + r"[0-9]{16}(?![0-9A-Za-z])")),
     ("a document number", re.compile(_BREAK + r"(?:[A-Z]{1,2}[0-9]{6,8}|TEST[0-9]{4,})(?![0-9A-Za-z])")),
-    ("a telephone number", re.compile(_BREAK + r"(?:\+|00|0)[1-9](?:[ .()-]{0,2}[0-9]){7,13}(?![0-9A-Za-z])")),
+    (
+        "a telephone number",
+        re.compile(_BREAK + r"(?:\+|00|0)[1-9](?:[ .()-]{0,2}[0-9]){7,13}(?![0-9A-Za-z])"),
+    ),
     ("an e-mail address", re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}\.[A-Za-z]{2,}")),
 )
 
@@ -64,6 +70,8 @@ def p21_no_personal_text(ctx: Context) -> Iterator[Finding]:
 
 def hidden_characters(ctx: Context) -> Iterator[Finding]:
     """§10 #9: no text anywhere holds control or bidi characters. E-SCRIPT."""
+    if ctx.raw.isascii():
+        return
     for pointer, _, value in walk(ctx.data):
         if isinstance(value, str) and not value.isascii() and (fault := text_fault(value)) is not None:
             yield Finding(pointer, fault, "E-SCRIPT")

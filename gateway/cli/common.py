@@ -1,0 +1,139 @@
+"""What every command shares: the global options, before the noun or after the verb, and where the home is."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import typer
+
+from gateway.errors import ConfigurationError
+
+Output = Literal["table", "json"]
+ENV_HOME: Final = "GATEWAY_HOME"
+ENV_TRACEBACK: Final = "GATEWAY_TRACEBACK"
+PANEL: Final = "Options of every command"
+
+
+@dataclass(slots=True)
+class Given:
+    """The global options of this run; those after the verb win over those before the noun."""
+
+    home: Path | None = None
+    output: Output | None = None
+    no_color: bool = False
+
+    def take(self, home: Path | None, output: Output | None, *, no_color: bool) -> None:
+        """Lay what one place gave over what is known."""
+        self.home = home or self.home
+        self.output = output or self.output
+        self.no_color = no_color or self.no_color
+
+
+given = Given()
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help=f"The gateway's home; or ${ENV_HOME}.", rich_help_panel=PANEL, show_default=False),
+]
+OutputOption = Annotated[
+    Output | None,
+    typer.Option("-o", "--output", help="table or json.", rich_help_panel=PANEL, show_default=False),
+]
+ColorOption = Annotated[
+    bool, typer.Option("--no-color", help="No colours; or $NO_COLOR.", rich_help_panel=PANEL, show_default=False)
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+_GLOBALS: Final = (("home", HomeOption, None), ("output", OutputOption, None), ("no_color", ColorOption, False))
+
+
+def group(name: str, text: str) -> typer.Typer:
+    """Return the noun `name`; its verbs are added with `verb`."""
+    return typer.Typer(name=name, help=text, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+
+
+def verb(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add a command to `app`, with the global options among its own."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(function, eval_str=True)
+
+        @functools.wraps(function)
+        def run(**options: Any) -> None:
+            taken = {key: options.pop(f"global_{key}") for key, _, _ in _GLOBALS}
+            given.take(taken["home"], taken["output"], no_color=taken["no_color"])
+            function(**options)
+
+        extra = [
+            inspect.Parameter(f"global_{key}", inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            for key, kind, default in _GLOBALS
+        ]
+        own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
+        run.__signature__ = signature.replace(parameters=[*own, *extra])  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in (*own, *extra)} | {"return": None}
+        app.command(name)(run)
+        return function
+
+    return decorate
+
+
+def home() -> Path:
+    """Return the home this command is about. Raises ConfigurationError where none is named."""
+    named = given.home or (Path(os.environ[ENV_HOME]) if os.environ.get(ENV_HOME) else None)
+    if named is None:
+        raise ConfigurationError(f"no home is named; give --home DIR, or set {ENV_HOME}")
+    return named.absolute()
+
+
+def home_if_named() -> Path | None:
+    """Return the home, or None for the commands that can do without."""
+    return home() if given.home or os.environ.get(ENV_HOME) else None
+
+
+def colored() -> bool:
+    """Say whether stdout may carry colours (NO_COLOR, CLICOLOR_FORCE, TERM=dumb)."""
+    if given.no_color or os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("CLICOLOR_FORCE", "0") != "0":
+        return True
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def note(text: str) -> None:
+    """Tell the user something that is no data."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before what cannot be undone; raises typer.Exit(1) unless the answer is yes."""
+    if yes:
+        return
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        note("nothing was done; answer y, or give --yes")
+        raise typer.Exit(1)
+
+
+def ask(question: str) -> str:
+    """Ask for one line; empty where there is nobody to answer."""
+    sys.stderr.write(question + " ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+def read_input(file: str) -> bytes:
+    """Read FILE or, for `-`, stdin. Raises ConfigurationError with the fix."""
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {(error.strerror or 'cannot be read').lower()}; name a readable file") from None

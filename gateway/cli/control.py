@@ -1,0 +1,231 @@
+"""How commands reach the gateway: over the control socket of `serve`, or of a gateway hosted right here.
+
+One code path for both: where no `serve` runs on the home, this process opens it, hosts the same control
+application on a private socket, and is its own client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
+
+from gateway import local
+from gateway.cli.common import ENV_TRACEBACK, home, note
+from gateway.cli.failure import Refused
+from gateway.errors import ConfigurationError, StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gateway.runtime import Gateway
+
+CONTROL: Final = "/control/v1"
+API: Final = "/api/v1"
+CONNECT_S: Final = 5.0
+ANSWER_S: Final = 300.0
+# A command that finds the home held by a process that is starting or stopping waits this long.
+BUSY_S: Final = 15.0
+BUSY_STEP_S: Final = 0.05
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("gateway", timeout=ANSWER_S)
+        self._path = path
+
+    def connect(self) -> None:
+        found = local.connect(self._path, CONNECT_S)
+        if found is None:
+            raise ConnectionRefusedError
+        found.settimeout(ANSWER_S)
+        self.sock: socket.socket = found
+
+
+class Client:
+    """Calls the control application at one socket."""
+
+    def __init__(self, path: Path, *, served: bool) -> None:
+        """Take `served`: whether `serve` runs, so that what is queued is on its way by itself."""
+        self._path = path
+        self.served = served
+
+    def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
+        """GET JSON; members of `query` that are None are left out."""
+        return json.loads(self.raw("GET", path + _query(query))[1])
+
+    def get_bytes(self, path: str) -> bytes:
+        """GET a body as it is."""
+        return self.raw("GET", path)[1]
+
+    def post(self, path: str, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
+        """POST JSON, read JSON."""
+        raw = b"" if body is None else json.dumps(body).encode()
+        return json.loads(self.raw("POST", path + _query(query), raw, {"Content-Type": "application/json"})[1] or b"{}")
+
+    def raw(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        """Call; raises Refused for a problem, StorageUnavailable where the gateway went away."""
+        connection = _Connection(self._path)
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            reply = connection.getresponse()
+            found = reply.read()
+        except (OSError, http.client.HTTPException):
+            raise StorageUnavailable("the gateway stopped before it answered; try again") from None
+        finally:
+            connection.close()
+        if reply.status >= 400:
+            raise Refused(_problem(found), reply.status)
+        return reply.status, found, dict(reply.getheaders())
+
+
+@contextlib.contextmanager
+def gateway(*, working: bool = False) -> Iterator[Client]:
+    """Yield a client of this home's gateway; with `working` it also sends while the block runs.
+
+    Raises ConfigurationError where the home cannot be opened.
+    """
+    from gateway.config import load_settings  # noqa: PLC0415 - 0.2 s that `--help` need not wait for
+
+    where = home()
+    settings = load_settings(where)
+    served = local.socket_path(settings.home)
+    lock = settings.database_path.with_suffix(".lock")
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        if _answers(served):
+            yield Client(served, served=True)
+            return
+        if _free(lock):
+            break
+        if time.monotonic() > deadline:
+            detail = f"{lock}: another process holds this home and does not answer; stop it, then try again"
+            raise ConfigurationError(detail)
+        time.sleep(BUSY_STEP_S)
+    with tempfile.TemporaryDirectory(prefix="gateway-") as folder, _Host(where, Path(folder), working=working) as path:
+        yield Client(path, served=False)
+
+
+def segment(text: str) -> str:
+    """Return text as one segment of a path."""
+    return quote(text, safe="")
+
+
+def _answers(path: Path) -> bool:
+    found = local.connect(path, CONNECT_S)
+    if found is None:
+        return False
+    found.close()
+    return True
+
+
+def _free(lock: Path) -> bool:
+    from gateway.storage.store import HomeLock  # noqa: PLC0415
+
+    held = HomeLock(lock)
+    try:
+        taken = held.take()
+    except OSError:
+        return True  # cannot be written: opening the store says why
+    held.free()
+    return taken
+
+
+class _Host:
+    """A gateway in a thread of this process, with its control application on a socket in `folder`."""
+
+    def __init__(self, where: Path, folder: Path, *, working: bool) -> None:
+        self._where = where
+        self._path = folder / local.SOCKET_FILE
+        self._working = working
+        self._thread = threading.Thread(target=self._run, name="gateway")
+        self._ready = threading.Event()
+        self._error: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+
+    def __enter__(self) -> Path:
+        from gateway import logs  # noqa: PLC0415
+
+        # Every fault reaches the user as an error of the command; the log itself is for who looks for a bug.
+        logs.configure("error" if os.environ.get(ENV_TRACEBACK) else "critical", sys.stderr)
+        logs.harden_process()
+        self._thread.start()
+        try:
+            self._ready.wait()
+        except BaseException:
+            self._end()
+            raise
+        if self._error is not None:
+            self._thread.join()
+            raise self._error
+        return self._path
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+        if self._error is not None:
+            raise self._error
+
+    def _end(self) -> None:
+        if self._loop is not None and self._stop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+                self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - told to the thread that waits
+            self._error = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        from gateway.home import open_home  # noqa: PLC0415
+        from gateway.serving import listening_locally, opened  # noqa: PLC0415
+        from gateway.web.metrics import Metrics  # noqa: PLC0415
+
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        settings, keys = open_home(self._where)
+        metrics = Metrics()
+        async with opened(settings, keys, metrics) as opened_gateway:
+            async with contextlib.AsyncExitStack() as stack:
+                if self._working:
+                    await stack.enter_async_context(opened_gateway.working())
+                await stack.enter_async_context(listening_locally(opened_gateway, metrics, self._path))
+                self._ready.set()
+                await self._stop.wait()
+            await _sign(opened_gateway)
+
+
+async def _sign(opened_gateway: Gateway) -> None:
+    """Sign what this command logged: nobody else does until `serve` starts."""
+    try:
+        await opened_gateway.checkpoints.sign()
+    except StorageUnavailable as error:
+        note(f"warning: no checkpoint was signed: {error.detail}")
+
+
+def _query(query: Mapping[str, Any] | None) -> str:
+    given = {name: value for name, value in (query or {}).items() if value is not None}
+    return "?" + urlencode(given) if given else ""
+
+
+def _problem(raw: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {"title": "the gateway gave no readable answer; see its log"}

@@ -1,0 +1,94 @@
+"""Errors of the command line: one line that says what to do next, and the exit code, decided in one place."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from gateway.errors import (
+    Clash,
+    ConfigurationError,
+    Finding,
+    GatewayError,
+    LedgerError,
+    NotFound,
+    NotPermitted,
+    PartnerError,
+    TransportError,
+    Unauthenticated,
+)
+
+OK: Final = 0
+FAILURE: Final = 1
+USAGE: Final = 2
+UNVERIFIED: Final = 3
+NOT_PERMITTED: Final = 4
+NOT_FOUND: Final = 5
+CONFLICT: Final = 6
+UNREACHABLE: Final = 7
+INTERRUPTED: Final = 130
+
+FINDINGS_MOST: Final = 20
+
+
+class VerificationFailed(GatewayError):
+    """A log, card or bundle does not verify."""
+
+    slug, title, status = "unverified", "Verification failed", 422
+
+
+class Refused(GatewayError):
+    """The gateway answered a command with a problem document (RFC 9457)."""
+
+    def __init__(self, problem: dict[str, Any], status: int) -> None:
+        """Take the members of the problem; unknown ones are left out."""
+        errors = tuple(
+            Finding(str(e.get("pointer", "")), str(e.get("reason", "")), e.get("code"))
+            for e in problem.get("errors", ())
+            if isinstance(e, dict)
+        )
+        super().__init__(str(problem.get("detail") or problem.get("title") or "refused"), errors=errors)
+        self.code = str(problem.get("code", "internal"))
+        self.http_status = status
+
+
+# By HTTP status, which the gateway's own errors carry too: one table for both sides of the socket.
+_BY_STATUS: Final = {
+    Unauthenticated.status: NOT_PERMITTED,
+    NotPermitted.status: NOT_PERMITTED,
+    NotFound.status: NOT_FOUND,
+    Clash.status: CONFLICT,
+    TransportError.status: UNREACHABLE,
+}
+_BY_SLUG: Final = {
+    ConfigurationError.slug: USAGE,
+    LedgerError.slug: UNVERIFIED,
+    VerificationFailed.slug: UNVERIFIED,
+}
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code the contract gives to an error."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, Refused):
+        return _BY_SLUG.get(error.code, _BY_STATUS.get(error.http_status, FAILURE))
+    if isinstance(error, PartnerError):
+        # Read on the command line, a partner's card or receipt that does not hold is a failed check.
+        return UNVERIFIED
+    if isinstance(error, GatewayError):
+        return _BY_SLUG.get(error.slug, _BY_STATUS.get(error.status, FAILURE))
+    return FAILURE
+
+
+def lines(error: GatewayError) -> list[str]:
+    """Return what is printed: the fault with its fix, then each finding on its own line."""
+    text = error.detail or error.title
+    shown = [f"error: {text}"]
+    if not (len(error.errors) == 1 and error.errors[0].reason in text):
+        shown += [
+            f"  {found.pointer or '/'}: {found.reason}" + (f" [{found.code}]" if found.code else "")
+            for found in error.errors[:FINDINGS_MOST]
+        ]
+    if len(error.errors) > FINDINGS_MOST:
+        shown.append(f"  and {len(error.errors) - FINDINGS_MOST} more")
+    return shown

@@ -1,0 +1,88 @@
+"""The command `gateway`: nouns and verbs. What each does is in the modules beside this one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+
+import typer
+
+from gateway import __version__
+from gateway.cli import party, people, start
+from gateway.cli.common import ENV_TRACEBACK, ColorOption, HomeOption, OutputOption, given, note
+from gateway.cli.failure import FAILURE, INTERRUPTED, OK, USAGE, exit_code, lines
+from gateway.errors import GatewayError
+
+app = typer.Typer(
+    name="gateway",
+    help="Bilateral case-exchange gateway: signed, encrypted case records between two authorities.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the flag
+    if wanted:
+        print(f"gateway {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def globals_first(
+    *,
+    home: HomeOption = None,
+    output: OutputOption = None,
+    no_color: ColorOption = False,
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."  # noqa: FBT003
+    ),
+) -> None:
+    """Take the global options given before the noun."""
+    del version
+    given.take(home, output, no_color=no_color)
+
+
+for part in (start, party, people):
+    part.register(app)
+
+
+def run() -> None:
+    """Run the command line; every error is told and mapped to its exit code here."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        app(prog_name="gateway")
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else USAGE
+    except BrokenPipeError:
+        # `gateway … | head`: whoever reads has enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except KeyboardInterrupt:
+        note("interrupted")
+        return INTERRUPTED
+    except GatewayError as error:
+        for line in lines(error):
+            note(line)
+        return exit_code(error)
+    except Exception as error:
+        if os.environ.get(ENV_TRACEBACK):
+            raise
+        note(f"error: a fault of the gateway's own ({_where(error)}); set {ENV_TRACEBACK}=1 to see where, and report it")
+        return FAILURE
+    return 0
+
+
+def _where(error: Exception) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    # The text of a foreign exception may quote what it choked on; its class and place do not.
+    return f"{type(error).__name__} at {place.filename.rpartition('/')[2]}:{place.lineno}"
+
+
+if __name__ == "__main__":
+    run()

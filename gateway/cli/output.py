@@ -1,0 +1,101 @@
+"""What commands print: JSON, a table on a terminal, tab-separated lines in a pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.cli.common import colored, given
+
+Row = Mapping[str, Any]
+
+
+def show_rows(rows: Sequence[Row], columns: Sequence[str], *, empty: str = "") -> None:
+    """Print a list. JSON has every member; a table the named columns; `empty` is the note for no rows."""
+    if given.output == "json":
+        dump(list(rows))
+        return
+    if not rows and empty and sys.stdout.isatty():
+        print(empty, file=sys.stderr)
+        return
+    if given.output == "table" or sys.stdout.isatty():
+        _table(rows, columns)
+        return
+    for row in rows:
+        print("\t".join(_flat(plain(row.get(name))) for name in columns))
+
+
+def show(record: Row, *, leave_out: Sequence[str] = ()) -> None:
+    """Print one record: JSON, or a line `name  value` a member; nested values as JSON."""
+    if given.output == "json":
+        dump(record)
+        return
+    members = {name: value for name, value in record.items() if name not in leave_out}
+    if given.output == "table" or sys.stdout.isatty():
+        width = max((len(name) for name in members), default=0)
+        for name, value in members.items():
+            print(f"{name:<{width}}  {plain(value)}")
+        return
+    for name, value in members.items():
+        print(f"{name}\t{_flat(plain(value))}")
+
+
+def dump(value: Any) -> None:
+    """Print JSON."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def write_bytes(raw: bytes) -> None:
+    """Write data as it is, with a line end where a terminal needs one."""
+    sys.stdout.buffer.write(raw)
+    if sys.stdout.isatty() and not raw.endswith(b"\n"):
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.flush()
+
+
+def plain(value: Any) -> str:
+    """Return a value as people read it."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list) and all(isinstance(item, str | int) for item in value):
+        return " ".join(str(item) for item in value)
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def moment(text: str | None) -> str:
+    """Return an RFC 3339 time as a table shows it: minutes are enough, UTC said once in the heading."""
+    return "-" if text is None else text[:16].replace("T", " ")
+
+
+def utc_now() -> datetime:
+    """Return the time now."""
+    return datetime.now(UTC)
+
+
+def _flat(text: str) -> str:
+    return text.replace("\t", " ").replace("\n", " ")
+
+
+def _table(rows: Sequence[Row], columns: Sequence[str]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - 60 ms that a pipe need not wait for
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(no_color=not colored(), highlight=False, soft_wrap=False)
+    if not sys.stdout.isatty():
+        console.width = 200
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name.upper().replace("_", " "), overflow="fold")
+    for row in rows:
+        # Text, not markup: a partner's name in square brackets must not colour our screen.
+        table.add_row(*(Text(plain(row.get(name))) for name in columns))
+    console.print(table)

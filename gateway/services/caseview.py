@@ -1,0 +1,151 @@
+"""A case as somebody looks at it: where it stands, whose turn it is and until when, what happened so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from gateway.casework import lifecycle
+from gateway.casework.lifecycle import CaseStatus
+from gateway.errors import NotFound
+from gateway.primitives import strictjson
+from gateway.protocol.ids import PartyId
+from gateway.services.casefile import UPDATE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.ports import Case, Clock, Store
+
+    Row = Mapping[str, Any]
+
+TIMELINE_MOST = 1000
+"""Messages shown of one case: the newest."""
+
+Action = Literal["acknowledge", "reply", "supplement", "decide", "act", "review", "monitor"]
+
+# What the recipient does next where no clock says so (domain rules §6.1).
+_ACTIONS: dict[CaseStatus, Action] = {
+    CaseStatus.SUBMITTED: "decide",
+    CaseStatus.RECEIVED: "decide",
+    CaseStatus.ACCEPTED: "act",
+    CaseStatus.UNDER_ASSESSMENT: "act",
+    CaseStatus.ACTION: "act",
+    CaseStatus.SUSPENDED: "review",
+    CaseStatus.MONITORING: "monitor",
+}
+
+
+class Reads(Protocol):
+    """The questions asked here."""
+
+    async def case(self, ref: str, account: str | None = None) -> Row | None: ...
+    async def messages(self, *, case: str | None = None, limit: int) -> Sequence[Row]: ...
+    async def case_bodies(self, ref: str, subject: str) -> Sequence[tuple[str, bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NextAction:
+    """Who must do what, by when (ms; None: no date is set)."""
+
+    party: PartyId
+    action: Action
+    by: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the timeline: a message of either side and, where it moves the case, from and to."""
+
+    row: Row
+    move: tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseView:
+    """What a case page shows; no case data in it."""
+
+    case: Case
+    overdue: bool
+    next_action: NextAction | None
+    allowed: tuple[CaseStatus, ...]
+    timeline: Sequence[Step]
+    missing: Sequence[int]
+
+
+class CaseViews:
+    """Puts the view of a case together."""
+
+    def __init__(self, store: Store, reads: Reads, clock: Clock, me: PartyId) -> None:
+        self._store = store
+        self._reads = reads
+        self._clock = clock
+        self._me = me
+
+    async def show(self, ref: str, owner: str | None) -> CaseView:
+        """Return the view of one case; `owner` binds it to the cases of one client.
+
+        Raises NotFound, alike for what is unknown and what is another client's.
+        """
+        case = None
+        if await self._reads.case(ref, owner) is not None:
+            case = await self._store.write(lambda tx: tx.cases.find(ref))
+        if case is None:
+            detail = "no such case; `GET /api/v1/cases` lists those you may see"
+            raise NotFound(detail)
+        rows = await self._reads.messages(case=ref, limit=TIMELINE_MOST)
+        moves = {jti: _move(raw) for jti, raw in await self._reads.case_bodies(ref, UPDATE)}
+        now = self._clock()
+        return CaseView(
+            case=case,
+            overdue=overdue(case, now),
+            next_action=next_action(case, self._me),
+            allowed=lifecycle.allowed(case.lifecycle, "O" if case.opener == self._me else "R", now),
+            timeline=[
+                Step(row, moves.get(row["jti"])) for row in sorted(rows, key=lambda r: (r["at"], r["jti"]))
+            ],
+            missing=_gaps([row["case_seq"] for row in rows if row["direction"] == "in"]),
+        )
+
+
+def next_action(case: Case, me: PartyId) -> NextAction | None:
+    """Return whose turn it is, or None where a case is finished."""
+    recipient = case.partner if case.opener == me else me
+    status = case.lifecycle.status
+    if status in lifecycle.FINISHED:
+        return None
+    if status is CaseStatus.NEEDS_INFO:
+        return NextAction(case.opener, "supplement", case.lifecycle.changed_at_ms + lifecycle.SILENCE_MS)
+    if case.next_by is not None:
+        turn = PartyId(case.next_by)
+        if case.acknowledged_at is None and case.acknowledge_by is not None:
+            return NextAction(turn, "acknowledge", case.acknowledge_by)
+        if case.reply_by is not None:
+            return NextAction(turn, "reply", case.reply_by)
+    by = case.lifecycle.changed_at_ms + lifecycle.REVIEW_SUSPENDED_MS if status is CaseStatus.SUSPENDED else None
+    action = _ACTIONS.get(status)
+    return NextAction(recipient, action, by) if action is not None else None
+
+
+def overdue(case: Case, now_ms: int) -> bool:
+    """Tell whether a running clock of the case has passed its due time."""
+    if case.next_by is None:
+        return False
+    late_ack = case.acknowledged_at is None and (case.acknowledge_by or now_ms) < now_ms
+    late_reply = case.replied_at is None and (case.reply_by or now_ms) < now_ms
+    return late_ack or late_reply
+
+
+def _move(raw: bytes) -> tuple[str, str] | None:
+    data = strictjson.loads(raw)["data"]
+    move = (data.get("fromStatus"), data.get("toStatus"))
+    # Two codes leave the body here and nothing else of it.
+    known = all(isinstance(code, str) and code in CaseStatus.__members__ for code in move)
+    return move if known else None
+
+
+def _gaps(numbers: Sequence[int | None]) -> Sequence[int]:
+    held = {number for number in numbers if number is not None}
+    if not held or len(held) >= TIMELINE_MOST:
+        return []
+    return [number for number in range(1, max(held)) if number not in held][:100]

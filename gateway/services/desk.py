@@ -1,0 +1,114 @@
+"""What is known of the ids, numbers and cases of one envelope while it is judged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.ports import Case, NewArrival, NewVoid, Taken, Transaction
+from gateway.protocol.void import read_voids
+from gateway.services.casefile import handling_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.protocol.event import Event
+    from gateway.protocol.ids import CaseRef, PartyId
+
+
+class Desk:
+    """What is stored of the ids, numbers and cases of one envelope, and what its earlier events added."""
+
+    def __init__(self, tx: Transaction, sender: PartyId, events: Sequence[Event]) -> None:
+        self._tx = tx
+        self._sender = sender
+        self._ids: dict[str, Taken] = {}
+        self._numbers: dict[int, Taken] = {}
+        self._case_numbers: dict[tuple[str, int], Taken] = {}
+        self._cases: dict[CaseRef, Case] = {}
+        self._touched: set[CaseRef] = set()
+        if not events:
+            return
+        # What a void gives up is looked up with the rest: it undoes nothing that was answered before.
+        voids = [void for e in events if e.is_void for void in read_voids(e.data)]
+        places = [(e.case, e.case_seq) for e in events] + [(v.case, v.case_seq) for v in voids]
+        rows = tx.inbox.taken(
+            sender,
+            jtis=[e.id for e in events] + [v.jti for v in voids],
+            stream_seqs=[e.stream_seq for e in events] + [v.seq for v in voids],
+            cases=[(case, number) for case, number in places if case is not None and number is not None],
+        )
+        for row in rows:
+            self._hold(row)
+
+    def _hold(self, row: Taken) -> None:
+        if row.jti is not None:
+            self._ids[row.jti] = row
+        if row.stream_seq is not None:
+            self._numbers[row.stream_seq] = row
+        if row.case_ref is not None and row.case_seq is not None:
+            self._case_numbers[row.case_ref, row.case_seq] = row
+
+    def taken_by(self, event: Event) -> Taken | None:
+        """Return who holds an id or number of this event; a void before anything else it clashes with."""
+        clashes = [
+            self._ids.get(event.id),
+            self._numbers.get(event.stream_seq),
+            self._case_numbers.get((event.case, event.case_seq)) if event.case and event.case_seq else None,
+        ]
+        rows = [row for row in clashes if row is not None]
+        voided = [row for row in rows if row.status == "voided" and row.jti == event.id]
+        return next(iter(voided or rows), None)
+
+    def take(self, arrival: NewArrival) -> None:
+        """Hold the id and numbers of an event just answered."""
+        self._hold(
+            Taken(
+                arrival.digest,
+                arrival.jti,
+                arrival.stream_seq,
+                arrival.case_ref,
+                arrival.case_seq,
+                arrival.status,
+            )
+        )
+
+    def void(self, event: Event, arrival: NewArrival) -> list[NewVoid]:
+        """Return the numbers a `bcx.void` gives up; it undoes nothing that was answered."""
+        fresh: list[NewVoid] = []
+        for v in read_voids(event.data):
+            if v.seq in self._numbers:
+                continue
+            # The number counts as given up even where its id or its place in the case is held by another
+            # message: else the stream would have a gap for ever.
+            jti = v.jti if v.jti not in self._ids else None
+            case, number = (v.case, v.case_seq) if (v.case, v.case_seq) not in self._case_numbers else (None, None)
+            fresh.append(NewVoid(v.seq, jti, case, number, arrival.received_at, arrival.leaf, v.reason))
+            self._hold(Taken(None, jti, v.seq, case, number, "voided"))
+        return fresh
+
+    def case(self, ref: CaseRef) -> Case | None:
+        """Return a case shared with the sender, as this envelope leaves it."""
+        if ref not in self._cases:
+            case = self._tx.cases.find(ref)
+            if case is None or case.partner != self._sender:
+                return None
+            self._cases[ref] = case
+        return self._cases[ref]
+
+    def exists_elsewhere(self, ref: CaseRef) -> bool:
+        """Say whether the reference belongs to a case with somebody else."""
+        return self._tx.cases.find(ref) is not None
+
+    def handling_of(self, jti: str) -> tuple[str, ...] | None:
+        """Return the handling of a message exchanged with this sender, or None."""
+        return handling_of(self._tx, self._sender, jti)
+
+    def hold_case(self, case: Case) -> None:
+        """Keep what an accepted event did to its case, for the next events and for storage."""
+        self._cases[case.ref] = case
+        self._touched.add(case.ref)
+
+    def save_cases(self) -> None:
+        """Store what the accepted events did to their cases."""
+        for ref in self._touched:
+            self._tx.cases.save(self._cases[ref])

@@ -1,0 +1,116 @@
+"""Reads of messages: who sees which, and the log entry that precedes every look at case data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gateway.errors import Finding, MalformedRequest, NotFound
+from gateway.ports import Actor
+from gateway.protocol.event import VOID
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.casework.codelists import CodeLists
+    from gateway.ports import Account, Clock, Store, Transaction
+
+    Row = Mapping[str, Any]
+
+PURPOSES = "processingPurpose"
+"""The code list a stated purpose comes from: free text could carry a name into the log."""
+MOST_BYTES = 16 * 1024 * 1024
+"""Of one page of the inbox: a page of manifests must not fill memory."""
+
+
+class Reads(Protocol):
+    """The questions asked here."""
+
+    async def message(self, jti: str) -> Row | None: ...
+    async def event(self, jti: str) -> bytes | None: ...
+    async def inbox(self, after: int, limit: int) -> Sequence[Row]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A received message with its event, and its place in the inbox."""
+
+    number: int
+    row: Row
+    event: bytes
+
+
+class Reader:
+    """`event` and `inbox` are the ways case data leaves for a caller."""
+
+    def __init__(self, store: Store, reads: Reads, codelists: CodeLists, clock: Clock) -> None:
+        self._store = store
+        self._reads = reads
+        self._codelists = codelists
+        self._clock = clock
+
+    async def message(self, jti: str, owner: str | None) -> Row:
+        """Return what stands of a message. `owner` is the account a client is bound to, None for no bound.
+
+        Raises NotFound, alike for what is unknown and what is another client's.
+        """
+        row = await self._reads.message(jti)
+        if row is None or row["subject"] == VOID or not _seen_by(row, owner):
+            detail = "no such message; `GET /api/v1/messages` lists those you may see"
+            raise NotFound(detail)
+        return row
+
+    async def event(self, jti: str, owner: str | None, account: Account, purpose: str | None) -> bytes:
+        """Return the event of one message, after its reading is in the log. Raises NotFound, MalformedRequest."""
+        self._judge_purpose(purpose)
+        row = await self.message(jti, owner)
+        await self._note([row], account, purpose)
+        return await self._body(row)
+
+    async def inbox(
+        self, after: int, limit: int, account: Account, purpose: str | None
+    ) -> tuple[Sequence[Arrived], bool]:
+        """Return received messages behind number `after` with their events, and whether more wait."""
+        self._judge_purpose(purpose)
+        rows = await self._reads.inbox(after, limit + 1)
+        found: list[Arrived] = []
+        size = 0
+        for row in rows[:limit]:
+            event = await self._body(row)
+            size += len(event)
+            if found and size > MOST_BYTES:
+                break
+            found.append(Arrived(row["id"], row, event))
+        await self._note([item.row for item in found], account, purpose)
+        return found, len(found) < len(rows)
+
+    async def _body(self, row: Row) -> bytes:
+        event = await self._reads.event(row["jti"])
+        if event is None:
+            detail = "the case data of this message was erased"
+            raise NotFound(detail)
+        return event
+
+    async def _note(self, rows: Sequence[Row], account: Account, purpose: str | None) -> None:
+        """Commit one entry a message: nobody sees case data unseen."""
+        if not rows:
+            return
+        actor, now = Actor(account.id, account.role), self._clock()
+
+        def work(tx: Transaction) -> None:
+            for row in rows:
+                tx.log.append(
+                    "message.read", actor=actor, obj=("message", row["jti"]), at=now, jti=row["jti"],
+                    event=row["digest"], case=row["case_ref"], purpose=purpose,
+                )  # fmt: skip
+
+        await self._store.write(work)
+
+    def _judge_purpose(self, purpose: str | None) -> None:
+        if purpose is not None and self._codelists.find(PURPOSES, purpose) is None:
+            detail = f"purpose is a code of the list {PURPOSES}; `GET /api/v1/codelists/{PURPOSES}` shows them"
+            raise MalformedRequest(detail, errors=(Finding("/purpose", detail, "E-CODE"),))
+
+
+def _seen_by(row: Row, owner: str | None) -> bool:
+    return owner is None or row["direction"] == "in" or row["account"] == owner

@@ -1,0 +1,353 @@
+"""What `gateway serve` runs: one gateway, its listeners, and its end in order.
+
+1. Ready means: database, keys, clock and disk are well; whether a partner answers is no part of it.
+2. On SIGTERM or SIGINT: not ready, take nothing new, finish what was begun, stop the lanes, flush, exit 0;
+   a second signal ends the process at once. What was on its way is taken back by the next start.
+3. SIGHUP loads certificates and the log level again; every other setting needs a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway import local, logs
+from gateway.errors import ConfigurationError, GatewayError, Unauthenticated
+from gateway.logs import get_logger
+from gateway.runtime import open_gateway
+from gateway.storage.store import HomeLock
+from gateway.transport.tls import api_server_context, reload_api
+from gateway.web.control import control_app
+from gateway.web.exchange import ExchangeParts, exchange_app
+from gateway.web.metrics import Depth, Metrics
+from gateway.web.ops import ops_app
+from gateway.web.problems import middleware
+from gateway.web.server import DRAIN, listening
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from gateway.keyring.files import FileKeyRing
+    from gateway.ports import Account
+    from gateway.runtime import Gateway, World
+    from gateway.services.settle import Recorded
+    from gateway.settings import Address, Settings
+
+log = get_logger()
+
+# A command of the command line may hold the home for a moment when `serve` starts.
+LOCK_WAIT_S: Final = 10.0
+LOCK_STEP_S: Final = 0.05
+# Of the drain time, what is kept for stopping the lanes and the last writes.
+FLUSH_S: Final = 2.0
+DISK_FREE_LEAST: Final = 16 * 1024 * 1024
+YEAR_2026_MS: Final = 1_767_225_600_000
+CLOCK_BACK_MOST_MS: Final = 60_000
+
+
+@dataclass(slots=True)
+class Health:
+    """What /readyz and /metrics say of one gateway."""
+
+    gateway: Gateway
+    metrics: Metrics
+    phase: str | None = "starting"
+    newest_ms: int = field(default=0, init=False)
+
+    async def ready(self) -> list[tuple[str, str | None]]:
+        """Return each check with its fault, None where it is well."""
+        now = self.gateway.clock()
+        return [
+            ("serving", self.phase),
+            ("database", await self._database()),
+            ("keys", self._keys(now)),
+            ("clock", self._clock(now)),
+            ("disk", self._disk()),
+        ]
+
+    async def text(self) -> bytes:
+        """Return the metrics, with what is true now."""
+        queries, latest = self.gateway.queries, self.gateway.checkpoints.latest
+        depth = {row["urgency"]: Depth(row["count"], row["oldest_at"]) for row in await queries.depth()}
+        up = {row["party"]: row["down_since"] is None for row in await queries.partners() if row["state"] == "active"}
+        return self.metrics.text(
+            depth, await queries.dead(), latest.size if latest else 0, up, self.gateway.clock()
+        )
+
+    async def _database(self) -> str | None:
+        broken = self.gateway.store.writer.broken
+        if broken is not None:
+            return broken.detail
+        try:
+            await self.gateway.queries.dead()
+        except (SQLAlchemyError, OSError) as error:
+            return f"cannot be read ({type(error).__name__})"
+        return None
+
+    def _keys(self, now: int) -> str | None:
+        try:
+            self.gateway.keys.signer(now)
+        except ConfigurationError as error:
+            return error.detail
+        return None
+
+    def _clock(self, now: int) -> str | None:
+        if now < YEAR_2026_MS:
+            return "the clock stands before 2026; set it"
+        self.newest_ms = max(self.newest_ms, now)
+        if now < self.newest_ms - CLOCK_BACK_MOST_MS:
+            return "the clock was set back; check its time source"
+        return None
+
+    def _disk(self) -> str | None:
+        try:
+            free = shutil.disk_usage(self.gateway.store.path.parent).free
+        except OSError as error:
+            return f"the data folder cannot be looked at ({error.strerror})"
+        return None if free >= DISK_FREE_LEAST else f"{free // 1024 // 1024} MiB free; free space on the data volume"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a gateway listens, ports as bound."""
+
+    exchange: Address
+    api: Address
+    ops: Address
+    control: Path
+
+    def line(self) -> str:
+        """Return the line that says so."""
+        places = (("exchange", self.exchange), ("api", self.api), ("ops", self.ops))
+        shown = " ".join(f"{name}={address.host}:{address.port}" for name, address in places)
+        return f"ready {shown} control={self.control}"
+
+
+async def serve(
+    settings: Settings,
+    keys: FileKeyRing,
+    *,
+    reread: Callable[[], Settings],
+    world: World | None = None,
+    announce: Callable[[Addresses], None],
+) -> None:
+    """Run until SIGTERM or SIGINT. Raises ConfigurationError where the start cannot go on.
+
+    `reread` gives the settings of now, for SIGHUP; `announce` is called once everything listens.
+    """
+    stopping = asyncio.Event()
+    metrics = Metrics()
+    async with opened(settings, keys, metrics, world) as gateway:
+        health = Health(gateway, metrics)
+        api_tls = api_server_context(keys.tls)
+        gateway.keyroom.on_renewed(lambda: reload_api(api_tls, keys.tls))
+        _handle_signals(stopping, lambda: _reload(gateway, api_tls, reread))
+        # Receipts carry a checkpoint: there is one before the first partner is answered.
+        await gateway.checkpoints.sign()
+        async with AsyncExitStack() as last, _Front(gateway, metrics, health, api_tls) as front, gateway.working():
+            control = await last.enter_async_context(listening_locally(gateway, metrics))
+            health.phase = None
+            addresses = front.addresses(control)
+            _log_addresses(addresses)
+            announce(addresses)
+            notify("READY=1")
+            await stopping.wait()
+            notify("STOPPING=1")
+            log.info("stopping", limit=settings.delivery.drain_timeout_s)
+            health.phase = "stopping"
+            await front.drain()
+    log.info("stopped")
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings, keys: FileKeyRing, metrics: Metrics, world: World | None = None
+) -> AsyncIterator[Gateway]:
+    """Open the home, with its numbers counted; wait for a command line that holds it for a moment."""
+    await _lock_free(settings)
+    async with open_gateway(settings, keys, world, observe=metrics.attempt, on_commit=metrics.commit) as gateway:
+
+        def sent(recorded: Recorded) -> None:
+            metrics.outcome("out", "accepted", recorded.accepted)
+            metrics.outcome("out", "rejected", recorded.rejected)
+
+        def received(accepted: int, rejected: int) -> None:
+            metrics.outcome("in", "accepted", accepted)
+            metrics.outcome("in", "rejected", rejected)
+
+        gateway.settler.on_recorded(sent)
+        gateway.receiver.on_received(received)
+        yield gateway
+
+
+async def _lock_free(settings: Settings) -> None:
+    lock = HomeLock(settings.database_path.with_suffix(".lock"))
+    deadline = time.monotonic() + LOCK_WAIT_S
+    with contextlib.suppress(OSError):  # a folder that cannot be written is told of when the store opens
+        while not lock.take():
+            other = local.connect(local.socket_path(settings.home), 1)
+            if other is not None:
+                other.close()
+                return  # another `serve`: the store says so
+            if time.monotonic() > deadline:
+                return
+            await asyncio.sleep(LOCK_STEP_S)
+        lock.free()
+
+
+@asynccontextmanager
+async def listening_locally(
+    gateway: Gateway, metrics: Metrics, path: Path | None = None
+) -> AsyncIterator[Path]:
+    """Serve the control application on a socket of the home, or at `path`."""
+    where = path or local.socket_path(gateway.settings.home)
+    app = control_app(gateway, middleware("control", metrics.request, time.monotonic))
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=FLUSH_S)
+    await runner.setup()
+    try:
+        try:
+            listener = local.bind(where)
+        except OSError as error:
+            detail = f"{where}: {error.strerror}; make the home writable for the gateway's user"
+            raise ConfigurationError(detail) from None
+        await web.SockSite(runner, listener).start()
+        yield where
+    finally:
+        await runner.cleanup()
+        with contextlib.suppress(OSError):
+            where.unlink()
+
+
+class _Front:
+    """The three listeners of the network, opened together; exchange and API close side by side."""
+
+    def __init__(self, gateway: Gateway, metrics: Metrics, health: Health, api_tls: ssl.SSLContext) -> None:
+        self._gateway = gateway
+        self._metrics = metrics
+        self._health = health
+        self._api_tls = api_tls
+        self._stacks = {name: AsyncExitStack() for name in ("ops", "exchange", "api")}
+        self._apps: list[web.Application] = []
+        self._bound: dict[str, Address] = {}
+
+    async def __aenter__(self) -> _Front:
+        g, settings = self._gateway, self._gateway.settings
+        parts = ExchangeParts(g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls)
+        exchange = exchange_app(parts, settings.exchange.path, self._outermost("exchange"))
+        ops = ops_app(self._health.ready, self._health.text, self._outermost("ops"))
+        api = public_app(g, self._outermost("api"))
+        try:
+            await self._open(ops, "ops", settings.ops.address, None)
+            await self._open(exchange, "exchange", settings.exchange.address, g.tls.server)
+            await self._open(api, "api", settings.api.address, self._api_tls)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for stack in reversed(self._stacks.values()):
+            await stack.aclose()
+
+    def addresses(self, control: Path) -> Addresses:
+        """Return where we listen."""
+        return Addresses(self._bound["exchange"], self._bound["api"], self._bound["ops"], control)
+
+    async def drain(self) -> None:
+        """Take nothing new and wait for what was begun, within the drain time; probes still get an answer."""
+        for app in self._apps:
+            if DRAIN in app:
+                app[DRAIN]()
+        await asyncio.gather(*(self._stacks[name].aclose() for name in ("exchange", "api")))
+
+    async def _open(self, app: web.Application, name: str, address: Address, tls: ssl.SSLContext | None) -> None:
+        drain_s = max(1.0, self._gateway.settings.delivery.drain_timeout_s - FLUSH_S)
+        self._apps.append(app)
+        self._bound[name] = await self._stacks[name].enter_async_context(
+            listening(app, name, address, tls, drain_s=drain_s if name != "ops" else 1)
+        )
+
+    def _outermost(self, listener: str) -> object:
+        return middleware(listener, self._metrics.request, time.monotonic)
+
+
+def public_app(gateway: Gateway, outermost: object) -> web.Application:
+    """Return the application of the API listener: callers show bearer tokens."""
+    try:
+        from gateway.web.api import api_app
+    except ImportError:
+        return web.Application(middlewares=[outermost])
+
+    async def authenticate(request: web.Request) -> Account:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("give a bearer token; `gateway client add` makes one")
+        return await gateway.accounts.authenticate(token.strip())
+
+    return api_app(gateway, outermost, authenticate)
+
+
+def _handle_signals(stopping: asyncio.Event, reload: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop(number: signal.Signals) -> None:
+        if stopping.is_set():
+            log.warning("stopped at once by a second signal", signal=number.name)
+            os._exit(128 + number)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+
+
+def _reload(gateway: Gateway, api_tls: ssl.SSLContext, reread: Callable[[], Settings]) -> None:
+    """Load certificates and the log level again; whatever is wrong with them, go on with the old ones."""
+    try:
+        level = reread().ops.log_level
+        gateway.tls.reload()
+        reload_api(api_tls, gateway.keys.tls)
+    except GatewayError as error:
+        log.error("not loaded again", code=error.slug, detail=error.detail)
+        return
+    logs.configure(level)
+    log.info("certificates and log level loaded again")
+
+
+def _log_addresses(addresses: Addresses) -> None:
+    for name, address in (("exchange", addresses.exchange), ("api", addresses.api), ("ops", addresses.ops)):
+        log.info("listening", listener=name, url=f"{address.host}:{address.port}")
+    log.info("listening", listener="control", file=str(addresses.control))
+    log.info("ready", pid=os.getpid())
+
+
+def notify(state: str) -> None:
+    """Tell the service manager (systemd's Type=notify) what we are at, where it asked for it."""
+    import socket  # noqa: PLC0415
+
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.connect(address)
+        manager.sendall(state.encode())
+
+
+def say_ready(addresses: Addresses) -> None:
+    """Print the ready line on stderr: stdout carries the log."""
+    print(addresses.line(), file=sys.stderr, flush=True)

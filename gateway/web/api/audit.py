@@ -1,0 +1,77 @@
+"""The audit log for auditors: entries by filter, the newest checkpoint, a proof for one entry."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import orjson
+
+from gateway.primitives import b64u
+from gateway.primitives.merkle import leaf_hash
+from gateway.primitives.times import format_ms
+from gateway.services.auditlog import AuditLog
+from gateway.web.api import asking, render
+from gateway.web.api.answering import REVALIDATE, Cursors, page, tagged
+from gateway.web.api.messages import CASE
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from gateway.runtime import Gateway
+    from gateway.web.api.route import Call
+
+_WORD = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,99}")
+_WORDS = "is one line of printable ASCII, 100 characters at most"
+
+
+class Audit:
+    """The handlers of `/audit`."""
+
+    def __init__(self, gateway: Gateway, cursors: Cursors) -> None:
+        self._gateway = gateway
+        self._cursors = cursors
+        self.log = AuditLog(gateway.queries, gateway.checkpoints)
+
+    async def get_entries(self, call: Call) -> web.Response:
+        """GET /audit/entries: newest first."""
+        request = call.request
+        limit = asking.limit(request)
+        cursor = request.query.get("cursor")
+
+        def word(name: str) -> str | None:
+            return asking.matching(request, name, _WORD, _WORDS)
+
+        rows = await self._gateway.queries.entries(
+            typ=word("type"), actor=word("actor"), jti=word("message"),
+            case=asking.matching(request, "case", CASE, "is a case reference such as XC-ID-2026-000123-8"),
+            obj=word("object"), since=asking.when(request, "since"), until=asking.when(request, "until"),
+            outcome=word("outcome"), before=int(self._cursors.read("entries", cursor)) if cursor else None,
+            limit=limit + 1,
+        )  # fmt: skip
+        shown, more = rows[:limit], len(rows) > limit
+        following = self._cursors.write("entries", str(shown[-1]["seq"])) if more else None
+        return page(request, [render.log_entry(row) for row in shown], following, more=more)
+
+    async def get_checkpoint(self, call: Call) -> web.Response:
+        """GET /audit/checkpoint: the newest signed one."""
+        found = self.log.checkpoint
+        shown = {
+            "origin": self._gateway.settings.log_origin, "size": found.size, "root": b64u.encode(found.root),
+            "signed_at": format_ms(found.at), "note": found.note,
+        }  # fmt: skip
+        return tagged(call.request, orjson.dumps(shown), cache=REVALIDATE)
+
+    async def get_proof(self, call: Call) -> web.Response:
+        """GET /audit/proof: the inclusion path of one entry in the log at `size`."""
+        index = asking.number(call.request, "index")
+        if index is None:
+            raise asking.refuse("index", "is missing: the number of the entry")
+        found = await self.log.inclusion(index, asking.number(call.request, "size"))
+        checkpoint = self.log.checkpoint
+        shown = {
+            "index": found.index, "size": found.size, "data": b64u.encode(found.data),
+            "hash": b64u.encode(leaf_hash(found.data)), "path": [b64u.encode(node) for node in found.path],
+            "root": b64u.encode(found.root), "checkpoint": checkpoint.note if checkpoint.size == found.size else None,
+        }  # fmt: skip
+        return tagged(call.request, orjson.dumps(shown), cache=REVALIDATE)

@@ -1,0 +1,65 @@
+"""Cases: where they stand and whose turn it is; no case data."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import orjson
+
+from gateway.casework.lifecycle import CaseStatus
+from gateway.protocol.event import URGENCIES
+from gateway.services.caseview import CaseViews
+from gateway.web.api import asking, render
+from gateway.web.api.answering import Cursors, page, tagged
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from gateway.runtime import Gateway
+    from gateway.web.api.route import Call
+
+_SEARCH = re.compile(r"[A-Z0-9-]{1,32}")
+STATUSES = frozenset(status.value for status in CaseStatus)
+
+
+class Cases:
+    """The handlers of `/cases`."""
+
+    def __init__(self, gateway: Gateway, cursors: Cursors) -> None:
+        self._gateway = gateway
+        self._cursors = cursors
+        self._views = CaseViews(gateway.store, gateway.queries, gateway.clock, gateway.settings.me)
+
+    async def get_list(self, call: Call) -> web.Response:
+        """GET /cases: last changed first."""
+        request = call.request
+        limit = asking.limit(request)
+        rows = await self._gateway.queries.cases(
+            text=asking.matching(request, "q", _SEARCH, "is a case reference or its beginning"),
+            status=asking.one_of(request, "status", STATUSES),
+            urgency=asking.one_of(request, "urgency", URGENCIES),
+            due_before=asking.when(request, "due_before"),
+            account=call.owner,
+            before=self._before(request),
+            limit=limit + 1,
+        )
+        shown, more = rows[:limit], len(rows) > limit
+        following = None
+        if more:
+            following = self._cursors.write("cases", f"{shown[-1]['updated_at']} {shown[-1]['ref']}")
+        now = self._gateway.clock()
+        return page(request, [render.case(row, now) for row in shown], following, more=more)
+
+    def _before(self, request: web.Request) -> tuple[int, str] | None:
+        cursor = request.query.get("cursor")
+        if not cursor:
+            return None
+        at, _, ref = self._cursors.read("cases", cursor).partition(" ")
+        return int(at), ref
+
+    async def get(self, call: Call) -> web.Response:
+        """GET /cases/{ref}: status, clocks, next action, timeline of both sides."""
+        view = await self._views.show(call.request.match_info["ref"], call.owner)
+        shown = render.case_whole(view, self._gateway.settings.me, self._gateway.clock())
+        return tagged(call.request, orjson.dumps(shown))

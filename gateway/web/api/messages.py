@@ -1,0 +1,225 @@
+"""Messages: submit, list, show, read, and what an operator does to them."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from gateway.errors import (
+    Finding,
+    GatewayError,
+    IdempotencyKeyMissing,
+    MalformedRequest,
+    NotFound,
+    RequestError,
+    SchemaViolation,
+)
+from gateway.ports import StoredAnswer, Transaction
+from gateway.protocol.states import State, Step
+from gateway.services.accounts import actor_of
+from gateway.services.reading import Reader
+from gateway.services.request import SubmitRequest, read_request
+from gateway.services.submit import Accepted, Idempotency
+from gateway.web.api import asking, render
+from gateway.web.api.answering import Cursors, json_answer, page, tagged
+from gateway.web.api.route import PREFIX, Call
+from gateway.web.problems import document, trace_id_of, traceparent_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.runtime import Gateway
+
+BATCH_MOST = 100
+REASON_MOST = 200
+OPTIONS_BYTES = 4096
+STATES = frozenset({*(state.value for state in State), "received"})
+STEPS = {"retry": Step.RETRY, "hold": Step.HOLD, "release": Step.RELEASE, "cancel": Step.CANCEL}
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+CASE = re.compile(r"XC-[A-Z]{2}-[0-9]{4}-[0-9]{6}-[0-9A-Z]")
+SUBJECT = re.compile(r"[a-z][a-z0-9.-]{0,99}")
+
+
+class Messages:
+    """The handlers of `/messages`."""
+
+    def __init__(self, gateway: Gateway, cursors: Cursors) -> None:
+        self._gateway = gateway
+        self._cursors = cursors
+        self._most = gateway.settings.limits.api_body_bytes
+        self.reader = Reader(gateway.store, gateway.queries, gateway.rules.codelists, gateway.clock)
+
+    # --- submitting -----------------------------------------------------------------------------
+
+    async def post(self, call: Call) -> web.Response:
+        """POST /messages: 202, or with `dry_run` what it would have been."""
+        try:
+            if asking.flag(call.request, "dry_run"):
+                body = asking.parse_body(await asking.read_body(call.request, self._most))
+                await self._gateway.submitter.check(read_request(body))
+                return json_answer({"valid": True})
+            return await self._submit(call, "POST /messages", many=False)
+        except RequestError as error:
+            await self._note_refused(call, [error])
+            raise
+
+    async def post_batch(self, call: Call) -> web.Response:
+        """POST /messages/batch: all that can be accepted commit together; each result in its place."""
+        try:
+            return await self._submit(call, "POST /messages/batch", many=True)
+        except RequestError as error:
+            await self._note_refused(call, [error])
+            raise
+
+    async def _submit(self, call: Call, route: str, *, many: bool) -> web.Response:
+        key = call.request.headers.get("Idempotency-Key")
+        if key is None:
+            detail = "send `Idempotency-Key`, new for each message and the same when you repeat it"
+            raise IdempotencyKeyMissing(detail)
+        if not _KEY.fullmatch(key):
+            detail = "Idempotency-Key is 1 to 255 visible ASCII characters"
+            raise MalformedRequest(detail)
+        raw = await asking.read_body(call.request, self._most)
+        digest = sha256(raw).digest()
+        body = asking.parse_body(raw)
+        refused: list[RequestError] = []
+        trace_id = trace_id_of(call.request)
+
+        def one(results: Sequence[Accepted | RequestError]) -> StoredAnswer:
+            [accepted] = results
+            assert isinstance(accepted, Accepted)
+            location = f"{PREFIX}/messages/{accepted.jti}"
+            return StoredAnswer(digest, 202, orjson.dumps(render.accepted(accepted)), location)
+
+        def several(results: Sequence[Accepted | RequestError]) -> StoredAnswer:
+            shown: list[dict[str, Any]] = []
+            for result in results:
+                if isinstance(result, Accepted):
+                    shown.append(render.accepted(result))
+                else:
+                    refused.append(result)
+                    shown.append(document(result, trace_id))
+            return StoredAnswer(digest, 202, orjson.dumps({"results": shown}), None)
+
+        requests = _batch(body) if many else [read_request(body)]
+        stored, replayed = await self._gateway.submitter.submit(
+            requests, call.account, Idempotency(route, key, digest, many=many), several if many else one,
+            traceparent=traceparent_of(call.request),
+        )  # fmt: skip
+        if refused:
+            await self._note_refused(call, refused)
+        headers = {"Location": stored.location} if stored.location else {}
+        if replayed:
+            headers["Idempotency-Replayed"] = "true"
+        return web.Response(
+            body=stored.answer, status=stored.status, content_type="application/json", headers=headers
+        )
+
+    async def _note_refused(self, call: Call, errors: Sequence[GatewayError]) -> None:
+        """Log what was refused under the id its caller got: one entry a code, however large the batch."""
+        codes = dict.fromkeys(error.slug for error in errors if 400 <= error.status < 500 and error.status != 429)
+        if not codes:
+            return
+        actor, now, obj = actor_of(call.account), self._gateway.clock(), ("request", trace_id_of(call.request))
+
+        def work(tx: Transaction) -> None:
+            for code in codes:
+                tx.log.append("message.refused", actor=actor, obj=obj, at=now, outcome=code)
+
+        await self._gateway.store.write(work)
+
+    # --- reading --------------------------------------------------------------------------------
+
+    async def get_list(self, call: Call) -> web.Response:
+        """GET /messages: newest first."""
+        request = call.request
+        limit = asking.limit(request)
+        cursor = request.query.get("cursor")
+        rows = await self._gateway.queries.messages(
+            direction=asking.one_of(request, "direction", ("in", "out")),
+            state=asking.one_of(request, "state", STATES),
+            case=asking.matching(request, "case", CASE, "is a case reference such as XC-ID-2026-000123-8"),
+            subject=asking.matching(request, "type", SUBJECT, "is a message type such as case.referral"),
+            since=asking.when(request, "since"),
+            account=call.owner,
+            before=self._cursors.read("messages", cursor) if cursor else None,
+            limit=limit + 1,
+        )
+        shown = rows[:limit]
+        more = len(rows) > limit
+        following = self._cursors.write("messages", shown[-1]["jti"]) if more else None
+        me = self._gateway.settings.me
+        return page(request, [render.message(row, me) for row in shown], following, more=more)
+
+    async def get(self, call: Call) -> web.Response:
+        """GET /messages/{id}: state, attempts, receipt facts."""
+        return await self._show(call, call.request.match_info["id"])
+
+    async def _show(self, call: Call, jti: str) -> web.Response:
+        row = await self.reader.message(jti, call.owner)
+        attempts = await self._gateway.queries.attempts(jti) if row["direction"] == "out" else ()
+        shown = render.message_whole(row, self._gateway.settings.me, attempts)
+        return tagged(call.request, orjson.dumps(shown))
+
+    async def get_event(self, call: Call) -> web.Response:
+        """GET /messages/{id}/event: the CloudEvent; the log entry of the reading is committed first."""
+        event = await self.reader.event(
+            call.request.match_info["id"], call.owner, call.account, purpose_of(call.request)
+        )
+        return tagged(call.request, event, media_type="application/cloudevents+json")
+
+    async def get_receipt(self, call: Call) -> web.Response:
+        """GET /messages/{id}/receipt: the JWS as received."""
+        row = await self.reader.message(call.request.match_info["id"], call.owner)
+        receipt = await self._gateway.queries.receipt(row["jti"]) if row["direction"] == "out" else None
+        if receipt is None:
+            detail = "no receipt is held for this message; one comes with the partner's final answer"
+            raise NotFound(detail)
+        return tagged(call.request, receipt, media_type="application/jose+json")
+
+    # --- operating ------------------------------------------------------------------------------
+
+    async def post_step(self, call: Call) -> web.Response:
+        """POST /messages/{id}/retry, hold, release, cancel."""
+        request = call.request
+        options = await asking.read_options(request, OPTIONS_BYTES, ("reason",))
+        reason = options.get("reason")
+        if reason is not None and not _is_reason(reason):
+            raise asking.refuse("reason", f"is one line of at most {REASON_MOST} characters")
+        jti = request.match_info["id"]
+        await self.reader.message(jti, call.owner)
+        await self._gateway.operator.perform(STEPS[request.path.rpartition("/")[2]], jti, call.account, reason)
+        return await self._show(call, jti)
+
+    async def post_retry(self, call: Call) -> web.Response:
+        """POST /messages/retry: everything that waits and was accepted since then is due now."""
+        options = await asking.read_options(call.request, OPTIONS_BYTES, ("since",))
+        since = asking.parse_when(options.get("since"), "since")
+        return json_answer({"retried": await self._gateway.operator.retry_since(since, call.account)})
+
+
+def purpose_of(request: web.Request) -> str | None:
+    """Return the purpose a reader states, by query or header."""
+    return request.query.get("purpose") or request.headers.get("Access-Purpose")
+
+
+def _batch(body: object) -> list[SubmitRequest | RequestError]:
+    messages = body.get("messages") if isinstance(body, dict) and len(body) == 1 else None
+    if not isinstance(messages, list) or not 1 <= len(messages) <= BATCH_MOST:
+        detail = f'the body is {{"messages": [1 to {BATCH_MOST} messages]}}'
+        raise SchemaViolation(detail, errors=(Finding("/messages", detail),))
+    found: list[SubmitRequest | RequestError] = []
+    for message in messages:
+        try:
+            found.append(read_request(message))
+        except RequestError as error:
+            found.append(error)
+    return found
+
+
+def _is_reason(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= REASON_MOST and value.isprintable()

@@ -1,0 +1,74 @@
+"""What the control routes read and write: strict JSON in, JSON out, times as RFC 3339 text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from gateway.errors import Finding, MalformedRequest
+from gateway.ports import Actor
+from gateway.primitives import strictjson
+from gateway.primitives.times import format_ms, parse_ms
+from gateway.services.accounts import LOCAL_OPERATOR, actor_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OPERATOR: Actor = actor_of(LOCAL_OPERATOR)
+
+
+def answer(value: Any, status: int = 200) -> web.Response:
+    """Return JSON."""
+    return web.Response(status=status, body=orjson.dumps(value), content_type="application/json")
+
+
+async def members(request: web.Request) -> dict[str, Any]:
+    """Return the JSON object of a body; an empty body is `{}`. Raises MalformedRequest."""
+    raw = await request.read()
+    if not raw:
+        return {}
+    try:
+        found = strictjson.loads(raw)
+    except strictjson.NotStrict as error:
+        raise MalformedRequest(f"the body is not strict JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise MalformedRequest("the body is a JSON object")
+    return found
+
+
+def text(given: Mapping[str, Any], name: str, default: str | None = None) -> str:
+    """Return a text member. Raises MalformedRequest naming it."""
+    value = given.get(name, default)
+    if not isinstance(value, str):
+        raise MalformedRequest(f"`{name}` is missing", errors=(Finding(f"/{name}", "is missing, or is no text"),))
+    return value
+
+
+def number(given: Mapping[str, Any], name: str, default: int, most: int) -> int:
+    """Return a number between 1 and `most`. Raises MalformedRequest naming it."""
+    value = given.get(name, default)
+    try:
+        found = int(value)
+    except (TypeError, ValueError):
+        found = 0
+    if not 1 <= found <= most:
+        raise MalformedRequest(f"`{name}` is a number from 1 to {most}")
+    return found
+
+
+def moment(given: Mapping[str, Any], name: str) -> int | None:
+    """Return a time in ms, or None where it is not given. Raises MalformedRequest naming it."""
+    value = given.get(name)
+    if value is None:
+        return None
+    try:
+        return parse_ms(str(value))
+    except ValueError:
+        raise MalformedRequest(f"`{name}` is a time such as 2026-11-24T02:00:00.000Z (UTC, milliseconds)") from None
+
+
+def at(ms: int | None) -> str | None:
+    """Return a time as text."""
+    return None if ms is None else format_ms(ms)
