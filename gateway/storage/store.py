@@ -122,10 +122,13 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish what waits to be written, then let go of the file."""
-        await self.writer.close()
-        await self.readers.dispose()
-        self._connection.close()
-        self._lock.free()
+        try:
+            await self.writer.close()
+        finally:
+            # Whatever the writer died of, the next start must find the home free.
+            await self.readers.dispose()
+            self._connection.close()
+            self._lock.free()
 
 
 def _connect(path: Path) -> sqlite3.Connection:

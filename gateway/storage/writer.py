@@ -95,9 +95,11 @@ class Writer:
         """Finish what waits, then stop."""
         self._closing = True
         self._wake.set()
-        if self._task is not None:
-            await self._task
-        self._thread.shutdown()
+        try:
+            if self._task is not None:
+                await self._task
+        finally:
+            self._thread.shutdown()
 
     @property
     def log(self) -> LogRows:

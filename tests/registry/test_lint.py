@@ -101,10 +101,10 @@ def load(document: Any) -> Any:
 @pytest.mark.parametrize(("document", "pointer", "code"), REFUSED)
 def test_harmful_schemas_are_refused_at_their_pointer(document: Any, pointer: str, code: str) -> None:
     """Each is refused within a tenth of a second, with one pointer and one rule."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(errors.MalformedRequest) as caught:
         load(document)
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
     assert (pointer, code) in [(f.pointer, f.code) for f in caught.value.errors]
 
 
@@ -125,10 +125,10 @@ def test_a_poison_schema_is_refused_within_a_tenth_of_a_second() -> None:
     ]
     assert len(many) < MAX_SCHEMA_BYTES
     for bomb in bombs:
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(errors.RequestError):
             load_schema(bomb, subject="a.b", version="1.0.0")
-        assert time.perf_counter() - start < 0.1
+        assert time.process_time() - start < 0.1
 
 
 def test_findings_are_capped() -> None:
@@ -230,10 +230,10 @@ def test_patterns_of_the_common_core_are_taken(pattern: str) -> None:
 @pytest.mark.parametrize(("pattern", "words"), BAD_PATTERNS)
 def test_patterns_that_hurt_some_engine_are_refused(pattern: str, words: str) -> None:
     """Each says why, within a tenth of a second."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(PatternRefused, match=re.escape(words)):
         check_pattern(pattern)
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
 
 
 def _random_pattern(rng: Random, depth: int) -> str:
@@ -261,8 +261,8 @@ def test_what_is_taken_is_quick_in_an_engine_that_backtracks() -> None:
             continue
         taken += 1
         compiled = re.compile(pattern)
-        start = time.perf_counter()
+        start = time.process_time()
         for text in ("a" * 26, "ab" * 13, "a-" * 13, "b" * 26, "aab" * 9):
             compiled.match(text + "!")
-        assert time.perf_counter() - start < 0.1, pattern
+        assert time.process_time() - start < 0.1, pattern
     assert taken > 200

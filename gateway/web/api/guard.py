@@ -1,0 +1,91 @@
+"""The one place every request of the API passes: who is it, may they, what did they ask; refusals are logged here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.errors import GatewayError, MalformedRequest, NotPermitted, Unauthenticated
+from gateway.logs import get_logger
+from gateway.ports import Actor
+from gateway.services.accounts import actor_of, permitted, require
+from gateway.web.api.route import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
+
+    from gateway.ports import Account
+    from gateway.runtime import Gateway
+    from gateway.services.refusals import Refusals
+    from gateway.web.api.route import Route
+    from gateway.web.problems import Handler
+
+    Authenticate = Callable[[web.Request], Awaitable[Account]]
+
+log = get_logger()
+
+STRANGER = Actor("stranger", "client")
+SCHEME = "bearer "
+
+
+def bearer(gateway: Gateway) -> Authenticate:
+    """Return what reads the account of a request from its bearer token (RFC 6750 §2.1)."""
+
+    async def authenticate(request: web.Request) -> Account:
+        header = request.headers.get("Authorization", "")
+        token = header[len(SCHEME) :].strip()
+        if not header.lower().startswith(SCHEME) or not token:
+            detail = "send `Authorization: Bearer TOKEN`; `gateway client add` gives a token"
+            raise Unauthenticated(detail)
+        return await gateway.accounts.authenticate(token)
+
+    return authenticate
+
+
+def guarded(route: Route, authenticate: Authenticate, refusals: Refusals) -> Handler:
+    """Return the handler of a route behind its guard."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            account, owner = await _admit(request, route, authenticate, refusals)
+            _judge_query(request, route)
+            return await route.handler(Call(request, account, owner))
+        except GatewayError as error:
+            # Under the trace id its caller got; the code and never the content.
+            log.info("request refused", code=error.slug, status=error.status, method=route.method, route=route.path)
+            raise
+
+    return handle
+
+
+ANYBODY_ID = "anybody"
+
+
+async def _admit(
+    request: web.Request, route: Route, authenticate: Authenticate, refusals: Refusals
+) -> tuple[Account | None, str | None]:
+    if not route.acts:
+        return None, None
+    try:
+        account = await authenticate(request)
+    except Unauthenticated as error:
+        await refusals.note("access.refused", STRANGER, error.slug)
+        raise
+    for act in route.acts:
+        if permitted(account, act):
+            return account, account.id if act.endswith("-own") else None
+    try:
+        require(account, route.acts[0])
+    except NotPermitted as error:
+        await refusals.note("access.refused", actor_of(account), error.slug)
+        raise
+    raise AssertionError(route.path)
+
+
+def _judge_query(request: web.Request, route: Route) -> None:
+    # A misspelt filter must not show everything; the name is not repeated, it may be a person's.
+    if request.query_string and not request.query.keys() <= route.queries:
+        known = ", ".join(sorted(route.queries))
+        detail = f"unknown query parameter; known here: {known}" if known else "no query parameter is known here"
+        raise MalformedRequest(detail)

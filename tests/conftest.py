@@ -1,0 +1,19 @@
+"""What every test run says and shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VECTORS = Path(os.environ.get("BCX_VECTORS", ROOT.parent / "shared" / "vectors" / "third-party"))
+
+
+def pytest_report_header() -> str:
+    """Say whether the third-party vectors are there: without them their tests are not collected."""
+    return f"third-party vectors: {'found' if VECTORS.is_dir() else 'absent, their tests are not collected'}"
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Write ids in ASCII: a lone surrogate in one would stop the workers' channel."""
+    return ascii(val) if isinstance(val, str) and not val.isascii() else None

@@ -1,0 +1,506 @@
+"""Two gateways in one process over an in-memory network, under a virtual clock and one seed.
+
+Nothing here opens a socket or waits for real time: `run_virtual` jumps to the next thing that is due, and a
+COMMIT runs where it is asked for, so that one seed gives one story. A `Process` can be killed as `kill -9`
+does it: what was committed stays, everything else is gone, and the next `start` finds the home as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import selectors
+import shutil
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from gateway.errors import GatewayError, PartnerError, StorageUnavailable, TransportError, UnknownSigner
+from gateway.home import InitOptions, init, open_home
+from gateway.ports import Actor, Reply, StoredAnswer
+from gateway.protocol.ids import MessageId, PartyId, parse_message_id
+from gateway.protocol.stream import read_ping, sign_ping
+from gateway.runtime import Gateway, World, open_gateway, wall_clock
+from gateway.services.accounts import LOCAL_OPERATOR
+from gateway.services.request import read_request
+from gateway.services.submit import Accepted
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from types import TracebackType
+
+    from gateway.errors import RequestError
+
+T = TypeVar("T")
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "schemas" / "examples"
+ID, KH = PartyId("id.imigrasi"), PartyId("kh.gdi")
+TIMEOUT_S = 30.0
+LONGEST_QUIET_S = 86_400.0
+
+
+def example(name: str) -> dict[str, Any]:
+    """Return a shipped POST body, such as `case.referral/s1-sumarni`; yours to change."""
+    body: dict[str, Any] = json.loads((EXAMPLES / f"{name}.json").read_text("utf-8"))
+    return body
+
+
+# --- virtual time -----------------------------------------------------------------------------------
+
+
+class _Leaping(selectors.SelectSelector):
+    """A selector that waits by moving the clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None or timeout > LONGEST_QUIET_S:
+            raise RuntimeError("nothing is due any more: the story waits for something that never comes")
+        self.now += max(0.0, timeout)
+        return super().select(0)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time moves only when nothing is left to do."""
+
+    def __init__(self) -> None:
+        self._leaping = _Leaping()
+        super().__init__(self._leaping)
+        self.set_exception_handler(lambda _loop, _context: None)  # killed tasks die of what killed them
+
+    def time(self) -> float:
+        """Return virtual seconds."""
+        return self._leaping.now
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+        """Run it here and now: a thread would bring real time back."""
+        future: asyncio.Future[T] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 - handed on
+            future.set_exception(error)
+        return future
+
+
+def run_virtual(story: Coroutine[Any, Any, T]) -> T:
+    """Run a story in virtual time."""
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(story)
+    finally:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+# --- homes --------------------------------------------------------------------------------------------
+
+
+_SCRATCH = tempfile.TemporaryDirectory(prefix="bcx-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)  # noqa: SIM115
+
+
+def scratch() -> Path:
+    """Return a new folder in memory, where there is one: thousands of short lives need no disk."""
+    return Path(tempfile.mkdtemp(dir=_SCRATCH.name))
+
+
+@lru_cache(maxsize=1)
+def template() -> tuple[Path, int]:
+    """Return a folder with two homes that know each other, and the time they were made."""
+    now = wall_clock()
+    folder = scratch()
+
+    async def make() -> None:
+        cards: dict[str, Any] = {}
+        for turn in range(2):
+            for party, country in ((ID, "ID"), (KH, "KH")):
+                home = folder / party
+                if turn == 0:
+                    init(home, InitOptions(party, party, country, "test"), now_ms=now)
+                settings, keys = open_home(home, environ={})
+                async with open_gateway(settings, keys, World(clock=lambda: now)) as gateway:
+                    if turn == 0:
+                        cards[party] = gateway.directory.mine
+                    else:
+                        other = cards[KH if party == ID else ID]
+                        await gateway.enroller.enrol(other.raw, other.fingerprint, Actor("local", "operator"))
+
+    asyncio.run(make())
+    return folder, now
+
+
+def two_homes() -> tuple[Path, Path, int]:
+    """Return fresh copies of two homes that know each other, and the time they were made."""
+    folder, now = template()
+    copy = scratch() / "homes"
+    shutil.copytree(folder, copy)
+    return copy / ID, copy / KH, now
+
+
+# --- processes ----------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """What a fault point raises to stop a process: nothing of ours may catch it."""
+
+
+class Process:
+    """One gateway as a process: started, stopped, or killed at a step; its home outlives it."""
+
+    def __init__(self, home: Path, party: PartyId, network: Network, chance: random.Random) -> None:
+        self.home = home
+        self.party = party
+        self.network = network
+        self.chance = chance
+        self.promised: set[str] = set()
+        """Every message a caller got its 202 for."""
+        self.steps: list[str] = []
+        self.kill_at: int | None = None
+        self.fail_at: int | None = None
+        self.alive = False
+        self.gateway: Gateway
+        self._died = asyncio.Event()
+        self._life: asyncio.Task[None] | None = None
+        self._serving: set[asyncio.Task[Any]] = set()
+        network.processes[party] = self
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Open the home and work."""
+        self._died = asyncio.Event()
+        up = asyncio.Event()
+        self.alive = True
+        self._life = asyncio.create_task(self._live(up), name=self.party)
+        waiting = asyncio.create_task(up.wait())
+        dying = asyncio.create_task(self._died.wait())
+        await asyncio.wait({waiting, dying, self._life}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        dying.cancel()
+        if self._life.done():
+            self._life.result()
+
+    async def _live(self, up: asyncio.Event) -> None:
+        settings, keys = open_home(self.home, environ={})
+        world = World(
+            clock=self.network.clock, entropy=self.chance.randbytes, draw=self.chance.random,
+            link=lambda party: MemoryLink(self, party), fault=self._step,
+        )  # fmt: skip
+        async with open_gateway(settings, keys, world) as gateway:
+            self.gateway = gateway
+            async with gateway.working():
+                up.set()
+                await asyncio.Event().wait()
+
+    def _step(self, name: str) -> None:
+        self.steps.append(name)
+        if self.fail_at == len(self.steps):
+            raise StorageUnavailable(f"failing at {name}")
+        if self.kill_at == len(self.steps):
+            self.die()
+            raise Killed(name)
+
+    def arm(self, *, kill_at: int | None = None, fail_at: int | None = None) -> None:
+        """Count steps from now on; die, or fail, at the one named."""
+        self.steps.clear()
+        self.kill_at, self.fail_at = kill_at, fail_at
+
+    def disarm(self) -> None:
+        """Let every step pass."""
+        self.kill_at = self.fail_at = None
+
+    def die(self) -> None:
+        """Do nothing more from this moment on."""
+        self.alive = False
+        self._died.set()
+        if hasattr(self, "gateway"):
+            self.gateway.store.writer._broken = StorageUnavailable("killed")
+
+    async def bury(self) -> None:
+        """Free what the kernel frees when a process is gone."""
+        self.die()
+        self.disarm()
+        assert self._life is not None
+        tasks = [self._life, *self._serving]
+        if hasattr(self, "gateway"):
+            writer = self.gateway.store.writer._task
+            assert writer is not None
+            writer.cancel()
+            tasks.append(writer)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def killed(self) -> None:
+        """Wait until a fault point kills it."""
+        await self._died.wait()
+
+    async def stop(self) -> None:
+        """Stop as SIGTERM does."""
+        assert self._life is not None
+        self._life.cancel()
+        await asyncio.gather(self._life, return_exceptions=True)
+        self.alive = False
+        self._died.set()
+
+    # --- what callers and partners do ---
+
+    async def submit(self, *bodies: dict[str, Any]) -> list[Accepted]:
+        """Have messages accepted; a refused one raises its RequestError."""
+        found: list[Accepted | RequestError] = []
+
+        def keep(results: Sequence[Accepted | RequestError]) -> StoredAnswer:
+            found.extend(results)
+            return StoredAnswer(bytes(32), 202, b"{}", None)
+
+        await self.gateway.submitter.submit(
+            [read_request(orjson.loads(orjson.dumps(body))) for body in bodies], LOCAL_OPERATOR, None, keep
+        )
+        accepted = []
+        for result in found:
+            if not isinstance(result, Accepted):
+                raise result
+            accepted.append(result)
+            self.promised.add(result.jti)
+        return accepted
+
+    async def open_count(self) -> int:
+        """Return how many messages still have to move, or have their number to be told."""
+        return await self.gateway.store.write(
+            lambda tx: tx.outbox.open_count() + sum(len(tx.outbox.voids_due(p, 10)) for p in (ID, KH))
+        )
+
+    async def served(self, what: Callable[[Gateway], Awaitable[Reply]]) -> Reply:
+        """Answer a partner's call in this process; TransportError where it dies meanwhile."""
+        if not self.alive:
+            raise TransportError("no connection")
+        task = asyncio.ensure_future(self._answer(what))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        dying = asyncio.create_task(self._died.wait())
+        try:
+            await asyncio.wait({task, dying}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            dying.cancel()
+        if not self.alive or not task.done() or task.cancelled():
+            raise TransportError("the connection broke before the answer was whole")
+        return task.result()
+
+    async def _answer(self, what: Callable[[Gateway], Awaitable[Reply]]) -> Reply:
+        try:
+            return await what(self.gateway)
+        except GatewayError as error:
+            body = orjson.dumps({"type": f"urn:bcx:problem:{error.slug}", "status": error.status})
+            return Reply(error.status, "application/problem+json", body, error.retry_after_s)
+
+
+async def post_envelope(gateway: Gateway, party: PartyId, raw: bytes) -> Reply:
+    """Do what the exchange listener does with an envelope, less the HTTP around it."""
+    try:
+        envelope = gateway.receiver.open(raw, party)
+    except UnknownSigner:
+        if not await gateway.contacts.fetch_card(party):
+            raise
+        envelope = gateway.receiver.open(raw, party)
+    except PartnerError as error:
+        await gateway.refusals.note("envelope.refused", Actor(party, "partner"), error.slug)
+        raise
+    await gateway.contacts.heard(party)
+    receipt, _ = await gateway.receiver.receive(envelope)
+    return Reply(200, "application/jose+json", receipt, None)
+
+
+async def _get_message(gateway: Gateway, party: PartyId, jti: str) -> Reply:
+    await gateway.contacts.heard(party)
+    body = await gateway.receiver.answer_again(party, parse_message_id(jti))
+    return Reply(200, "application/jose+json", body, None)
+
+
+async def _ping(gateway: Gateway, party: PartyId, raw: bytes) -> Reply:
+    directory, now = gateway.directory, gateway.clock()
+    read_ping(raw, iss=party, aud=directory.me, key_for=lambda kid, alg: directory.verify_key(party, kid, alg))
+    await gateway.contacts.heard(party)
+    body = sign_ping(iss=directory.me, aud=party, iat_ms=now, signer=gateway.keys.signer(now))
+    return Reply(200, "application/jose+json", body, None)
+
+
+# --- the network ----------------------------------------------------------------------------------------
+
+
+class Network:
+    """Loses, delays, repeats, reorders and corrupts, as `chance` says; `calm` does none of it."""
+
+    def __init__(self, start_ms: int, chance: random.Random | None = None) -> None:
+        self.chance = chance or random.Random(0)
+        self.calm = chance is None
+        self.cut = False
+        self.answers_lost = False
+        self.processes: dict[PartyId, Process] = {}
+        self.calls: list[tuple[PartyId, str]] = []
+        self.seen: list[bytes] = []
+        """Every body that went over the wire."""
+        self.skew_ms = 0
+        self._start_ms = start_ms
+        self._repeats: set[asyncio.Task[Any]] = set()
+
+    def clock(self) -> int:
+        """Return the time every process reads."""
+        return self._start_ms + self.skew_ms + int(asyncio.get_running_loop().time() * 1000)
+
+    async def carry(
+        self, source: Process, target: PartyId, name: str, body: bytes,
+        what: Callable[[Gateway, bytes], Awaitable[Reply]],
+    ) -> Reply:  # fmt: skip
+        """Carry one request and its answer."""
+        self.calls.append((source.party, name))
+        self.seen.append(body)
+        peer = self.processes[target]
+        rough = not self.calm
+        await asyncio.sleep(self.chance.uniform(0.001, 0.05) if rough else 0.001)
+        if self.cut or (rough and self.chance.random() < 0.12):
+            await asyncio.sleep(self.chance.uniform(0, TIMEOUT_S))
+            raise TransportError("no answer in time")
+        if rough and body and self.chance.random() < 0.05:
+            body = flipped(body, self.chance.randrange(len(body)))
+        if rough and self.chance.random() < 0.15:
+            self._repeat(peer, body, what)
+        reply = await peer.served(lambda gateway: what(gateway, body))
+        self.seen.append(reply.body)
+        await asyncio.sleep(self.chance.uniform(0.001, 0.05) if rough else 0.001)
+        if self.cut or self.answers_lost or (rough and self.chance.random() < 0.12):
+            await asyncio.sleep(self.chance.uniform(0, TIMEOUT_S))
+            raise TransportError("no answer in time")
+        if rough and self.chance.random() < 0.05:
+            return Reply(
+                reply.status, reply.media_type, flipped(reply.body, self.chance.randrange(len(reply.body))), None
+            )
+        return reply
+
+    def _repeat(self, peer: Process, body: bytes, what: Callable[[Gateway, bytes], Awaitable[Reply]]) -> None:
+        """Deliver the same bytes once more, whenever: behind others, or long after."""
+        delay = self.chance.choice((0.0, 0.02, 5.0, 300.0))
+
+        async def again() -> None:
+            await asyncio.sleep(delay)
+            try:
+                await peer.served(lambda gateway: what(gateway, body))
+            except TransportError:
+                return
+
+        task = asyncio.ensure_future(again())
+        self._repeats.add(task)
+        task.add_done_callback(self._repeats.discard)
+
+    async def quiet(self) -> None:
+        """Wait for the repeats still under way."""
+        while self._repeats:
+            await asyncio.wait(set(self._repeats))
+
+
+def flipped(body: bytes, place: int, mask: int = 1) -> bytes:
+    """Return `body` with one bit, or the bits of `mask`, turned over."""
+    return body[:place] + bytes([body[place] ^ mask]) + body[place + 1 :]
+
+
+class MemoryLink:
+    """`ports.PartnerLink` over a `Network`."""
+
+    def __init__(self, source: Process, target: PartyId) -> None:
+        self._source = source
+        self._target = target
+
+    async def __aenter__(self) -> MemoryLink:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    async def post_envelope(self, jwe: bytes) -> Reply:
+        """POST envelopes."""
+        return await self._call("envelope", jwe, lambda g, body: post_envelope(g, self._source.party, body))
+
+    async def get_message(self, jti: MessageId) -> Reply:
+        """GET messages/{jti}."""
+        return await self._call("message", b"", lambda g, _body: _get_message(g, self._source.party, jti))
+
+    async def get_stream(self, start: int, limit: int) -> Reply:
+        """GET stream: not carried here."""
+        raise TransportError(f"stream {start} {limit}")
+
+    async def get_card(self) -> Reply:
+        """GET card."""
+
+        async def card(gateway: Gateway, _body: bytes) -> Reply:
+            return Reply(200, "application/jose+json", gateway.directory.mine.raw, None)
+
+        return await self._call("card", b"", card)
+
+    async def ping(self, body: bytes) -> Reply:
+        """POST ping."""
+        return await self._call("ping", body, lambda g, sent: _ping(g, self._source.party, sent))
+
+    async def _call(
+        self, name: str, body: bytes, what: Callable[[Gateway, bytes], Awaitable[Reply]]
+    ) -> Reply:
+        async with asyncio.timeout(TIMEOUT_S * 3):
+            return await self._source.network.carry(self._source, self._target, name, body, what)
+
+
+class Two:
+    """id.imigrasi (`a`) and kh.gdi (`b`) on one network, from fresh homes, started."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        chance = random.Random(seed)
+        home_a, home_b, now = two_homes()
+        self.network = Network(now, chance if seed is not None else None)
+        self.a = Process(home_a, ID, self.network, random.Random(chance.random()))
+        self.b = Process(home_b, KH, self.network, random.Random(chance.random()))
+        self.canaries: tuple[bytes, ...] = ()
+
+    @property
+    def both(self) -> tuple[Process, Process]:
+        """Both."""
+        return self.a, self.b
+
+    async def start(self) -> None:
+        """Start both."""
+        for process in self.both:
+            await process.start()
+
+    async def revive(self) -> None:
+        """Start again whichever is dead."""
+        for process in self.both:
+            if not process.alive:
+                await process.bury()
+                await process.start()
+
+    async def drained(self, within_s: float = 1200.0) -> None:
+        """Heal everything and wait until nothing has to move; ten minutes from the first contact (checker 6)."""
+        self.network.calm, self.network.cut, self.network.answers_lost = True, False, False
+        deadline = asyncio.get_running_loop().time() + within_s
+        while True:
+            await self.revive()
+            if not (await self.a.open_count() + await self.b.open_count()):
+                return
+            assert asyncio.get_running_loop().time() < deadline, "not drained in time"
+            await asyncio.sleep(1)
+
+    async def stop(self) -> None:
+        """Stop both in order and throw their network away."""
+        await self.network.quiet()
+        for process in self.both:
+            await process.stop()
+
+    def discard(self) -> None:
+        """Remove both homes."""
+        shutil.rmtree(self.a.home.parent.parent)
