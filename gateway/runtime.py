@@ -51,7 +51,7 @@ from gateway.transport.partner import HttpPartner
 from gateway.transport.tls import ExchangeTls
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -302,8 +302,9 @@ async def _prepare(gateway: Gateway) -> None:
     gateway.epoch.number = await gateway.store.write(take_epoch)
     await gateway.registrar.load()
     test = gateway.settings.party.environment == "test"
+    held = {(s.subject, s.version): s.document for s in gateway.rules.catalogue.stored}
     await gateway.registrar.register(
-        [*read_schemas(schemas_path()), *read_schemas(gateway.settings.home / "schemas")],
+        [*read_schemas(schemas_path(), held), *read_schemas(gateway.settings.home / "schemas", held)],
         SYSTEM,
         approve=test,
     )
@@ -350,12 +351,18 @@ def read_codelists(folder: Path) -> tuple[CodeLists, dict[str, frozenset[str]]]:
     }
 
 
-def read_schemas(folder: Path) -> list[SchemaVersion]:
-    """Read `<folder>/<subject>/<semver>.json`. Raises ConfigurationError naming the file at fault."""
+def read_schemas(folder: Path, held: Mapping[tuple[str, str], bytes]) -> list[SchemaVersion]:
+    """Read `<folder>/<subject>/<semver>.json`, but for what is `held` byte for byte: linting it took most of a start.
+
+    Raises ConfigurationError naming the file at fault.
+    """
     found: list[SchemaVersion] = []
     for path in sorted(folder.glob("*.*/[0-9]*.json")) if folder.is_dir() else ():
+        raw = path.read_bytes()
+        if held.get((path.parent.name, path.stem)) == raw:
+            continue
         try:
-            found.append(load_schema(path.read_bytes(), subject=path.parent.name, version=path.stem))
+            found.append(load_schema(raw, subject=path.parent.name, version=path.stem))
         except RequestError as error:
             places = "; ".join(f"{f.pointer or '/'} {f.reason}" for f in error.errors[:3])
             detail = f"{path}: {error.detail} {places}; correct the file or remove it"

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 VECTORS = Path(os.environ.get("BCX_VECTORS", ROOT.parent / "shared" / "vectors" / "third-party"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--seed` replays one story of the simulator; the others say how long the long runs are."""
+    group = parser.getgroup("fault experiments")
+    group.addoption("--seed", type=int, default=None, help="replay this seed of the simulator and no other")
+    group.addoption("--seeds", type=int, default=1000, help="seeds of the long simulator run")
+    group.addoption("--kills", type=int, default=200, help="kills of each side in the long run of real processes")
 
 
 def pytest_report_header() -> str:

@@ -56,6 +56,40 @@ def card_fingerprint() -> None:
     note(f"{found['party']}, card version {found['version']}: read it to the partner over another channel")
 
 
+@verb(card, "sign")
+def card_sign(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="What `card export --unsigned` wrote.")],
+    *,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write the card; stdout without.")] = None,
+    keys_folder: Annotated[
+        Path | None, typer.Option("--keys", metavar="DIR", help="The folder with the root keys; the home's without.")
+    ] = None,
+) -> None:
+    """Sign a card where the root keys live; needs no database and no network. Take it home with `card adopt`."""
+    from gateway.keyring.disk import read_seed  # noqa: PLC0415
+    from gateway.keyring.files import ROOT_FILES  # noqa: PLC0415
+    from gateway.protocol.card import sign_payload  # noqa: PLC0415
+    from gateway.protocol.keys import SigningPair  # noqa: PLC0415
+
+    folder = keys_folder or home() / "keys"
+    pair = SigningPair(*(read_seed(folder / name) for name in ROOT_FILES))
+    signed = sign_payload(read_input(file).strip(), pair)
+    note(f"{signed.party}, card version {signed.version}, fingerprint {signed.fingerprint}")
+    if out is None:
+        output.write_bytes(signed.raw)
+        return
+    write_file(out, signed.raw)
+    note(f"{out}: written; next: `gateway card adopt {out}` at the gateway")
+
+
+@verb(card, "adopt")
+def card_adopt(file: Annotated[str, typer.Argument(metavar="FILE|-", help="What `card sign` wrote.")]) -> None:
+    """Put our own card in force that was signed where the root keys live; partners fetch it daily."""
+    with gateway() as client:
+        found = json.loads(client.raw("PUT", f"{CONTROL}/card", read_input(file))[1])
+    output.show({name: found[name] for name in ("party", "version", "fingerprint", "expires")})
+
+
 def write_file(path: Path, raw: bytes) -> None:
     """Write a file of the user's. Raises ConfigurationError with the fix."""
     try:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from gateway.cli import output
 from gateway.cli.common import YesOption, confirm, given, group, home, note, verb
+from gateway.cli.control import CONTROL, gateway
+from gateway.errors import Clash, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 config = group("config", "The settings in force.")
 db = group("db", "The database.")
@@ -80,11 +88,148 @@ def serve() -> None:
     asyncio.run(run(settings, keys, reread=lambda: load_settings(where), announce=say_ready))
 
 
-def doctor() -> None:
+def doctor(
+    *,
+    ready: Annotated[bool, typer.Option("--ready", help="Only ask the running `serve` whether it is ready.")] = False,
+) -> None:
     """Check every precondition, one line each, with the fix; exit 1 where one fails."""
-    from gateway.doctor import examine  # noqa: PLC0415
+    from gateway import doctor as look  # noqa: PLC0415
 
-    findings = examine(home())
-    output.show_rows([f.as_dict() for f in findings], ("state", "check", "finding", "fix"))
-    if any(f.state == "fail" for f in findings):
+    if ready:
+        answers = look.ready(home())
+        output.show({"ready": answers})
+        if not answers:
+            raise typer.Exit(1)
+        return
+    found = look.examine(home())
+    output.show_rows([check.as_dict() for check in found], ("state", "check", "finding", "fix"))
+    if any(check.state == "fail" for check in found):
         raise typer.Exit(1)
+
+
+# --- config -----------------------------------------------------------------------------------------
+
+
+@verb(config, "show")
+def config_show() -> None:
+    """Print the settings in force for this home, secrets left out."""
+    from gateway.config import load_settings  # noqa: PLC0415
+
+    found = load_settings(home()).redacted()
+    if given.output == "json":
+        output.dump(found)
+        return
+    output.show(
+        {
+            name if field is None else f"{name}.{field}": value
+            for name, section in found.items()
+            for field, value in (section.items() if isinstance(section, dict) else [(None, section)])
+        }
+    )
+
+
+@verb(config, "check")
+def config_check() -> None:
+    """Read settings, agreement, keys and schemas as `serve` would, and say the first fault; change nothing."""
+    from gateway.home import open_home  # noqa: PLC0415
+    from gateway.resources import schemas_path  # noqa: PLC0415
+    from gateway.runtime import read_agreement, read_codelists, read_schemas  # noqa: PLC0415
+
+    settings, keys = open_home(home())
+    agreement = read_agreement(settings)
+    read_codelists(schemas_path())
+    read_schemas(schemas_path(), {})
+    read_schemas(settings.home / "schemas", {})
+    output.show(
+        {
+            "settings": "ok", "party": settings.party.id, "environment": settings.party.environment,
+            "agreement": sorted(agreement.parties), "keys": len(keys.records()),
+        }
+    )  # fmt: skip
+
+
+# --- db ---------------------------------------------------------------------------------------------
+
+
+@verb(db, "upgrade")
+def db_upgrade(
+    *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the SQL and change nothing.")] = False
+) -> None:
+    """Bring the database to the revision this gateway needs; `serve` does so by itself."""
+    from gateway.config import load_settings  # noqa: PLC0415
+    from gateway.storage.migrations import HEAD  # noqa: PLC0415
+    from gateway.storage.schema import revision, upgrade, upgrade_sql  # noqa: PLC0415
+
+    path = load_settings(home()).database_path
+    found = revision(path)
+    if dry_run:
+        print(upgrade_sql(found) if found != HEAD else f"-- revision {HEAD}: nothing to do")
+        return
+    with _alone():
+        upgrade(path)
+    output.show({"database": str(path), "from": found, "revision": HEAD})
+
+
+@verb(db, "backup")
+def db_backup(file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")]) -> None:
+    """Copy the database, as of now, while traffic goes on. Keys and settings are files of the home: copy them too."""
+    with gateway() as reached:
+        output.show(reached.post(f"{CONTROL}/backups", {"path": str(file.absolute())}))
+
+
+@verb(db, "restore")
+def db_restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `db backup` wrote.")], *, yes: YesOption = False
+) -> None:
+    """Put a backup in place of the database; the old one is kept beside it. Stop `serve` first."""
+    from gateway.config import load_settings  # noqa: PLC0415
+    from gateway.storage.migrations import HEAD  # noqa: PLC0415
+    from gateway.storage.schema import revision  # noqa: PLC0415
+
+    path = load_settings(home()).database_path
+    found = revision(file)
+    if found is None or found > HEAD:
+        raise ConfigurationError(f"{file}: no backup this gateway can read; name a file that `db backup` wrote")
+    confirm(f"Replace {path} by {file}? What was exchanged since the backup is not in it.", yes=yes)
+    with _alone():
+        kept = _swap_in(file, path)
+    output.show({"database": str(path), "revision": found, "kept": kept})
+    note("the log of a restored backup is behind what partners have seen: read docs/operations.md before `serve`")
+
+
+def _swap_in(file: Path, path: Path) -> str | None:
+    fresh = path.with_name(path.name + ".restored")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copyfile(file, fresh)
+        fresh.chmod(0o600)
+        with fresh.open("rb") as copied:
+            os.fsync(copied.fileno())
+        kept = None
+        if path.exists():
+            kept = path.with_name(f"{path.name}.before-{output.utc_now():%Y%m%dT%H%M%SZ}")
+            # The write-ahead log belongs to the old file: it must not be replayed into the new one.
+            for end in ("-wal", "-shm"):
+                side = path.with_name(path.name + end)
+                if side.exists():
+                    side.rename(kept.with_name(kept.name + end))
+            path.rename(kept)
+        fresh.rename(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}; check the space and rights of the data folder") from None
+    return str(kept) if kept else None
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold the home's lock: nobody else writes meanwhile. Raises Clash while `serve` runs."""
+    from gateway.config import load_settings  # noqa: PLC0415
+    from gateway.storage.store import HomeLock  # noqa: PLC0415
+
+    lock = HomeLock(load_settings(home()).database_path.with_suffix(".lock"))
+    if not lock.take():
+        raise Clash("`gateway serve` runs on this home: stop it first")
+    try:
+        yield
+    finally:
+        lock.free()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.services.checkpoints import Checkpointer
 
 
-class Reads(Protocol):
+class _Reads(Protocol):
     """The questions asked here."""
 
     async def tile(self, level: int, number: int) -> bytes | None: ...
@@ -38,7 +38,7 @@ class Inclusion:
 class AuditLog:
     """Reads what is signed: nothing behind the newest checkpoint is shown as part of the tree."""
 
-    def __init__(self, reads: Reads, checkpoints: Checkpointer) -> None:
+    def __init__(self, reads: _Reads, checkpoints: Checkpointer) -> None:
         self._reads = reads
         self._checkpoints = checkpoints
 

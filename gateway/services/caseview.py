@@ -36,7 +36,7 @@ _ACTIONS: dict[CaseStatus, Action] = {
 }
 
 
-class Reads(Protocol):
+class _Reads(Protocol):
     """The questions asked here."""
 
     async def case(self, ref: str, account: str | None = None) -> Row | None: ...
@@ -76,7 +76,7 @@ class CaseView:
 class CaseViews:
     """Puts the view of a case together."""
 
-    def __init__(self, store: Store, reads: Reads, clock: Clock, me: PartyId) -> None:
+    def __init__(self, store: Store, reads: _Reads, clock: Clock, me: PartyId) -> None:
         self._store = store
         self._reads = reads
         self._clock = clock
@@ -101,9 +101,7 @@ class CaseViews:
             overdue=overdue(case, now),
             next_action=next_action(case, self._me),
             allowed=lifecycle.allowed(case.lifecycle, "O" if case.opener == self._me else "R", now),
-            timeline=[
-                Step(row, moves.get(row["jti"])) for row in sorted(rows, key=lambda r: (r["at"], r["jti"]))
-            ],
+            timeline=[Step(row, moves.get(row["jti"])) for row in sorted(rows, key=lambda r: (r["at"], r["jti"]))],
             missing=_gaps([row["case_seq"] for row in rows if row["direction"] == "in"]),
         )
 

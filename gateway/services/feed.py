@@ -29,7 +29,7 @@ STATES = {
 RECEIVED = "message.received"
 
 
-class Reads(Protocol):
+class _Reads(Protocol):
     """The questions asked here."""
 
     async def changes(self, types: Sequence[str], after: int, limit: int) -> Sequence[Row]: ...
@@ -53,7 +53,7 @@ class Change:
 class Feed:
     """`after` gives what happened behind an entry, `grown` waits until there may be more."""
 
-    def __init__(self, reads: Reads) -> None:
+    def __init__(self, reads: _Reads) -> None:
         self._reads = reads
         self._waiting: set[asyncio.Event] = set()
 
@@ -90,8 +90,8 @@ def _seen_by(row: Row, owner: str | None) -> bool:
     if row["jti"] is None or row["subject"] in {None, VOID}:
         return False
     if row["typ"] == RECEIVED:
-        return row["outcome"] == "accepted"
-    return owner is None or row["account"] == owner
+        return bool(row["outcome"] == "accepted")
+    return owner is None or bool(owner == row["account"])
 
 
 def _change(row: Row) -> Change:
@@ -101,6 +101,4 @@ def _change(row: Row) -> Change:
         state = status
     elif row["typ"] != RECEIVED:
         reason = row["outcome"] or ""
-    return Change(
-        row["seq"], row["at"], row["typ"], row["jti"], row["case_ref"], row["subject"], state, reason or None
-    )
+    return Change(row["seq"], row["at"], row["typ"], row["jti"], row["case_ref"], row["subject"], state, reason or None)

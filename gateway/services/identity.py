@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gateway.errors import ConfigurationError
+from gateway.errors import Clash, ConfigurationError
 from gateway.logs import get_logger
 from gateway.ports import Actor, Clock, Store, StoredCard, Transaction
 from gateway.primitives.times import parse_ms
@@ -108,6 +108,11 @@ class Identity:
 
         def work(tx: Transaction) -> None:
             now = self._clock()
+            held = tx.parties.newest_card(card.party)
+            if held is not None and held.version >= card.version:
+                # Two cards of one version, or an older one, would be evidence against us at every partner.
+                detail = f"version {held.version} is in force: a newer card has a higher version"
+                raise Clash(detail)
             tx.parties.add_card(
                 StoredCard(0, card.party, card.version, sha256(card.payload).digest(), card.raw, now)
             )

@@ -23,7 +23,7 @@ MOST_BYTES = 16 * 1024 * 1024
 """Of one page of the inbox: a page of manifests must not fill memory."""
 
 
-class Reads(Protocol):
+class _Reads(Protocol):
     """The questions asked here."""
 
     async def message(self, jti: str) -> Row | None: ...
@@ -43,7 +43,7 @@ class Arrived:
 class Reader:
     """`event` and `inbox` are the ways case data leaves for a caller."""
 
-    def __init__(self, store: Store, reads: Reads, codelists: CodeLists, clock: Clock) -> None:
+    def __init__(self, store: Store, reads: _Reads, codelists: CodeLists, clock: Clock) -> None:
         self._store = store
         self._reads = reads
         self._codelists = codelists

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from gateway.ports import Clock, PartnerLink
+    from gateway.ports import Clock, Reply
     from gateway.protocol.ids import PartyId
     from gateway.protocol.stream import StreamItem
     from gateway.services.directory import Directory
@@ -28,11 +28,17 @@ Fault = Literal["lost", "bytes", "answer", "strange", "unaccounted"]
 there, or the reverse. strange: it holds what we never sent. unaccounted: given up, and it was not told."""
 
 
-class Reads(Protocol):
+class _Reads(Protocol):
     """The questions asked here."""
 
     async def stream(self, recipient: str, start: int, end: int) -> Sequence[Row]: ...
     async def arrived(self, sender: str) -> tuple[int, int]: ...
+
+
+class _Link(Protocol):
+    """The question asked of the partner."""
+
+    async def get_stream(self, start: int, limit: int) -> Reply: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +79,9 @@ class Reconciler:
 
     def __init__(
         self,
-        reads: Reads,
+        reads: _Reads,
         directory: Directory,
-        link: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]],
+        link: Callable[[PartyId], AbstractAsyncContextManager[_Link]],
         clock: Clock,
     ) -> None:
         self._reads = reads
@@ -105,7 +111,7 @@ class Reconciler:
                     return found
                 start += PAGE
 
-    async def _ask(self, link: PartnerLink, party: PartyId, start: int) -> Sequence[StreamItem]:
+    async def _ask(self, link: _Link, party: PartyId, start: int) -> Sequence[StreamItem]:
         reply = await link.get_stream(start, PAGE)
         if reply.status != 200:
             detail = f"{party} answered {reply.status} to the question what it holds; try again later"

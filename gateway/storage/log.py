@@ -6,11 +6,13 @@ The frontier and the unfilled tiles live in memory as immutable values, so that 
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, insert, select
 
-from gateway.errors import LedgerError
+from gateway.errors import ConfigurationError, LedgerError
 from gateway.ledger import entry, proof
 from gateway.ledger.tiles import TILE_WIDTH, Edge, split_hashes
 from gateway.ports import Actor, Entropy, SignedCheckpoint
@@ -19,8 +21,8 @@ from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from gateway.primitives import merkle
 
@@ -43,6 +45,8 @@ _DATA = compiled(
 _LEAVES = compiled(
     select(e.leaf).where(e.seq >= bindparam("start"), e.seq < bindparam("end")).order_by(e.seq), "start", "end"
 )
+_ROWS = compiled(select(e.seq, e.data).order_by(e.seq))
+_CHECKPOINTS = compiled(select(c.note).order_by(c.size))
 _SIZE = "SELECT max(seq) FROM entries"
 _CHECKPOINT = ("size", "root", "note", "at")
 _ADD_CHECKPOINT = compiled(insert(t.checkpoints).values(bound(_CHECKPOINT)), *_CHECKPOINT)
@@ -52,12 +56,59 @@ SALT_BYTES = 16
 _SALT_POOL = 256 * SALT_BYTES
 
 
-class LogRows:
+class LogReader:
+    """The log as it is stored: entries, hashes, checkpoints. One snapshot where its connection holds one."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._run = connection.execute
+
+    def read_entries(self, start: int, end: int) -> Sequence[bytes]:
+        """Return the leaf data of entries [start, end) that are there, in order."""
+        return [data for (data,) in self._run(_DATA, (start, end))]
+
+    def read_hashes(self, level: int, number: int) -> Sequence[bytes]:
+        """Return the stored hashes of a tile; those of an unfilled level-0 tile stand beside its entries."""
+        row = self._run(_TILE, (level, number)).fetchone()
+        if row is not None:
+            return split_hashes(row[0])
+        if level:
+            return ()
+        start = number * TILE_WIDTH
+        return [leaf for (leaf,) in self._run(_LEAVES, (start, start + TILE_WIDTH))]
+
+    def rows(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (number, leaf data) of every entry, in order."""
+        yield from self._run(_ROWS)
+
+    def checkpoints(self) -> Iterator[str]:
+        """Yield the signed checkpoints, oldest first."""
+        yield from (note for (note,) in self._run(_CHECKPOINTS))
+
+
+@contextmanager
+def stored_log(path: Path) -> Iterator[LogReader]:
+    """Open the log of a database file for reading, one snapshot, whether a gateway writes there or not."""
+    if not path.exists():
+        detail = f"{path}: no database yet; start `gateway serve` once"
+        raise ConfigurationError(detail)
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    try:
+        connection.execute("BEGIN")
+        yield LogReader(connection)
+    except sqlite3.DatabaseError as error:
+        name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
+        detail = f"{path}: cannot be read ({name}); restore a backup with `gateway db restore`"
+        raise ConfigurationError(detail) from None
+    finally:
+        connection.close()
+
+
+class LogRows(LogReader):
     """`ports.Log` over the writer's connection."""
 
     def __init__(self, connection: sqlite3.Connection, entropy: Entropy) -> None:
+        super().__init__(connection)
         self._connection = connection
-        self._run = connection.execute
         self._entropy = entropy
         self._salts = b""
         self._rows: list[tuple[object, ...]] = []
@@ -110,26 +161,15 @@ class LogRows:
 
     def data(self, seq: int) -> bytes:
         """Return the leaf data of one committed entry. Raises LedgerError when it is gone."""
-        row = self._run(_DATA, (seq, seq + 1)).fetchone()
-        if row is None:
+        found = self.read_entries(seq, seq + 1)
+        if not found:
             detail = f"entry {seq} is missing from the log"
             raise LedgerError(detail)
-        data: bytes = row[0]
-        return data
+        return found[0]
 
     def proof(self, seq: int, size: int) -> tuple[bytes, ...]:
         """Return the inclusion path of leaf `seq` in the first `size` committed leaves."""
         return tuple(proof.inclusion(self.read_hashes, seq, size))
-
-    def read_hashes(self, level: int, number: int) -> Sequence[bytes]:
-        """Return the committed hashes of a tile; those of an unfilled level-0 tile stand beside its entries."""
-        row = self._run(_TILE, (level, number)).fetchone()
-        if row is not None:
-            return split_hashes(row[0])
-        if level:
-            return ()
-        start = number * TILE_WIDTH
-        return [leaf for (leaf,) in self._run(_LEAVES, (start, start + TILE_WIDTH))]
 
     # --- the writer's side ---
 

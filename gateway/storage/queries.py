@@ -5,11 +5,11 @@ Every row is a plain dictionary of columns as stored (times in ms); bodies are n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import eq, ge, gt, lt
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import RowMapping, Select, Text, cast, func, literal, null, or_, select, union_all
+from sqlalchemy import Select, Text, cast, func, literal, null, or_, select, union_all
 
 from gateway.storage import tables as t
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 o, i, c, e = t.outbox.c, t.inbox.c, t.cases.c, t.entries.c
 
-Row = RowMapping
+Row = Mapping[str, Any]
 
 _OUT = (
     o.jti, literal("out").label("direction"), o.recipient.label("partner"), o.subject, o.case_ref, o.case_seq,
@@ -88,9 +88,7 @@ class Queries:
     async def attempts(self, jti: str) -> Sequence[Row]:
         """Return the recorded attempts of a message, oldest first."""
         a = t.attempts.c
-        return await self._all(
-            select(a.at, a.eid, a.result, a.reason, a.next_at).where(a.jti == jti).order_by(a.id)
-        )
+        return await self._all(select(a.at, a.eid, a.result, a.reason, a.next_at).where(a.jti == jti).order_by(a.id))
 
     async def event(self, jti: str) -> bytes | None:
         """Return the bytes of one message. The only reader of bodies for people: its caller logs the read first."""
@@ -258,21 +256,20 @@ class Queries:
     async def partners(self) -> Sequence[Row]:
         """Return partners with what we know of the link, and what waits for each."""
         p = t.partners.c
-        waiting = (
-            select(func.count())
-            .where(o.recipient == p.party, t.OPEN_STATES)
-            .scalar_subquery()
-            .label("waiting")
-        )
+        waiting = select(func.count()).where(o.recipient == p.party, t.OPEN_STATES).scalar_subquery().label("waiting")
         return await self._all(select(t.partners, waiting).order_by(p.party))
 
     async def _all(self, statement: Any) -> Sequence[Row]:
         async with self._engine.connect() as connection:
-            return (await connection.execute(statement)).mappings().all()
+            rows: Any = (await connection.execute(statement)).mappings().all()
+        found: Sequence[Row] = rows
+        return found
 
     async def _one(self, statement: Any) -> Row | None:
         async with self._engine.connect() as connection:
-            return (await connection.execute(statement)).mappings().first()
+            row: Any = (await connection.execute(statement)).mappings().first()
+        found: Row | None = row
+        return found
 
 
 _NEVER = 2**53

@@ -86,6 +86,7 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._broken: GatewayError | None = None
         self._closing = False
+        self._group_units: list[_Unit[Any]] = []
 
     def start(self) -> None:
         """Begin to take units."""
@@ -128,6 +129,15 @@ class Writer:
         return await unit.future
 
     async def _run(self) -> None:
+        try:
+            await self._take_groups()
+        finally:
+            # Whatever ended the writer, nobody may wait for ever for what it will not do.
+            stopped = self._broken or StorageUnavailable("the gateway is stopping")
+            self._broken = stopped
+            self._fail([*self._group_units, *self._all_waiting()], stopped)
+
+    async def _take_groups(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -141,7 +151,7 @@ class Writer:
                 return
 
     async def _group(self) -> None:
-        units: list[_Unit[Any]] = []
+        units = self._group_units = []
         started = time.perf_counter()
         try:
             await self._begin()
@@ -224,7 +234,7 @@ class Writer:
 
     def _fail(self, units: list[_Unit[Any]], error: Exception) -> None:
         for unit in units:
-            if not unit.future.cancelled():
+            if not unit.future.done():
                 unit.future.set_exception(unit.error or error)
 
     def _translate(self, error: sqlite3.Error) -> GatewayError:

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from gateway.errors import NotFound
 from gateway.ledger.tiles import parse_path
-from gateway.web.api.answering import tagged
+from gateway.web.api.answering import NO_STORE, tagged
 from gateway.web.api.route import Call, Route
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from gateway.services.auditlog import AuditLog
 
 PREFIX = "/audit/log"
 FOR_EVER = "public, max-age=31536000, immutable"
-FOR_EVER_HERE = "private, max-age=31536000, immutable"
 
 
 class TileLog:
@@ -51,7 +50,7 @@ class TileLog:
 
     async def get_bundle(self, call: Call) -> web.Response:
         """GET tile/entries/N: leaf data, each behind its length."""
-        return await self._answer(call, f"tile/entries/{call.request.match_info['path']}", FOR_EVER_HERE)
+        return await self._answer(call, f"tile/entries/{call.request.match_info['path']}", NO_STORE)
 
     async def _answer(self, call: Call, path: str, cache: str) -> web.Response:
         ref = parse_path(path)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
 
-DRAIN: Final = web.AppKey["Callable[[], None]"]("drain")
+DRAIN: Final[web.AppKey[Callable[[], None]]] = web.AppKey("drain")
 """In an application: call it when the gateway stops, before its listener closes."""
 
 # The header of a request is 8 KiB at most (protocol.md §4.5); a slow one does not hold a connection for ever.

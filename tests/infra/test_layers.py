@@ -34,9 +34,17 @@ ALLOWED: dict[str, set[str]] = {
     | SHARED
     | {"settings", "config", "keyring", "home", "storage", "transport", "services"},
     "web": BELOW_SERVICES | SHARED | {"settings", "config", "services", "runtime"},
+    "local": BOTTOM,
+    "serving": BELOW_SERVICES
+    | SHARED
+    | {"settings", "config", "keyring", "storage", "transport", "services", "runtime", "web", "local"},
+    "doctor": BELOW_SERVICES
+    | SHARED
+    | {"settings", "config", "keyring", "home", "storage", "transport", "services", "runtime", "local"},
     "cli": BELOW_SERVICES
     | SHARED
-    | {"settings", "config", "keyring", "home", "storage", "transport", "services", "runtime", "web"},
+    | {"settings", "config", "keyring", "home", "storage", "transport", "services", "runtime", "web"}
+    | {"local", "serving", "doctor"},
 }
 # What would make a decision depend on more than its arguments.
 IMPURE_MODULES = {

@@ -38,7 +38,7 @@ TEST_OPERATOR = Actor("local", "operator")
 
 
 def free_port() -> int:
-    """Return a TCP port of loopback that was free a moment ago: an address must stand in the card before it is bound."""
+    """Return a TCP port of loopback that was free a moment ago: the card names it before it is bound."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -81,7 +81,7 @@ class Side:
     async def open(self) -> None:
         """Open the home; nothing is sent yet."""
         self.gateway = await self._stack.enter_async_context(
-            open_gateway(self.settings, self.keys, self._world)
+            open_gateway(self.settings, self.keys, self._world, observe=lambda _result, _count: self._changed.set())
         )
         self.gateway.settler.on_recorded(lambda _recorded: self._changed.set())
         self.gateway.give_up.on_given_up(lambda _count: self._changed.set())
@@ -97,9 +97,7 @@ class Side:
             self._listener = None
         if on:
             g = self.gateway
-            parts = ExchangeParts(
-                g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls
-            )
+            parts = ExchangeParts(g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls)
             app = exchange_app(
                 parts, self.settings.exchange.path, middleware("exchange", lambda *_: None, time.monotonic)
             )
@@ -134,6 +132,15 @@ class Side:
                 raise result
         return [result for result in found if isinstance(result, Accepted)]
 
+    async def tried(self) -> None:
+        """Wait until every message of this side that waits was tried, and none is on its way."""
+        while True:
+            self._changed.clear()
+            rows = await self.gateway.queries.queue(states=("queued", "sending"), partner=None, after=None, limit=1000)
+            if rows and all(row["state"] == "queued" and row["attempts"] for row in rows):
+                return
+            await asyncio.wait_for(self._changed.wait(), 30)
+
     async def settle(self) -> None:
         """Wait until nothing of this side waits for an answer any more."""
         while True:
@@ -146,9 +153,12 @@ class Side:
 class Pair:
     """id.imigrasi (`a`) and kh.gdi (`b`), enrolled with one another."""
 
-    def __init__(self, folder: Path, *, clock: Callable[[], int] = wall_clock) -> None:
+    def __init__(
+        self, folder: Path, *, clock: Callable[[], int] = wall_clock, fault: Callable[[str], None] | None = None
+    ) -> None:
+        """Make both homes in `folder`; `fault` is called at each step of a's writer and may raise."""
         world = World(clock=clock)
-        self.a = Side(folder / "id.imigrasi", "id.imigrasi", "ID", world)
+        self.a = Side(folder / "id.imigrasi", "id.imigrasi", "ID", World(clock=clock, fault=fault))
         self.b = Side(folder / "kh.gdi", "kh.gdi", "KH", world)
         self._stack = AsyncExitStack()
 

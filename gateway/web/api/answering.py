@@ -34,13 +34,13 @@ async def secure(_request: web.Request, response: web.StreamResponse) -> None:
     for name, value in SECURITY.items():
         headers.setdefault(name, value)
     headers.setdefault("Cache-Control", NO_STORE)
+    # Which software and release answers is nobody's business.
+    headers["Server"] = "gateway"
 
 
 def json_answer(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Return a value as JSON."""
-    return web.Response(
-        body=orjson.dumps(value), status=status, content_type="application/json", headers=headers or {}
-    )
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json", headers=headers or {})
 
 
 def tagged(

@@ -1,4 +1,4 @@
-"""Reads requests: bodies, query parameters, conditions. What cannot be read is refused with the reason, never echoed."""
+"""Reads requests: bodies and query parameters. What cannot be read is refused with the reason, never echoed."""
 
 from __future__ import annotations
 

@@ -47,12 +47,12 @@ class Inbox:
         self._heartbeat_s = heartbeat_s
         self._feed = Feed(gateway.queries)
         self._streams: set[asyncio.Task[object]] = set()
-        self._draining = False
+        self._draining = asyncio.Event()
         gateway.store.on_grown(self._feed.grew)
 
     def drain(self) -> None:
         """End every stream: an open one would hold a clean stop until its time limit."""
-        self._draining = True
+        self._draining.set()
         for task in list(self._streams):
             task.cancel()
 
@@ -61,9 +61,7 @@ class Inbox:
         request = call.request
         after = request.query.get("after")
         place = int(self._cursors.read("inbox", after, "after")) if after else 0
-        found, more = await self._reader.inbox(
-            place, asking.limit(request), call.account, purpose_of(request)
-        )
+        found, more = await self._reader.inbox(place, asking.limit(request), call.account, purpose_of(request))
         me = self._gateway.settings.me
         items = [
             {
@@ -78,7 +76,7 @@ class Inbox:
 
     async def get_events(self, call: Call) -> web.StreamResponse:
         """GET /events: one server-sent event a change, from `Last-Event-ID` on."""
-        if self._draining:
+        if self._draining.is_set():
             detail = "this gateway is stopping; connect again"
             raise Draining(detail)
         if len(self._streams) >= STREAMS_MOST:
@@ -96,7 +94,7 @@ class Inbox:
         try:
             await self._follow(call, response, None if last is None else int(last))
         except asyncio.CancelledError:
-            if not self._draining:
+            if not self._draining.is_set():
                 raise
             task.uncancel()
         except ConnectionResetError:
@@ -129,7 +127,7 @@ class Inbox:
                     await response.write(b": still here\n\n")
 
     async def _still_welcome(self, call: Call) -> bool:
-        """A revoked token ends its streams too."""
+        """Say whether the token still counts: a revoked one ends its streams too."""
         try:
             return (await self._authenticate(call.request)).id == call.account.id
         except GatewayError:

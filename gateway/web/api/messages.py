@@ -115,9 +115,7 @@ class Messages:
         headers = {"Location": stored.location} if stored.location else {}
         if replayed:
             headers["Idempotency-Replayed"] = "true"
-        return web.Response(
-            body=stored.answer, status=stored.status, content_type="application/json", headers=headers
-        )
+        return web.Response(body=stored.answer, status=stored.status, content_type="application/json", headers=headers)
 
     async def _note_refused(self, call: Call, errors: Sequence[GatewayError]) -> None:
         """Log what was refused under the id its caller got: one entry a code, however large the batch."""

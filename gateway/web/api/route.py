@@ -1,4 +1,4 @@
-"""What a route of the API is: path, who may, what it takes and gives. Routing, guard and OpenAPI read the same table."""
+"""What a route of the API is: path, who may, what it takes and gives. Routing, guard and OpenAPI read one table."""
 
 from __future__ import annotations
 

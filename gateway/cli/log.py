@@ -1,0 +1,190 @@
+"""audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from gateway.cli import output
+from gateway.cli.common import given, group, home, home_if_named, note, verb
+from gateway.cli.control import API, CONTROL, gateway, segment
+from gateway.cli.failure import UNVERIFIED
+from gateway.errors import Clash, ConfigurationError, PartnerError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from gateway.ledger.note import NoteKey
+    from gateway.ledger.verify import Report
+    from gateway.storage.log import LogReader
+
+audit = group("audit", "The audit log.")
+
+COLUMNS: Final = ("seq", "at", "typ", "actor", "obj", "jti", "case", "outcome")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.add_typer(audit)
+
+
+@verb(audit, "search")
+def audit_search(
+    *,
+    typ: Annotated[str | None, typer.Option("--type", metavar="T", help="Such as message.read.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Who, by opaque id.")] = None,
+    jti: Annotated[str | None, typer.Option("--message", metavar="ID", help="A message id.")] = None,
+    case: Annotated[str | None, typer.Option(metavar="REF", help="A case reference.")] = None,
+    obj: Annotated[str | None, typer.Option("--object", metavar="ID", help="What it was done to; or a trace id.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Such as accepted.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+) -> None:
+    """List entries, newest first."""
+    query = {
+        "typ": typ, "actor": actor, "jti": jti, "case": case, "obj": obj, "outcome": outcome, "since": since,
+        "until": until, "limit": limit,
+    }  # fmt: skip
+    with gateway() as reached:
+        output.show_rows(reached.get(f"{CONTROL}/log/entries", query)["entries"], COLUMNS, empty="no such entries")
+
+
+@verb(audit, "export")
+def audit_export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    *,
+    purpose: Annotated[str | None, typer.Option(help="Why, for the log.")] = None,
+) -> None:
+    """Write the log as tlog-tiles files: `checkpoint` and `tile/…`; who exported it is its last entry."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Clash(f"{folder} exists and is not an empty folder; name another")
+    with gateway() as reached:
+        found = reached.post(f"{CONTROL}/log/exports", {"purpose": purpose} if purpose else None)
+        count = _write(folder, found["checkpoint"], found["size"])
+    output.show({"folder": str(folder), "size": found["size"], "files": count})
+
+
+def _write(folder: Path, checkpoint: str, size: int) -> int:
+    from gateway.ledger.tiles import export_files  # noqa: PLC0415
+
+    with _stored() as stored:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (folder / "checkpoint").write_text(checkpoint, "utf-8")
+            count = 1
+            for path, content in export_files(size, stored.read_entries, stored.read_hashes):
+                target = folder / path
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                target.write_bytes(content)
+                count += 1
+        except OSError as error:
+            raise ConfigurationError(f"{folder}: {error.strerror}; name a folder that can be written") from None
+    return count
+
+
+@verb(audit, "verify")
+def audit_verify(
+    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="An export; absent: this home's log.")] = None,
+    *,
+    vkey: Annotated[
+        list[str] | None, typer.Option(metavar="V", help="A log's or witness's verifier key; may be given again.")
+    ] = None,
+) -> None:
+    """Check the log offline: every entry, every hash, the signature; exit 3 and every fault where it fails."""
+    logs, witnesses = _keys(vkey or [])
+    report = _verify_folder(folder, logs, witnesses) if folder is not None else _verify_home(logs, witnesses)
+    faults = [
+        {"index": fault.index, "path": fault.path, "what": fault.what, "meaning": fault.meaning}
+        for fault in report.faults
+    ]
+    output.show(
+        {
+            "verified": report.ok, "origin": report.origin, "size": report.size,
+            "root": report.root.hex() if report.root else None, "first_bad_index": report.first_bad_index,
+            "cosigned_by": [_name(key) for key in report.cosigned_by],
+            **({"faults": faults} if given.output == "json" else {}),
+        }
+    )  # fmt: skip
+    if not report.ok:
+        if given.output != "json":
+            for fault in faults:
+                where = f"entry {fault['index']}" if fault["index"] is not None else (fault["path"] or "the log")
+                print(f"fault: {where}: {fault['what']}: {fault['meaning']}")
+        note("the log does not verify: keep this copy, and compare with the checkpoints your partner holds")
+        raise typer.Exit(UNVERIFIED)
+
+
+@verb(audit, "reconcile")
+def audit_reconcile(party: Annotated[str, typer.Argument(metavar="PARTNER")]) -> None:
+    """Ask the partner what it holds of ours, and name every difference."""
+    with gateway() as reached:
+        found = reached.get(f"{API}/partners/{segment(party)}/reconcile")
+    output.show(found)
+
+
+def _keys(given_keys: list[str]) -> tuple[list[NoteKey], list[NoteKey]]:
+    from gateway.ledger.note import ED25519, NoteKey  # noqa: PLC0415
+
+    try:
+        keys = [NoteKey.parse(text.strip()) for text in given_keys]
+    except PartnerError as error:
+        raise ConfigurationError(f"--vkey: {error.detail}; copy it whole, it reads name+keyid+key") from None
+    if not any(key.algorithm == ED25519 for key in keys):
+        keys += _own_keys()
+    return [k for k in keys if k.algorithm == ED25519], [k for k in keys if k.algorithm != ED25519]
+
+
+def _own_keys() -> list[NoteKey]:
+    where = home_if_named()
+    if where is None:
+        raise ConfigurationError("nothing says whose log this is; give --vkey V, or --home DIR for its own key")
+    from gateway.home import open_home  # noqa: PLC0415
+    from gateway.ledger.note import ED25519, NoteKey  # noqa: PLC0415
+
+    settings, keys = open_home(where)
+    return [
+        NoteKey(settings.log_origin, ED25519, key.public_key().public_bytes_raw()) for key in keys.log_keys()
+    ]
+
+
+def _verify_folder(folder: Path, logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
+    from gateway.ledger.verify import verify_export  # noqa: PLC0415
+
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder}: no such folder; `gateway audit export DIR` writes one")
+
+    def read(path: str) -> bytes | None:
+        try:
+            return (folder / path).read_bytes()
+        except OSError:
+            return None
+
+    paths = [str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()]
+    return verify_export(read, log_keys=logs, witness_keys=witnesses, paths=paths)
+
+
+def _verify_home(logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
+    from gateway.ledger.verify import verify_rows  # noqa: PLC0415
+
+    with _stored() as stored:
+        notes = list(stored.checkpoints())
+        if not notes:
+            raise ConfigurationError("this log has no checkpoint yet; start `gateway serve` once")
+        return verify_rows(
+            notes[-1], stored.rows(), stored.read_hashes, log_keys=logs, witness_keys=witnesses, history=notes[:-1]
+        )
+
+
+def _stored() -> AbstractContextManager[LogReader]:
+    from gateway.config import load_settings  # noqa: PLC0415
+    from gateway.storage.log import stored_log  # noqa: PLC0415
+
+    return stored_log(load_settings(home()).database_path)
+
+
+def _name(key: Any) -> str:
+    return getattr(key, "name", str(key))
+

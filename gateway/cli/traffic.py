@@ -1,0 +1,190 @@
+"""submit; message, case, queue."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import Annotated, Any, Final
+
+import typer
+
+from gateway.cli import output
+from gateway.cli.common import YesOption, confirm, group, note, read_input, verb
+from gateway.cli.control import API, CONTROL, Client, gateway, segment
+from gateway.cli.failure import FAILURE
+from gateway.errors import MalformedRequest
+
+message = group("message", "Messages, sent and received.")
+case = group("case", "Cases: where they stand, what comes next.")
+queue = group("queue", "What waits to be sent, and what was given up.")
+
+WAIT_STEP_S: Final = 0.1
+OPEN: Final = frozenset({"queued", "sending"})
+PAGE: Final = 200
+LIST_COLUMNS: Final = ("id", "direction", "state", "type", "case", "urgency", "at", "reason")
+QUEUE_COLUMNS: Final = ("id", "state", "recipient", "type", "case", "urgency", "attempt_count", "next_try", "reason")
+CASE_COLUMNS: Final = ("case", "status", "urgency", "partner", "next_due", "overdue", "updated_at")
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A message id.")]
+LimitOption = Annotated[int, typer.Option(min=1, max=PAGE, help="How many at most.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    verb(app, "submit")(submit)
+    for noun in (message, case, queue):
+        app.add_typer(noun)
+
+
+def submit(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="The JSON body of POST /messages; - for stdin.")],
+    *,
+    subject: Annotated[str | None, typer.Option("--type", metavar="T", help="The message type, over the file's.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge it and send nothing.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the partner's answer; exit 1 unless accepted.")] = False,
+) -> None:
+    """Accept a message for sending, durably; or say every place where it is wrong."""
+    raw = read_input(file)
+    if subject is not None:
+        try:
+            body = json.loads(raw)
+        except ValueError:
+            raise MalformedRequest(f"{file}: not JSON; give the body of POST /messages") from None
+        raw = json.dumps(body | {"type": subject} if isinstance(body, dict) else body).encode()
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
+    path = f"{API}/messages" + ("?dry_run=true" if dry_run else "")
+    with gateway(working=wait) as reached:
+        found: dict[str, Any] = json.loads(reached.raw("POST", path, raw, headers)[1])
+        if wait and not dry_run:
+            found = _settled(reached, found["id"])
+        output.show(found)
+        if not dry_run and not wait and not reached.served:
+            note("it goes out when `gateway serve` runs; `gateway queue list` shows what waits")
+    if wait and not dry_run and found["state"] != "accepted":
+        raise typer.Exit(FAILURE)
+
+
+def _settled(reached: Client, jti: str) -> dict[str, Any]:
+    while True:
+        found: dict[str, Any] = reached.get(f"{API}/messages/{segment(jti)}")
+        if found["state"] not in OPEN:
+            return found
+        time.sleep(WAIT_STEP_S)
+
+
+@verb(message, "list")
+def message_list(
+    *,
+    direction: Annotated[str | None, typer.Option(help="in or out.")] = None,
+    state: Annotated[str | None, typer.Option(help="Such as queued, accepted or received.")] = None,
+    of_case: Annotated[str | None, typer.Option("--case", metavar="REF", help="A case reference.")] = None,
+    subject: Annotated[str | None, typer.Option("--type", metavar="T", help="A message type.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Such as 2026-11-24T00:00:00.000Z.")] = None,
+    limit: LimitOption = 50,
+) -> None:
+    """List messages, newest first."""
+    query = {"direction": direction, "state": state, "case": of_case, "type": subject, "since": since, "limit": limit}
+    with gateway() as reached:
+        output.show_rows(reached.get(f"{API}/messages", query)["items"], LIST_COLUMNS, empty="no such messages")
+
+
+@verb(message, "show")
+def message_show(jti: IdArgument) -> None:
+    """Show where a message stands, its attempts and the partner's answer; no case data."""
+    with gateway() as reached:
+        output.show(reached.get(f"{API}/messages/{segment(jti)}"))
+
+
+@verb(message, "receipt")
+def message_receipt(jti: IdArgument) -> None:
+    """Print the partner's receipt for a message of ours: the JWS as received."""
+    with gateway() as reached:
+        output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/receipt"))
+
+
+@verb(case, "list")
+def case_list(
+    *,
+    text: Annotated[str | None, typer.Option("--q", metavar="TEXT", help="A reference or its beginning.")] = None,
+    status: Annotated[str | None, typer.Option(help="Such as RECEIVED.")] = None,
+    urgency: Annotated[str | None, typer.Option(help="Such as FLASH.")] = None,
+    due_before: Annotated[str | None, typer.Option(metavar="TIME", help="A clock that runs out by then.")] = None,
+    limit: LimitOption = 50,
+) -> None:
+    """List cases, last changed first."""
+    query = {"q": text, "status": status, "urgency": urgency, "due_before": due_before, "limit": limit}
+    with gateway() as reached:
+        output.show_rows(reached.get(f"{API}/cases", query)["items"], CASE_COLUMNS, empty="no such cases")
+
+
+@verb(case, "show")
+def case_show(ref: Annotated[str, typer.Argument(metavar="REF", help="Such as XC-ID-2026-000123-8.")]) -> None:
+    """Show where a case stands, who must act by when, and what was exchanged; no case data."""
+    with gateway() as reached:
+        output.show(reached.get(f"{API}/cases/{segment(ref)}"))
+
+
+@verb(queue, "list")
+def queue_list(
+    *,
+    state: Annotated[str | None, typer.Option(help="queued, sending, held or dead; all of them if absent.")] = None,
+    partner: Annotated[str | None, typer.Option(metavar="PARTY", help="Towards one partner.")] = None,
+    limit: LimitOption = PAGE,
+) -> None:
+    """List what waits and what was given up, in the order of acceptance."""
+    with gateway() as reached:
+        rows = reached.get(f"{CONTROL}/queue", {"state": state, "partner": partner, "limit": limit})["messages"]
+        output.show_rows(rows, QUEUE_COLUMNS, empty="nothing waits")
+
+
+@verb(queue, "show")
+def queue_show(jti: IdArgument) -> None:
+    """Show a message of ours with its attempts, and what may be done to it."""
+    with gateway() as reached:
+        output.show(reached.get(f"{CONTROL}/queue/{segment(jti)}"))
+
+
+@verb(queue, "retry")
+def queue_retry(
+    jti: Annotated[str | None, typer.Argument(metavar="[ID]", help="A message id.")] = None,
+    *,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Everything queued that was accepted since.")] = None,
+) -> None:
+    """Try a message again now, or with --since everything that waits."""
+    if (jti is None) == (since is None):
+        raise MalformedRequest("give an ID, or --since TIME")
+    with gateway() as reached:
+        if jti is None:
+            output.show(reached.post(f"{CONTROL}/queue/retry", {"since": since}))
+        else:
+            output.show(reached.post(f"{CONTROL}/queue/{segment(jti)}/retry"))
+
+
+@verb(queue, "hold")
+def queue_hold(jti: IdArgument) -> None:
+    """Keep a queued message back, and what follows it in its case."""
+    _step(jti, "hold")
+
+
+@verb(queue, "release")
+def queue_release(jti: IdArgument) -> None:
+    """Let a held message go."""
+    _step(jti, "release")
+
+
+@verb(queue, "cancel")
+def queue_cancel(
+    jti: IdArgument,
+    *,
+    reason: Annotated[str | None, typer.Option(help="For the log; no names.")] = None,
+    yes: YesOption = False,
+) -> None:
+    """Give a message up for good; the partner is told that its number stays unused."""
+    confirm(f"Cancel {jti} for good?", yes=yes)
+    _step(jti, "cancel", reason)
+
+
+def _step(jti: str, step: str, reason: str | None = None) -> None:
+    with gateway() as reached:
+        output.show(reached.post(f"{CONTROL}/queue/{segment(jti)}/{step}", {"reason": reason} if reason else None))

@@ -1,0 +1,281 @@
+"""Looks at every precondition of a gateway, and says how to mend what is missing.
+
+Reads only: it opens no database for writing, asks no partner, and works while `serve` runs or not.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import socket
+import sqlite3
+import sys
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Literal
+
+from cryptography import x509
+
+from gateway import local
+from gateway.config import load_settings
+from gateway.errors import ConfigurationError, GatewayError
+from gateway.keyring.files import FileKeyRing, open_keys
+from gateway.protocol.agreement import parse_agreement
+from gateway.protocol.card import read_card
+from gateway.storage.migrations import HEAD
+from gateway.storage.schema import revision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from gateway.settings import Address, Settings
+
+State = Literal["ok", "warn", "fail"]
+
+DAY_S: Final = 86_400
+# SQLite before this version can corrupt a WAL database when two connections write at once.
+WAL_RESET_FIXED: Final = (3, 51, 3)
+YEAR_2026_S: Final = 1_767_225_600
+DISK_FREE_LEAST: Final = 256 * 1024 * 1024
+CERTIFICATE_LEAST_S: Final = 5 * DAY_S
+CARD_LEAST_S: Final = 15 * DAY_S
+READY_TIMEOUT_S: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One precondition: how it stands, and what to do about it."""
+
+    state: State
+    check: str
+    finding: str
+    fix: str | None = None
+
+    def as_dict(self) -> dict[str, str | None]:
+        """Return the members for JSON and tables."""
+        return asdict(self)
+
+
+def examine(home: Path, now_s: float | None = None) -> list[Check]:
+    """Return every check of a home, the machine's first. Never raises for what it finds."""
+    now = time.time() if now_s is None else now_s
+    found = [*_machine(now)]
+    try:
+        settings = load_settings(home)
+    except ConfigurationError as error:
+        return [*found, _failed("settings", error)]
+    found.append(Check("ok", "settings", f"{settings.party.id}, {settings.party.environment}"))
+    served = _served(settings)
+    found += _each(
+        lambda: _agreement(settings), lambda: _keys(settings, now), lambda: _disk(settings),
+        lambda: _database(settings, now), lambda: _listeners(settings, served=served),
+    )  # fmt: skip
+    return found
+
+
+def ready(home: Path) -> bool:
+    """Say whether the `serve` of a home answers that it is ready: what a container's health check asks."""
+    address = load_settings(home).ops.address
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    try:
+        with urllib.request.urlopen(f"http://{host}:{address.port}/readyz", timeout=READY_TIMEOUT_S) as reply:  # noqa: S310 - http, loopback
+            return bool(reply.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _each(*parts: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    for part in parts:
+        try:
+            yield from part()
+        except GatewayError as error:
+            yield _failed(part.__name__, error)
+
+
+def _failed(check: str, error: GatewayError) -> Check:
+    text = error.detail or error.title
+    what, _, fix = text.rpartition("; ")
+    return Check("fail", check, what or text, fix if what else None)
+
+
+def _machine(now: float) -> Iterator[Check]:
+    yield Check("ok", "python", platform.python_version())
+    if sqlite3.sqlite_version_info >= WAL_RESET_FIXED:
+        yield Check("ok", "sqlite", sqlite3.sqlite_version)
+    else:
+        fixed = ".".join(map(str, WAL_RESET_FIXED))
+        yield Check(
+            "warn", "sqlite", f"{sqlite3.sqlite_version} has the WAL-reset fault; this gateway's single writer avoids it",
+            f"open the database only through `gateway`; SQLite {fixed} or later is better",
+        )  # fmt: skip
+    if now < YEAR_2026_S:
+        yield Check("fail", "clock", "stands before 2026", "set the clock and start a time service")
+    else:
+        yield Check("ok", "clock", datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"))
+    limit = resource.getrlimit(resource.RLIMIT_CORE)[0]
+    yield Check("ok", "core dumps", "off" if limit == 0 else "`gateway serve` turns them off for itself")
+    if sys.platform != "linux":
+        yield Check("warn", "system", sys.platform, "only Linux is tried")
+
+
+def _agreement(settings: Settings) -> Iterator[Check]:
+    path = settings.agreement_path
+    try:
+        found = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: not found; copy config/agreement.toml there and fill it in") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: cannot be read ({type(error).__name__}); correct the file") from None
+    agreement = parse_agreement(found, environment=settings.party.environment, name=str(path))
+    others = sorted(agreement.parties - {settings.me})
+    if not others or settings.me not in agreement.parties:
+        yield Check("warn", "agreement", "permits nothing between us and anybody", f"fill in {path}")
+    else:
+        yield Check("ok", "agreement", f"with {', '.join(others)}")
+    now_ms = time.time_ns() // 1_000_000
+    in_force = [i for i in agreement.instruments if i.period.covers(now_ms)]
+    if not in_force:
+        fix = f"name the binding instrument under [[transfer_instrument]] in {path}"
+        yield Check("warn", "transfer instrument", "none is in force: personal data is refused", fix)
+    else:
+        tests = " (TEST)" if any(i.test for i in in_force) else ""
+        yield Check("ok", "transfer instrument", f"{len(in_force)} in force{tests}")
+
+
+def _keys(settings: Settings, now: float) -> Iterator[Check]:
+    keys = open_keys(settings.keys_path, settings.me)
+    keys.signer(int(now * 1000))
+    yield Check("ok", "keys", f"{len(keys.records())} held")
+    if keys.root_signer() is None:
+        fix = "bring a new card when keys change: gateway card sign, where the root keys live"
+        yield Check("ok", "root keys", "offline", fix)
+    for warning in keys.warnings(int(now * 1000)):
+        yield Check("warn", "keys", warning, "`gateway keys rotate --plan` shows the steps")
+    yield from _certificates(keys, now)
+
+
+def _certificates(keys: FileKeyRing, now: float) -> Iterator[Check]:
+    names = {"exchange server": keys.tls.server_certificate, "exchange client": keys.tls.client_certificate,
+             "api": keys.tls.api_certificate, "CA": keys.tls.ca_certificate}  # fmt: skip
+    for name, path in names.items():
+        try:
+            certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        except (OSError, ValueError):
+            yield Check("fail", f"certificate {name}", f"{path} cannot be read", "`gateway keys rotate --use tls`")
+            continue
+        left = certificate.not_valid_after_utc.timestamp() - now
+        shown = f"{int(left // DAY_S)} days left" if left >= 0 else "expired"
+        if left < CERTIFICATE_LEAST_S:
+            fix = "start `gateway serve`, which renews it, or run `gateway keys rotate --use tls`"
+            yield Check("warn" if left >= 0 else "fail", f"certificate {name}", shown, fix)
+        else:
+            yield Check("ok", f"certificate {name}", shown)
+
+
+def _disk(settings: Settings) -> Iterator[Check]:
+    folder = settings.database_path.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        yield Check("fail", "data folder", f"{folder} cannot be written", "make it writable for the gateway's user")
+        return
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        yield Check("fail", "data folder", f"{folder} is on a read-only volume", "mount it writable")
+        return
+    free = shutil.disk_usage(folder).free
+    shown = f"{free // 1024 // 1024} MiB free"
+    if free < DISK_FREE_LEAST:
+        yield Check("warn", "disk", shown, "free space on the data volume")
+    else:
+        yield Check("ok", "disk", shown)
+
+
+def _database(settings: Settings, now: float) -> Iterator[Check]:
+    path = settings.database_path
+    found = revision(path)
+    if found is None:
+        yield Check("warn", "database", "not made yet", "start `gateway serve` once")
+        return
+    if found > HEAD:
+        yield Check("fail", "database", f"revision {found} is newer than this gateway's {HEAD}", "start the newer one")
+        return
+    state: State = "ok" if found == HEAD else "warn"
+    yield Check(state, "database", f"revision {found}", None if found == HEAD else "`gateway db upgrade`")
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        try:
+            yield from _stored(connection, settings, now)
+        except sqlite3.DatabaseError as error:
+            yield Check("fail", "database", f"cannot be read ({type(error).__name__})", "`gateway db restore FILE`")
+
+
+def _stored(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[Check]:
+    newest = "SELECT jws FROM cards WHERE party = ? AND disputed = 0 ORDER BY version DESC, id LIMIT 1"
+    row = connection.execute(newest, (settings.party.id,)).fetchone()
+    if row is None:
+        yield Check("warn", "card", "none is signed yet", "start `gateway serve` once, or `gateway card sign` offline")
+    else:
+        yield _card("card", row[0], now, "start `gateway serve`, or sign a new one where the root keys live")
+    partners = "SELECT p.party, p.state, p.down_since, p.problem, c.jws FROM partners p JOIN cards c ON c.id = p.card_id"
+    rows = connection.execute(partners).fetchall()
+    if not rows:
+        yield Check("warn", "partners", "none is enrolled", "`gateway partner add FILE` with the partner's card")
+    for party, state, down_since, problem, card in rows:
+        if state != "active":
+            yield Check("warn", f"partner {party}", state, f"`gateway partner resume {party}` takes it back")
+        elif down_since is not None:
+            yield Check("warn", f"partner {party}", f"not reached: {problem}", f"`gateway partner ping {party}`")
+        else:
+            yield _card(f"partner {party}", card, now, "ask the partner for its newer card")
+    dead = connection.execute("SELECT count(*) FROM outbox WHERE state = 'dead'").fetchone()[0]
+    if dead:
+        yield Check("warn", "dead letters", f"{dead} given up", "`gateway queue list --state dead`")
+
+
+def _card(check: str, raw: bytes, now: float, fix: str) -> Check:
+    card = read_card(raw)
+    left = card.expires_ms / 1000 - now
+    shown = f"card version {card.version}, {int(left // DAY_S)} days left" if left >= 0 else "its card has expired"
+    if left < 0:
+        return Check("fail", check, shown, fix)
+    return Check("ok", check, shown) if left >= CARD_LEAST_S else Check("warn", check, shown, fix)
+
+
+def _served(settings: Settings) -> bool:
+    found = local.connect(local.socket_path(settings.home), 1.0)
+    if found is not None:
+        found.close()
+    return found is not None
+
+
+def _listeners(settings: Settings, *, served: bool) -> Iterator[Check]:
+    if served:
+        yield Check("ok", "serve", "runs on this home")
+        return
+    yield Check("ok", "serve", "does not run")
+    addresses = {
+        "exchange": settings.exchange.address, "api": settings.api.address, "ops": settings.ops.address,
+    }  # fmt: skip
+    for name, address in addresses.items():
+        fault = _taken(address)
+        if fault is None:
+            yield Check("ok", f"{name}.listen", f"{address.host}:{address.port} is free")
+        else:
+            fix = f"stop what uses it, or set {name}.listen in gateway.toml"
+            yield Check("fail", f"{name}.listen", f"{address.host}:{address.port}: {fault}", fix)
+
+
+def _taken(address: Address) -> str | None:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+        except OSError as error:
+            return (error.strerror or "cannot be bound").lower()
+    return None

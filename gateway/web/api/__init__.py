@@ -1,0 +1,91 @@
+"""The API of our own clients: REST under `/api/v1`, the tiles of the audit log, and the page that explains both."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from gateway.primitives import b64u
+from gateway.web.api import table
+from gateway.web.api.answering import Cursors, secure
+from gateway.web.api.audit import Audit
+from gateway.web.api.cases import Cases
+from gateway.web.api.guard import bearer, guarded
+from gateway.web.api.inbox import Inbox
+from gateway.web.api.messages import Messages
+from gateway.web.api.reference import Reference
+from gateway.web.audit import TileLog
+from gateway.web.docs import docs_routes
+from gateway.web.server import DRAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.ports import Store, Transaction
+    from gateway.runtime import Gateway
+    from gateway.web.api.guard import Authenticate
+    from gateway.web.api.route import Route
+
+__all__ = ["HEARTBEAT_S", "ROUTES", "api_app", "bearer"]
+
+HEARTBEAT_S: Final = 15.0
+ROUTES: Final[web.AppKey[Sequence[Route]]] = web.AppKey("routes")
+"""In the application: its table of routes."""
+
+_CURSOR_KEY = "cursor-key"
+
+
+def api_app(
+    gateway: Gateway, outermost: Any, authenticate: Authenticate, *, heartbeat_s: float = HEARTBEAT_S
+) -> web.Application:
+    """Return the application. `authenticate` tells whose request it is, or raises Unauthenticated.
+
+    `app[DRAIN]()` ends the event streams; it also happens when the application shuts down.
+    """
+    cursors = Cursors()
+    messages = Messages(gateway, cursors)
+    inbox = Inbox(gateway, messages.reader, cursors, authenticate, heartbeat_s=heartbeat_s)
+    audit = Audit(gateway, cursors)
+    routes = [
+        *table.message_routes(messages),
+        *table.case_routes(Cases(gateway, cursors)),
+        *table.inbox_routes(inbox),
+        *table.reference_routes(Reference(gateway)),
+        *table.audit_routes(audit),
+        *TileLog(audit.log).routes(),
+    ]
+    routes += docs_routes(routes)
+    app = web.Application(middlewares=[outermost], client_max_size=gateway.settings.limits.api_body_bytes)
+    for route in routes:
+        app.router.add_route(route.method, route.path, guarded(route, authenticate, gateway.refusals))
+    app.on_response_prepare.append(secure)
+    app[ROUTES] = routes
+    app[DRAIN] = inbox.drain
+    app.on_shutdown.append(_draining(inbox.drain))
+    app.on_startup.append(_keyed(gateway.store, cursors))
+    return app
+
+
+def _draining(drain: Callable[[], None]) -> Callable[[web.Application], Any]:
+    async def stop(_app: web.Application) -> None:
+        drain()
+
+    return stop
+
+
+def _keyed(store: Store, cursors: Cursors) -> Callable[[web.Application], Any]:
+    async def start(_app: web.Application) -> None:
+        cursors.use(await store.write(_cursor_key))
+
+    return start
+
+
+def _cursor_key(tx: Transaction) -> bytes:
+    """Return the key cursors are signed with, made once for a home: callers keep cursors over restarts."""
+    found = tx.state.get(_CURSOR_KEY)
+    if found is None:
+        found = b64u.encode(secrets.token_bytes(32))
+        tx.state.put(_CURSOR_KEY, found)
+    return b64u.decode(found)

@@ -1,0 +1,169 @@
+"""The routes of the API: one line each, with the act a caller must be permitted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.protocol.event import URGENCIES
+from gateway.web.api import models as m
+from gateway.web.api import models_views as v
+from gateway.web.api.cases import STATUSES
+from gateway.web.api.messages import STATES, STEPS
+from gateway.web.api.route import PREFIX, Param, Route
+
+if TYPE_CHECKING:
+    from gateway.web.api.audit import Audit
+    from gateway.web.api.cases import Cases
+    from gateway.web.api.inbox import Inbox
+    from gateway.web.api.messages import Messages
+    from gateway.web.api.reference import Reference
+
+_TIME = {"type": "string", "examples": ["2026-11-24T02:00:00Z", "2026-11-24"]}
+
+LIMIT = Param("limit", "items a page", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50})
+CURSOR = Param("cursor", "`next_cursor` of the page before")
+PURPOSE = Param("purpose", "why it is read, a code of the list processingPurpose: kept in the audit log")
+PURPOSE_HEADER = Param("Access-Purpose", "the same as `purpose`", where="header")
+KEY = Param(
+    "Idempotency-Key", "new for each request, the same when it is repeated",
+    {"type": "string", "minLength": 1, "maxLength": 255}, "header", required=True,
+)  # fmt: skip
+ETAG = Param("If-None-Match", "the ETag you hold: 304 where nothing changed", where="header")
+
+
+def _word(name: str, text: str) -> Param:
+    return Param(name, text)
+
+
+def _code(name: str, text: str, codes: frozenset[str] | tuple[str, ...]) -> Param:
+    return Param(name, text, {"type": "string", "enum": sorted(codes)})
+
+
+def message_routes(of: Messages) -> list[Route]:
+    """Return the routes of `/messages`."""
+    path, tag = f"{PREFIX}/messages", "messages"
+    read = ("message.read", "message.read-own")
+    case = _word("case", "a case reference")
+    return [
+        Route(
+            "POST", path, ("message.submit",), of.post, "Submit a message", tag, m.Accepted, m.MessageRequest, 202,
+            params=(KEY, Param("dry_run", "judge it and accept nothing: 200, or the problem it would have been",
+                               {"type": "boolean"})),
+            problems=(400, 404, 409, 413, 415, 422, 429, 503),
+            text="With `dry_run=true` no key is needed. It opens a case where the type does and `case` is absent.",
+        ),
+        Route(
+            "POST", f"{path}/batch", ("message.submit",), of.post_batch, "Submit up to 100 messages", tag,
+            m.BatchAccepted, m.BatchRequest, 202, params=(KEY,), problems=(400, 413, 415, 422, 429, 503),
+        ),
+        Route(
+            "POST", f"{path}/retry", ("queue.operate",), of.post_retry, "Try again what waits since then", tag,
+            m.Retried, m.Since, problems=(400, 415),
+        ),
+        Route(
+            "GET", path, read, of.get_list, "List messages, newest first", tag, m.Messages,
+            params=(_code("direction", "ours or theirs", ("in", "out")), _code("state", "where it stands", STATES),
+                    case, _word("type", "a message type"), Param("since", "accepted or received since", _TIME),
+                    CURSOR, LIMIT),
+            problems=(400,),
+        ),
+        Route(
+            "GET", f"{path}/{{id}}", read, of.get, "Show a message with its attempts", tag, m.MessageWhole,
+            params=(ETAG,), problems=(404,),
+        ),
+        Route(
+            "GET", f"{path}/{{id}}/event", ("event.read", "message.read-own"), of.get_event, "Read the event", tag,
+            m.CloudEvent, media_type="application/cloudevents+json", params=(PURPOSE, PURPOSE_HEADER, ETAG),
+            problems=(400, 404), text="The audit log has this reading before the answer leaves.",
+        ),
+        Route(
+            "GET", f"{path}/{{id}}/receipt", read, of.get_receipt, "Fetch the partner's receipt", tag,
+            media_type="application/jose+json", params=(ETAG,), problems=(404,), text="The JWS as received.",
+        ),
+        *(
+            Route(
+                "POST", f"{path}/{{id}}/{step}", ("queue.operate",), of.post_step, f"{step.capitalize()} a message",
+                tag, m.MessageWhole, m.Reason, problems=(400, 404, 409, 415),
+            )
+            for step in STEPS
+        ),
+    ]  # fmt: skip
+
+
+def case_routes(of: Cases) -> list[Route]:
+    """Return the routes of `/cases`."""
+    path, tag, read = f"{PREFIX}/cases", "cases", ("case.read", "case.read-own")
+    return [
+        Route(
+            "GET", path, read, of.get_list, "List cases, last changed first", tag, v.Cases,
+            params=(_word("q", "a case reference or its beginning"), _code("status", "where it stands", STATUSES),
+                    _code("urgency", "of the case", URGENCIES),
+                    Param("due_before", "a clock that runs out by then", _TIME), CURSOR, LIMIT),
+            problems=(400,),
+        ),
+        Route(
+            "GET", f"{path}/{{ref}}", read, of.get, "Show a case: status, clocks, next action, timeline", tag,
+            v.CaseWhole, params=(ETAG,), problems=(404,),
+        ),
+    ]  # fmt: skip
+
+
+def inbox_routes(of: Inbox) -> list[Route]:
+    """Return the routes that partner-agency systems follow."""
+    tag = "inbox"
+    return [
+        Route(
+            "GET", f"{PREFIX}/inbox", ("inbox.read",), of.get_inbox, "Receive events, in order", tag, m.Inbox,
+            params=(Param("after", "`cursor` of the last item taken; absent: from the first"), LIMIT, PURPOSE,
+                    PURPOSE_HEADER),
+            problems=(400,), text="The audit log has each reading before the answer leaves.",
+        ),
+        Route(
+            "GET", f"{PREFIX}/events", ("message.read", "message.read-own"), of.get_events,
+            "Follow changes of state", tag, media_type="text/event-stream",
+            params=(Param("Last-Event-ID", "go on behind this event; absent: from now", where="header"),
+                    Param("last_event_id", "the same, for those who cannot set a header")),
+            problems=(400, 429, 503),
+            text="One event a change: `id`, `event` (such as `message.settled`) and JSON `data` with id, case, type, "
+                 "state, reason, at. No case data. A comment every 15 s.",
+        ),
+    ]  # fmt: skip
+
+
+def reference_routes(of: Reference) -> list[Route]:
+    """Return the routes of code lists and partners."""
+    language = Param("Accept-Language", "en, id or km", where="header")
+    return [
+        Route("GET", f"{PREFIX}/codelists", ("reference.read",), of.get_codelists, "List code lists", "reference",
+              v.CodeLists),
+        Route("GET", f"{PREFIX}/codelists/{{list}}", ("reference.read",), of.get_codelist,
+              "Show a code list: labels and validity", "reference", v.CodeList, params=(language, ETAG),
+              problems=(404,)),
+        Route("GET", f"{PREFIX}/partners", ("reference.read",), of.get_partners, "List partners", "reference",
+              v.Partners),
+        Route("GET", f"{PREFIX}/partners/{{party}}/reconcile", ("audit.read", "partner.operate"),
+              of.get_reconciliation, "Compare what we sent with what they hold", "reference", v.Reconciliation,
+              problems=(404, 502), text="Asks the partner, who answers under its signature."),
+    ]  # fmt: skip
+
+
+def audit_routes(of: Audit) -> list[Route]:
+    """Return the routes of `/audit`."""
+    path, tag, read = f"{PREFIX}/audit", "audit", ("audit.read",)
+    number = {"type": "integer", "minimum": 0}
+    return [
+        Route(
+            "GET", f"{path}/entries", read, of.get_entries, "Search the audit log, newest first", tag, v.LogEntries,
+            params=(_word("type", "such as message.read"), _word("actor", "opaque id"), _word("message", "its id"),
+                    _word("case", "a case reference"), _word("object", "id of what it was done to"),
+                    _word("outcome", "such as rejected schema-invalid"), Param("since", "from then on", _TIME),
+                    Param("until", "before then", _TIME), CURSOR, LIMIT),
+            problems=(400,),
+        ),
+        Route("GET", f"{path}/checkpoint", read, of.get_checkpoint, "The newest signed checkpoint", tag, v.Checkpoint,
+              params=(ETAG,), problems=(404,)),
+        Route("GET", f"{path}/proof", read, of.get_proof, "Prove that an entry is in the log", tag, v.Proof,
+              params=(Param("index", "number of the entry", number, required=True),
+                      Param("size", "of the log; absent: the newest checkpoint's", number), ETAG),
+              problems=(400, 404)),
+    ]  # fmt: skip

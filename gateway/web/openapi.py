@@ -1,0 +1,126 @@
+"""OpenAPI 3.1, generated from the route table and the models: what is served is what is described."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic.json_schema import models_json_schema
+
+from gateway import __version__
+from gateway.web.api.models import Problem, Valid
+from gateway.web.problems import MEDIA_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pydantic import BaseModel
+
+    from gateway.web.api.route import Param, Route
+
+REF: Final = "#/components/schemas/{model}"
+JSON: Final = "application/json"
+PATH_MEMBER: Final = re.compile(r"\{(\w+)(?::[^}]*)?\}")
+
+MEANING: Final = {
+    200: "Done", 202: "Accepted for sending", 304: "You hold it already", 400: "The request cannot be read",
+    401: "Sign in first", 403: "Your role may not do this", 404: "Unknown, or not yours to see",
+    409: "The state does not allow it",
+       413: "Too large", 415: "Unsupported media type", 422: "A rule refuses it: `errors` name each place",
+    429: "Too many requests", 500: "A fault of the gateway", 502: "The partner gave no verified answer",
+    503: "Not now: try again",
+}  # fmt: skip
+
+
+def describe(routes: Sequence[Route]) -> dict[str, Any]:
+    """Return the OpenAPI document of these routes."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(template(route.path), {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Case exchange gateway",
+            "version": __version__,
+            "description": "Submit messages to a partner authority, follow them to a signed receipt, and audit it all.",
+        },
+        "security": [{"bearer": []}],
+        "tags": [{"name": name} for name in dict.fromkeys(route.tag for route in routes)],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "schemas": _schemas(routes),
+        },
+    }
+
+
+def template(path: str) -> str:
+    """Return a path as OpenAPI writes it: without the patterns of its members."""
+    return PATH_MEMBER.sub(r"{\1}", path)
+
+
+def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
+    models: dict[type[BaseModel], None] = {Problem: None, Valid: None}
+    for route in routes:
+        for model in (route.body, route.answer):
+            if model is not None:
+                models[model] = None
+    _, found = models_json_schema([(model, "validation") for model in models], ref_template=REF)
+    schemas: dict[str, Any] = found["$defs"]
+    return schemas
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "operationId": route.method.lower() + re.sub(r"[^A-Za-z0-9]+", "_", template(route.path)).rstrip("_"),
+        "summary": route.summary,
+        "tags": [route.tag],
+        "parameters": [
+            *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+              for name in PATH_MEMBER.findall(route.path)),
+            *(_parameter(param) for param in route.params),
+        ],
+        "responses": _responses(route),
+    }  # fmt: skip
+    words = [route.text] if route.text else []
+    if route.acts:
+        words.append(f"Needs the right {' or '.join(f'`{act}`' for act in route.acts)}.")
+    else:
+        found["security"] = []
+    found["description"] = " ".join(words) or route.summary
+    if route.body is not None:
+        # The body of a step may be absent; a message may not.
+        optional = all(not field.is_required() for field in route.body.model_fields.values())
+        found["requestBody"] = {"required": not optional, "content": {JSON: _content(route.body)}}
+    return found
+
+
+def _parameter(param: Param) -> dict[str, Any]:
+    return {
+        "name": param.name, "in": param.where, "required": param.required, "description": param.text,
+        "schema": param.schema,
+    }  # fmt: skip
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    plain = {"schema": {"type": "string"}}
+    content = {route.media_type: _content(route.answer) if route.answer else plain}
+    found: dict[int, dict[str, Any]] = {route.status: {"description": MEANING[route.status], "content": content}}
+    if route.status == 202:
+        found[202]["headers"] = {
+            "Idempotency-Replayed": {"description": "`true`: the stored answer", "schema": {"type": "string"}}
+        }
+    if any(param.name == "dry_run" for param in route.params):
+        found[200] = {"description": "It would be accepted", "content": {JSON: _content(Valid)}}
+        found[202]["headers"]["Location"] = {"description": "where it is followed", "schema": {"type": "string"}}
+    if any(param.name == "If-None-Match" for param in route.params):
+        found[304] = {"description": MEANING[304]}
+    for status in (*route.problems, *((401, 403) if route.acts else ()), 500):
+        found[status] = {"description": MEANING[status], "content": {MEDIA_TYPE: _content(Problem)}}
+        if status in {429, 503}:
+            found[status]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+    return {str(status): found[status] for status in sorted(found)}
+
+
+def _content(model: type[BaseModel]) -> dict[str, Any]:
+    return {"schema": {"$ref": REF.format(model=model.__name__)}}

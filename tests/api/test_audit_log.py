@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.errors import LedgerError
+from gateway.ledger.note import NoteKey, open_checkpoint
+from gateway.ledger.tiles import bundle_refs, decode_bundle, hash_refs
+from gateway.ledger.verify import verify_export
+from gateway.primitives import b64u, merkle
+from gateway.services.auditlog import AuditLog
+from gateway.web.api import models_views as v
+from tests.support.pair import Pair, example
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Api
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def log_key(api: Api) -> NoteKey:
+    """Return the key the log is signed with, as our card publishes it."""
+    return NoteKey.parse(api.side.gateway.directory.mine.log_vkey)
+
+
+async def grown(api: Api) -> int:
+    """Let the log grow past two tiles and be signed; return its size."""
+    gateway = api.side.gateway
+    await api.side.settle()
+    while (await gateway.queries.log_size()) < 600:
+        await api.submit({"messages": [example("route.bulletin/s6-batam-johor-bavet") | {"recipient": "kh.gdi"}] * 100},
+                         "officer", path="/messages/batch")  # fmt: skip
+        await api.side.settle()
+    signed = await gateway.checkpoints.sign()
+    assert signed is not None
+    return signed.size
+
+
+async def test_any_tile_client_can_check_the_whole_log(api: Api, pair: Pair) -> None:
+    """Checkpoint, tiles and bundles as tlog-tiles has them: the offline verifier finds no fault."""
+    await pair.settle()
+    size = await grown(api)
+    fetched: dict[str, bytes] = {"checkpoint": (await api.get("/audit/log/checkpoint", None)).body}
+    for ref in (*hash_refs(size), *bundle_refs(size)):
+        answer = await api.get(f"/audit/log/{ref.path}", "auditor")
+        assert (answer.status, answer.media_type) == (200, "application/octet-stream"), ref
+        fetched[ref.path] = answer.body
+    newest = await api.get("/audit/log/checkpoint", None)
+
+    assert newest.media_type == "text/plain"
+    assert open_checkpoint(fetched["checkpoint"].decode(), [log_key(api)]).size == size
+    report = verify_export(fetched.get, log_keys=[log_key(api)], paths=fetched)
+    assert (report.size, report.faults) == (size, ())
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("tile/0/000", 200), ("tile/0/000.p/256", 404), ("tile/0/000.p/0", 404), ("tile/0/000.p/7", 200),
+        ("tile/0/x000/000", 404), ("tile/0/999", 404), ("tile/1/000.p/1", 200), ("tile/7/000", 404),
+        ("tile/64/000", 404),
+        ("tile/0/..%2f..%2fcheckpoint", 404), ("tile/entries/000", 401), ("tile/0/000/", 404), ("tile/", 404),
+    ],
+)  # fmt: skip
+async def test_only_the_one_name_of_a_tile_is_served(api: Api, path: str, status: int) -> None:
+    """Hash tiles are public, bundles are not, and no second spelling or tile beyond the checkpoint exists."""
+    await grown(api)
+    assert (await api.get(f"/audit/log/{path}", None)).status == status
+
+
+async def test_bundles_are_for_auditors_and_full_tiles_may_be_kept(api: Api) -> None:
+    """The leaf data says who did what, so it needs the right to it and is not cached; hashes never change."""
+    await grown(api)
+    for role, status in (("auditor", 200), ("officer", 403), ("operator", 403), ("client", 403)):
+        assert (await api.get("/audit/log/tile/entries/000", role)).status == status
+    bundle = await api.get("/audit/log/tile/entries/000", "auditor")
+    tile = await api.get("/audit/log/tile/0/000", None)
+
+    assert bundle.headers["Cache-Control"] == "no-store"
+    assert "immutable" in tile.headers["Cache-Control"]
+    leaves = [merkle.leaf_hash(data) for data in decode_bundle(bundle.body)]
+    assert b"".join(leaves) == tile.body
+
+
+async def test_a_proof_holds_under_the_signed_checkpoint(api: Api) -> None:
+    """Any entry, at the newest size and an older one: the path leads from its bytes to the root that was signed."""
+    size = await grown(api)
+    checkpoint = v.Checkpoint.model_validate((await api.get("/audit/checkpoint", "auditor")).json)
+    head = open_checkpoint(checkpoint.note, [log_key(api)])
+    assert (head.size, head.root) == (checkpoint.size, b64u.decode(checkpoint.root))
+    for index, at in ((0, ""), (255, ""), (256, ""), (size - 1, ""), (7, "&size=8"), (3, "&size=300")):
+        answer = await api.get(f"/audit/proof?index={index}{at}", "auditor")
+        proof = v.Proof.model_validate(answer.json)
+        leaf = merkle.leaf_hash(b64u.decode(proof.data))
+        path = [b64u.decode(node) for node in proof.path]
+        assert leaf == b64u.decode(proof.hash)
+        assert merkle.verify_inclusion(leaf, index, proof.size, path, b64u.decode(proof.root))
+        if not at:
+            assert (proof.size, b64u.decode(proof.root), proof.checkpoint) == (size, head.root, checkpoint.note)
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("", 400), ("?index=x", 400), ("?index=-1", 400), ("?index=999999", 404), ("?index=5&size=5", 404),
+     ("?index=0&size=999999", 404), ("?index=0&size=0", 404)],
+)  # fmt: skip
+async def test_a_proof_for_nothing_is_refused(api: Api, query: str, status: int) -> None:
+    """No entry, no proof; nor one in a tree that is not signed."""
+    await grown(api)
+    assert (await api.get(f"/audit/proof{query}", "auditor")).status == status
+
+
+async def test_entries_are_found_by_each_filter(api: Api, pair: Pair) -> None:
+    """By type, message, case, actor, outcome and time; newest first; the bytes are those in the tree."""
+    answer = await api.submit(example("case.referral/s1-sumarni"))
+    jti, case = answer.json["id"], answer.json["case"]
+    await pair.settle()
+
+    entries = v.LogEntries.model_validate(
+        (await api.get("/audit/entries", "auditor", params={"message": jti})).json
+    ).items
+    by_case = await api.entries(case=case)
+    accepted = await api.entries(type="message.accepted", actor=api.ids["client"], message=jti)
+
+    assert next(entry.type for entry in reversed(entries)) == "message.accepted"
+    assert "message.settled" in {entry.type for entry in entries}
+    assert {entry["message"] for entry in by_case} == {jti}
+    assert [entry["actor"]["sub"] for entry in accepted] == [api.ids["client"]]
+    assert [entry["outcome"] for entry in await api.entries(outcome="accepted", message=jti)] == ["accepted"]
+    assert await api.entries(message=jti, until="2026-01-01") == []
+    assert await api.entries(message=jti, since="2099-01-01") == []
+    indexes = [entry.index for entry in entries]
+    assert indexes == sorted(indexes, reverse=True)
+    for entry in entries:
+        assert merkle.leaf_hash(b64u.decode(entry.data)) == b64u.decode(entry.hash)
+
+
+async def test_entries_page_to_the_first_one(api: Api) -> None:
+    """Every index down to 0, once, while new entries come."""
+    seen: list[int] = []
+    cursor = ""
+    while True:
+        page = (await api.get(f"/audit/entries?limit=200{cursor}", "auditor")).json
+        seen += [item["index"] for item in page["items"]]
+        if not page["has_more"]:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+        await api.get("/messages/nothing/event", "officer")
+
+    assert seen == list(range(seen[0], -1, -1))
+
+
+async def test_a_log_that_lost_an_entry_is_an_alarm_not_an_answer(api: Api) -> None:
+    """Where stored leaves are fewer than signed, no proof and no bundle is made up."""
+    await grown(api)
+    queries = api.side.gateway.queries
+
+    class Robbed:
+        """The stored log without its entry 3."""
+
+        tile = staticmethod(queries.tile)
+
+        async def leaves(self, start: int, end: int) -> list[bytes]:
+            return list(await queries.leaves(start, end))
+
+        async def leaf_data(self, start: int, end: int) -> list[bytes]:
+            found = list(await queries.leaf_data(start, end))
+            return found[:-1] if start <= 3 < end else found
+
+    log = AuditLog(Robbed(), api.side.gateway.checkpoints)
+    with pytest.raises(LedgerError):
+        await log.inclusion(3, None)
+    assert (await log.inclusion(4, None)).index == 4
