@@ -16,6 +16,7 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,22 +24,23 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from cryptography import x509
 
-from gateway import local
 from gateway.config import load_settings
 from gateway.errors import ConfigurationError, GatewayError
-from gateway.keyring.files import FileKeyRing, open_keys
+from gateway.keyring.files import ROOT_FILES, FileKeyRing, open_keys
 from gateway.protocol.agreement import parse_agreement
 from gateway.protocol.card import read_card
 from gateway.storage.migrations import HEAD
 from gateway.storage.schema import revision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from gateway.settings import Address, Settings
 
 State = Literal["ok", "warn", "fail"]
+Ping = Callable[[str], int | None]
+"""`ping(party)` gives that party's clock minus ours in ms, None where no verified answer came."""
 
 DAY_S: Final = 86_400
 # SQLite before this version can corrupt a WAL database when two connections write at once.
@@ -48,6 +50,7 @@ DISK_FREE_LEAST: Final = 256 * 1024 * 1024
 CERTIFICATE_LEAST_S: Final = 5 * DAY_S
 CARD_LEAST_S: Final = 15 * DAY_S
 READY_TIMEOUT_S: Final = 5
+CLOCK_SKEW_MOST_MS: Final = 60_000  # far inside what the protocol defers for: a clock that runs off shows early
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,11 @@ class Check:
         return asdict(self)
 
 
-def examine(home: Path, now_s: float | None = None) -> list[Check]:
-    """Return every check of a home, the machine's first. Never raises for what it finds."""
+def examine(home: Path, ping: Ping | None = None, now_s: float | None = None) -> list[Check]:
+    """Return every check of a home, the machine's first. Never raises for what it finds.
+
+    `ping` asks a partner by way of the running `serve`; without it only what is stored is looked at.
+    """
     now = time.time() if now_s is None else now_s
     found = [*_machine(now)]
     try:
@@ -73,11 +79,16 @@ def examine(home: Path, now_s: float | None = None) -> list[Check]:
     except ConfigurationError as error:
         return [*found, _failed("settings", error)]
     found.append(Check("ok", "settings", f"{settings.party.id}, {settings.party.environment}"))
-    served = _served(settings)
     found += _each(
-        lambda: _agreement(settings), lambda: _keys(settings, now), lambda: _disk(settings),
-        lambda: _database(settings, now), lambda: _listeners(settings, served=served),
-    )  # fmt: skip
+        {
+            "home": lambda: _home(settings),
+            "agreement": lambda: _agreement(settings, now),
+            "keys": lambda: _keys(settings, now),
+            "data folder": lambda: _disk(settings),
+            "database": lambda: _database(settings, now, ping),
+            "serve": lambda: _listeners(settings, served=ping is not None),
+        }
+    )
     return found
 
 
@@ -86,18 +97,18 @@ def ready(home: Path) -> bool:
     address = load_settings(home).ops.address
     host = f"[{address.host}]" if ":" in address.host else address.host
     try:
-        with urllib.request.urlopen(f"http://{host}:{address.port}/readyz", timeout=READY_TIMEOUT_S) as reply:  # noqa: S310 - http, loopback
+        with urllib.request.urlopen(f"http://{host}:{address.port}/readyz", timeout=READY_TIMEOUT_S) as reply:
             return bool(reply.status == 200)
     except (OSError, urllib.error.URLError):
         return False
 
 
-def _each(*parts: Callable[[], Iterator[Check]]) -> Iterator[Check]:
-    for part in parts:
+def _each(parts: Mapping[str, Callable[[], Iterator[Check]]]) -> Iterator[Check]:
+    for name, part in parts.items():
         try:
             yield from part()
         except GatewayError as error:
-            yield _failed(part.__name__, error)
+            yield _failed(name, error)
 
 
 def _failed(check: str, error: GatewayError) -> Check:
@@ -113,7 +124,7 @@ def _machine(now: float) -> Iterator[Check]:
     else:
         fixed = ".".join(map(str, WAL_RESET_FIXED))
         yield Check(
-            "warn", "sqlite", f"{sqlite3.sqlite_version} has the WAL-reset fault; this gateway's single writer avoids it",
+            "warn", "sqlite", f"{sqlite3.sqlite_version} has the WAL-reset fault; the single writer avoids it",
             f"open the database only through `gateway`; SQLite {fixed} or later is better",
         )  # fmt: skip
     if now < YEAR_2026_S:
@@ -126,7 +137,14 @@ def _machine(now: float) -> Iterator[Check]:
         yield Check("warn", "system", sys.platform, "only Linux is tried")
 
 
-def _agreement(settings: Settings) -> Iterator[Check]:
+def _home(settings: Settings) -> Iterator[Check]:
+    if settings.home.stat().st_mode & 0o077:
+        yield Check("warn", "home", f"{settings.home} is open to others", f"chmod 700 {settings.home}")
+    else:
+        yield Check("ok", "home", str(settings.home))
+
+
+def _agreement(settings: Settings, now: float) -> Iterator[Check]:
     path = settings.agreement_path
     try:
         found = tomllib.loads(path.read_text("utf-8"))
@@ -140,8 +158,7 @@ def _agreement(settings: Settings) -> Iterator[Check]:
         yield Check("warn", "agreement", "permits nothing between us and anybody", f"fill in {path}")
     else:
         yield Check("ok", "agreement", f"with {', '.join(others)}")
-    now_ms = time.time_ns() // 1_000_000
-    in_force = [i for i in agreement.instruments if i.period.covers(now_ms)]
+    in_force = [i for i in agreement.instruments if i.period.covers(int(now * 1000))]
     if not in_force:
         fix = f"name the binding instrument under [[transfer_instrument]] in {path}"
         yield Check("warn", "transfer instrument", "none is in force: personal data is refused", fix)
@@ -157,6 +174,9 @@ def _keys(settings: Settings, now: float) -> Iterator[Check]:
     if keys.root_signer() is None:
         fix = "bring a new card when keys change: gateway card sign, where the root keys live"
         yield Check("ok", "root keys", "offline", fix)
+    elif settings.party.environment == "prod":
+        fix = f"move {' and '.join(ROOT_FILES)} of {settings.keys_path} offline; see `gateway card sign --help`"
+        yield Check("warn", "root keys", "lie in the home: whoever takes it can make itself this party", fix)
     for warning in keys.warnings(int(now * 1000)):
         yield Check("warn", "keys", warning, "`gateway keys rotate --plan` shows the steps")
     yield from _certificates(keys, now)
@@ -196,7 +216,7 @@ def _disk(settings: Settings) -> Iterator[Check]:
         yield Check("ok", "disk", shown)
 
 
-def _database(settings: Settings, now: float) -> Iterator[Check]:
+def _database(settings: Settings, now: float, ping: Ping | None) -> Iterator[Check]:
     path = settings.database_path
     found = revision(path)
     if found is None:
@@ -209,19 +229,21 @@ def _database(settings: Settings, now: float) -> Iterator[Check]:
     yield Check(state, "database", f"revision {found}", None if found == HEAD else "`gateway db upgrade`")
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         try:
-            yield from _stored(connection, settings, now)
+            yield from _stored(connection, settings, now, ping)
         except sqlite3.DatabaseError as error:
             yield Check("fail", "database", f"cannot be read ({type(error).__name__})", "`gateway db restore FILE`")
 
 
-def _stored(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[Check]:
+def _stored(
+    connection: sqlite3.Connection, settings: Settings, now: float, ping: Ping | None
+) -> Iterator[Check]:
     newest = "SELECT jws FROM cards WHERE party = ? AND disputed = 0 ORDER BY version DESC, id LIMIT 1"
     row = connection.execute(newest, (settings.party.id,)).fetchone()
     if row is None:
         yield Check("warn", "card", "none is signed yet", "start `gateway serve` once, or `gateway card sign` offline")
     else:
         yield _card("card", row[0], now, "start `gateway serve`, or sign a new one where the root keys live")
-    partners = "SELECT p.party, p.state, p.down_since, p.problem, c.jws FROM partners p JOIN cards c ON c.id = p.card_id"
+    partners = "SELECT p.party, state, down_since, problem, jws FROM partners p JOIN cards c ON c.id = p.card_id"
     rows = connection.execute(partners).fetchall()
     if not rows:
         yield Check("warn", "partners", "none is enrolled", "`gateway partner add FILE` with the partner's card")
@@ -232,9 +254,21 @@ def _stored(connection: sqlite3.Connection, settings: Settings, now: float) -> I
             yield Check("warn", f"partner {party}", f"not reached: {problem}", f"`gateway partner ping {party}`")
         else:
             yield _card(f"partner {party}", card, now, "ask the partner for its newer card")
+            if ping is not None:
+                yield _clocks(party, ping(party))
     dead = connection.execute("SELECT count(*) FROM outbox WHERE state = 'dead'").fetchone()[0]
     if dead:
         yield Check("warn", "dead letters", f"{dead} given up", "`gateway queue list --state dead`")
+
+
+def _clocks(party: str, skew_ms: int | None) -> Check:
+    check = f"partner {party} clock"
+    if skew_ms is None:
+        return Check("warn", check, "gave no verified answer", f"`gateway partner ping {party}`")
+    if abs(skew_ms) > CLOCK_SKEW_MOST_MS:
+        fix = "compare both clocks with a time service: messages are deferred until they agree"
+        return Check("fail", check, f"{skew_ms / 1000:+.0f} s against ours", fix)
+    return Check("ok", check, f"{skew_ms:+d} ms against ours")
 
 
 def _card(check: str, raw: bytes, now: float, fix: str) -> Check:
@@ -244,13 +278,6 @@ def _card(check: str, raw: bytes, now: float, fix: str) -> Check:
     if left < 0:
         return Check("fail", check, shown, fix)
     return Check("ok", check, shown) if left >= CARD_LEAST_S else Check("warn", check, shown, fix)
-
-
-def _served(settings: Settings) -> bool:
-    found = local.connect(local.socket_path(settings.home), 1.0)
-    if found is not None:
-        found.close()
-    return found is not None
 
 
 def _listeners(settings: Settings, *, served: bool) -> Iterator[Check]:

@@ -17,17 +17,18 @@ import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import local, logs
-from gateway.errors import ConfigurationError, GatewayError, Unauthenticated
+from gateway.errors import ConfigurationError, GatewayError
 from gateway.logs import get_logger
 from gateway.runtime import open_gateway
 from gateway.storage.store import HomeLock
 from gateway.transport.tls import api_server_context, reload_api
+from gateway.web.api import api_app, bearer
 from gateway.web.control import control_app
 from gateway.web.exchange import ExchangeParts, exchange_app
 from gateway.web.metrics import Depth, Metrics
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.keyring.files import FileKeyRing
-    from gateway.ports import Account
     from gateway.runtime import Gateway, World
     from gateway.services.settle import Recorded
     from gateway.settings import Address, Settings
@@ -158,7 +158,7 @@ async def serve(
         # Receipts carry a checkpoint: there is one before the first partner is answered.
         await gateway.checkpoints.sign()
         async with AsyncExitStack() as last, _Front(gateway, metrics, health, api_tls) as front, gateway.working():
-            control = await last.enter_async_context(listening_locally(gateway, metrics))
+            control = await last.enter_async_context(listening_locally(health))
             health.phase = None
             addresses = front.addresses(control)
             _log_addresses(addresses)
@@ -210,11 +210,13 @@ async def _lock_free(settings: Settings) -> None:
 
 @asynccontextmanager
 async def listening_locally(
-    gateway: Gateway, metrics: Metrics, path: Path | None = None
+    health: Health, path: Path | None = None
 ) -> AsyncIterator[Path]:
     """Serve the control application on a socket of the home, or at `path`."""
-    where = path or local.socket_path(gateway.settings.home)
-    app = control_app(gateway, middleware("control", metrics.request, time.monotonic))
+    where = path or local.socket_path(health.gateway.settings.home)
+    app = control_app(
+        health.gateway, middleware("control", health.metrics.request, time.monotonic), health.text
+    )
     runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=FLUSH_S)
     await runner.setup()
     try:
@@ -243,12 +245,12 @@ class _Front:
         self._apps: list[web.Application] = []
         self._bound: dict[str, Address] = {}
 
-    async def __aenter__(self) -> _Front:
+    async def __aenter__(self) -> Self:
         g, settings = self._gateway, self._gateway.settings
         parts = ExchangeParts(g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls)
         exchange = exchange_app(parts, settings.exchange.path, self._outermost("exchange"))
         ops = ops_app(self._health.ready, self._health.text, self._outermost("ops"))
-        api = public_app(g, self._outermost("api"))
+        api = api_app(g, self._outermost("api"), bearer(g))
         try:
             await self._open(ops, "ops", settings.ops.address, None)
             await self._open(exchange, "exchange", settings.exchange.address, g.tls.server)
@@ -284,22 +286,6 @@ class _Front:
         return middleware(listener, self._metrics.request, time.monotonic)
 
 
-def public_app(gateway: Gateway, outermost: object) -> web.Application:
-    """Return the application of the API listener: callers show bearer tokens."""
-    try:
-        from gateway.web.api import api_app
-    except ImportError:
-        return web.Application(middlewares=[outermost])
-
-    async def authenticate(request: web.Request) -> Account:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("give a bearer token; `gateway client add` makes one")
-        return await gateway.accounts.authenticate(token.strip())
-
-    return api_app(gateway, outermost, authenticate)
-
-
 def _handle_signals(stopping: asyncio.Event, reload: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
 
@@ -321,7 +307,7 @@ def _reload(gateway: Gateway, api_tls: ssl.SSLContext, reread: Callable[[], Sett
         gateway.tls.reload()
         reload_api(api_tls, gateway.keys.tls)
     except GatewayError as error:
-        log.error("not loaded again", code=error.slug, detail=error.detail)
+        log.warning("not loaded again", code=error.slug, detail=error.detail)
         return
     logs.configure(level)
     log.info("certificates and log level loaded again")
@@ -350,4 +336,5 @@ def notify(state: str) -> None:
 
 def say_ready(addresses: Addresses) -> None:
     """Print the ready line on stderr: stdout carries the log."""
-    print(addresses.line(), file=sys.stderr, flush=True)
+    sys.stderr.write(addresses.line() + "\n")
+    sys.stderr.flush()

@@ -136,4 +136,5 @@ def read_input(file: str) -> bytes:
     try:
         return Path(file).read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"{file}: {(error.strerror or 'cannot be read').lower()}; name a readable file") from None
+        reason = (error.strerror or "cannot be read").lower()
+        raise ConfigurationError(f"{file}: {reason}; name a readable file") from None

@@ -118,6 +118,12 @@ def gateway(*, working: bool = False) -> Iterator[Client]:
         yield Client(path, served=False)
 
 
+def running(where: Path) -> Client | None:
+    """Return a client of the `serve` that runs on a home, or None."""
+    path = local.socket_path(where)
+    return Client(path, served=True) if _answers(path) else None
+
+
 def segment(text: str) -> str:
     """Return text as one segment of a path."""
     return quote(text, safe="")
@@ -194,7 +200,7 @@ class _Host:
 
     async def _serve(self) -> None:
         from gateway.home import open_home  # noqa: PLC0415
-        from gateway.serving import listening_locally, opened  # noqa: PLC0415
+        from gateway.serving import Health, listening_locally, opened  # noqa: PLC0415
         from gateway.web.metrics import Metrics  # noqa: PLC0415
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -204,7 +210,7 @@ class _Host:
             async with contextlib.AsyncExitStack() as stack:
                 if self._working:
                     await stack.enter_async_context(opened_gateway.working())
-                await stack.enter_async_context(listening_locally(opened_gateway, metrics, self._path))
+                await stack.enter_async_context(listening_locally(Health(opened_gateway, metrics), self._path))
                 self._ready.set()
                 await self._stop.wait()
             await _sign(opened_gateway)

@@ -148,7 +148,9 @@ class Authority:
         try:
             await asyncio.wait_for(self._ready(), START_LIMIT_S)
         except TimeoutError:
-            raise NotHeldError(f"{self.party} was not ready within {START_LIMIT_S:.0f} s; see {self.log_path}") from None
+            raise NotHeldError(
+                f"{self.party} was not ready within {START_LIMIT_S:.0f} s; see {self.log_path}"
+            ) from None
         took = time.perf_counter() - started
         self._listener = asyncio.create_task(self._listen())
         trust = ssl.create_default_context(cafile=self.home / "keys" / "ca.pem")
@@ -207,9 +209,7 @@ class Authority:
 
     # --- the REST API -------------------------------------------------------------------------------
 
-    async def call(
-        self, method: str, path: str, *, role: str, body: Any = None, key: str | None = None
-    ) -> Answer:
+    async def call(self, method: str, path: str, *, role: str, body: Any = None, key: str | None = None) -> Answer:
         """Call the REST API under the token of `role`. Raises NotHeldError where nobody answers."""
         if self._session is None:
             raise NotHeldError(f"{self.party} is not running")

@@ -154,9 +154,9 @@ def knock(address: tuple[str, int]) -> str:
         try:
             with context.wrap_socket(plain) as door:
                 version = door.version()
-                # TLS 1.3: the server's verdict on our certificate arrives with the first read.
+                # TLS 1.3: a client learns the server's verdict on its certificate with its first read.
                 door.sendall(b"GET / HTTP/1.1\r\nHost: stranger\r\n\r\n")
-                return f"{version} answered" if door.recv(1) else f"{version}, closed"
+                return f"answered over {version}" if door.recv(1) else f"refused: {version} closed without an answer"
         except ssl.SSLError as error:
             return f"refused: {(error.reason or 'TLS').replace('_', ' ').lower()}"
         except OSError:

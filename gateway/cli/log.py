@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 audit = group("audit", "The audit log.")
 
-COLUMNS: Final = ("seq", "at", "typ", "actor", "obj", "jti", "case", "outcome")
+COLUMNS: Final = ("index", "at", "type", "actor", "object", "message", "case", "outcome")
 
 
 def register(app: typer.Typer) -> None:
@@ -37,19 +37,27 @@ def audit_search(
     actor: Annotated[str | None, typer.Option(help="Who, by opaque id.")] = None,
     jti: Annotated[str | None, typer.Option("--message", metavar="ID", help="A message id.")] = None,
     case: Annotated[str | None, typer.Option(metavar="REF", help="A case reference.")] = None,
-    obj: Annotated[str | None, typer.Option("--object", metavar="ID", help="What it was done to; or a trace id.")] = None,
+    obj: Annotated[str | None, typer.Option("--object", metavar="ID", help="What it was done to; a trace id.")] = None,
     outcome: Annotated[str | None, typer.Option(help="Such as accepted.")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 50,
 ) -> None:
     """List entries, newest first."""
     query = {
-        "typ": typ, "actor": actor, "jti": jti, "case": case, "obj": obj, "outcome": outcome, "since": since,
+        "type": typ, "actor": actor, "message": jti, "case": case, "object": obj, "outcome": outcome, "since": since,
         "until": until, "limit": limit,
     }  # fmt: skip
     with gateway() as reached:
-        output.show_rows(reached.get(f"{CONTROL}/log/entries", query)["entries"], COLUMNS, empty="no such entries")
+        entries = reached.get(f"{API}/audit/entries", query)["items"]
+    if given.output != "json":
+        entries = [_readable(entry) for entry in entries]
+    output.show_rows(entries, COLUMNS, empty="no such entries")
+
+
+def _readable(entry: dict[str, Any]) -> dict[str, Any]:
+    actor, obj = entry["actor"], entry["object"]
+    return {**entry, "actor": f"{actor['role']} {actor['sub']}", "object": f"{obj['kind']} {obj['id']}"}
 
 
 @verb(audit, "export")
@@ -64,7 +72,7 @@ def audit_export(
     with gateway() as reached:
         found = reached.post(f"{CONTROL}/log/exports", {"purpose": purpose} if purpose else None)
         count = _write(folder, found["checkpoint"], found["size"])
-    output.show({"folder": str(folder), "size": found["size"], "files": count})
+    output.show({"folder": str(folder), "size": found["size"], "files": count, "vkey": _own_keys()[0].vkey})
 
 
 def _write(folder: Path, checkpoint: str, size: int) -> int:

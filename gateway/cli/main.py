@@ -6,11 +6,10 @@ import os
 import sys
 import traceback
 
-
 import typer
 
 from gateway import __version__
-from gateway.cli import log, party, people, registry, start, traffic
+from gateway.cli import demo, log, party, people, registry, start, traffic
 from gateway.cli.common import ENV_TRACEBACK, ColorOption, HomeOption, OutputOption, given, note
 from gateway.cli.failure import FAILURE, INTERRUPTED, OK, USAGE, exit_code, lines
 from gateway.errors import GatewayError
@@ -45,7 +44,7 @@ def globals_first(
     given.take(home, output, no_color=no_color)
 
 
-for part in (start, party, people, traffic, registry, log):
+for part in (start, party, people, traffic, registry, log, demo):
     part.register(app)
 
 
@@ -73,7 +72,7 @@ def _run() -> int:
     except Exception as error:
         if os.environ.get(ENV_TRACEBACK):
             raise
-        note(f"error: a fault of the gateway's own ({_where(error)}); set {ENV_TRACEBACK}=1 to see where, and report it")
+        note(f"error: a fault of the gateway's own ({_where(error)}); report it, with what {ENV_TRACEBACK}=1 shows")
         return FAILURE
     return 0
 

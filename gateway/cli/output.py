@@ -59,7 +59,7 @@ def write_bytes(raw: bytes) -> None:
 
 def plain(value: Any) -> str:
     """Return a value as people read it."""
-    if value is None:
+    if value is None or value == []:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import YesOption, ask, confirm, given, group, note, read_input, verb
+from gateway.cli.common import YesOption, ask, confirm, given, group, home, note, read_input, verb
 from gateway.cli.control import CONTROL, gateway, segment
 from gateway.errors import ConfigurationError, MalformedRequest
 
@@ -41,7 +42,15 @@ def card_export(
         output.write_bytes(raw)
         return
     write_file(file, raw)
-    note(f"{file}: written; next: " + ("`gateway card sign`" if unsigned else "send it, and compare `gateway card fingerprint`"))
+    then = "`gateway card sign`" if unsigned else "send it, and let the partner compare `gateway card fingerprint`"
+    note(f"{file}: written; next: {then}")
+
+
+@verb(card, "show")
+def card_show() -> None:
+    """Show what our card says, the verifier keys of our log and witness included."""
+    with gateway() as client:
+        output.show(client.get(f"{CONTROL}/card/summary"))
 
 
 @verb(card, "fingerprint")
@@ -228,4 +237,4 @@ def _tell_card(done: dict[str, Any]) -> None:
     if done["card_version"] is not None:
         note(f"card version {done['card_version']} is in force; partners fetch it within a day")
     elif done["card_due"]:
-        note("a new card is due: `gateway card export --unsigned`, sign it where the root keys live, `gateway card import`")
+        note("a new card is due: `gateway card export --unsigned`, then `card sign` where the root keys live")

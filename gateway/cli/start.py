@@ -12,11 +12,11 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.common import YesOption, confirm, given, group, home, note, verb
-from gateway.cli.control import CONTROL, gateway
-from gateway.errors import Clash, ConfigurationError
+from gateway.cli.control import CONTROL, gateway, running, segment
+from gateway.errors import Clash, ConfigurationError, GatewayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 config = group("config", "The settings in force.")
 db = group("db", "The database.")
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     verb(app, "init")(init)
     verb(app, "serve")(serve)
     verb(app, "doctor")(doctor)
+    verb(app, "metrics")(metrics)
     app.add_typer(config)
     app.add_typer(db)
 
@@ -38,7 +39,7 @@ def init(
     party: Annotated[str, typer.Option(help="Who the gateway speaks for, such as id.imigrasi.")],
     name: Annotated[str, typer.Option(help="The authority's name, as partners' officers see it.")],
     country: Annotated[str, typer.Option(help="Its State, ISO 3166-1 alpha-2.")],
-    environment: Annotated[Environment, typer.Option(help="prod, or test: shipped schemas and a test agreement.")] = "prod",
+    environment: Annotated[Environment, typer.Option(help="test: shipped schemas, a test agreement.")] = "prod",
     exchange_listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Where partners connect.")] = None,
     exchange_url: Annotated[str | None, typer.Option(metavar="URL", help="How they reach it, path included.")] = None,
     api_listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Where our own clients connect.")] = None,
@@ -101,10 +102,32 @@ def doctor(
         if not answers:
             raise typer.Exit(1)
         return
-    found = look.examine(home())
+    found = look.examine(home(), _ping(home()))
     output.show_rows([check.as_dict() for check in found], ("state", "check", "finding", "fix"))
     if any(check.state == "fail" for check in found):
         raise typer.Exit(1)
+
+
+def _ping(where: Path) -> Callable[[str], int | None] | None:
+    """Return what asks a partner through the running `serve`, or None where none runs."""
+    client = running(where)
+    if client is None:
+        return None
+
+    def ping(party: str) -> int | None:
+        try:
+            found: int = client.post(f"{CONTROL}/partners/{segment(party)}/ping")["clock_ms"]
+        except GatewayError:
+            return None
+        return found
+
+    return ping
+
+
+def metrics() -> None:
+    """Print the metrics as Prometheus reads them; `serve` offers the same at /metrics."""
+    with gateway() as reached:
+        output.write_bytes(reached.get_bytes(f"{CONTROL}/metrics"))
 
 
 # --- config -----------------------------------------------------------------------------------------

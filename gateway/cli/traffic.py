@@ -13,7 +13,7 @@ from gateway.cli import output
 from gateway.cli.common import YesOption, confirm, group, note, read_input, verb
 from gateway.cli.control import API, CONTROL, Client, gateway, segment
 from gateway.cli.failure import FAILURE
-from gateway.errors import MalformedRequest
+from gateway.errors import MalformedRequest, NotFound
 
 message = group("message", "Messages, sent and received.")
 case = group("case", "Cases: where they stand, what comes next.")
@@ -22,8 +22,8 @@ queue = group("queue", "What waits to be sent, and what was given up.")
 WAIT_STEP_S: Final = 0.1
 OPEN: Final = frozenset({"queued", "sending"})
 PAGE: Final = 200
-LIST_COLUMNS: Final = ("id", "direction", "state", "type", "case", "urgency", "at", "reason")
-QUEUE_COLUMNS: Final = ("id", "state", "recipient", "type", "case", "urgency", "attempt_count", "next_try", "reason")
+LIST_COLUMNS: Final = ("id", "direction", "state", "type", "case", "urgency", "accepted_at", "reason")
+QUEUE_COLUMNS: Final = ("id", "state", "recipient", "type", "case", "urgency", "attempts_made", "next_try", "reason")
 CASE_COLUMNS: Final = ("case", "status", "urgency", "partner", "next_due", "overdue", "updated_at")
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A message id.")]
@@ -40,9 +40,9 @@ def register(app: typer.Typer) -> None:
 def submit(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="The JSON body of POST /messages; - for stdin.")],
     *,
-    subject: Annotated[str | None, typer.Option("--type", metavar="T", help="The message type, over the file's.")] = None,
+    subject: Annotated[str | None, typer.Option("--type", metavar="T", help="Type, over the file's.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge it and send nothing.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the partner's answer; exit 1 unless accepted.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the answer; exit 1 unless accepted.")] = False,
 ) -> None:
     """Accept a message for sending, durably; or say every place where it is wrong."""
     raw = read_input(file)
@@ -142,23 +142,26 @@ def queue_list(
 def queue_show(jti: IdArgument) -> None:
     """Show a message of ours with its attempts, and what may be done to it."""
     with gateway() as reached:
-        output.show(reached.get(f"{CONTROL}/queue/{segment(jti)}"))
+        found = reached.get(f"{API}/messages/{segment(jti)}")
+    if found["direction"] != "out":
+        raise NotFound("no such message of ours; `gateway queue list` shows those that wait")
+    output.show(found)
 
 
 @verb(queue, "retry")
 def queue_retry(
     jti: Annotated[str | None, typer.Argument(metavar="[ID]", help="A message id.")] = None,
     *,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="Everything queued that was accepted since.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="All that is queued since then.")] = None,
 ) -> None:
     """Try a message again now, or with --since everything that waits."""
     if (jti is None) == (since is None):
         raise MalformedRequest("give an ID, or --since TIME")
     with gateway() as reached:
         if jti is None:
-            output.show(reached.post(f"{CONTROL}/queue/retry", {"since": since}))
+            output.show(reached.post(f"{API}/messages/retry", {"since": since}))
         else:
-            output.show(reached.post(f"{CONTROL}/queue/{segment(jti)}/retry"))
+            output.show(reached.post(f"{API}/messages/{segment(jti)}/retry"))
 
 
 @verb(queue, "hold")
@@ -187,4 +190,4 @@ def queue_cancel(
 
 def _step(jti: str, step: str, reason: str | None = None) -> None:
     with gateway() as reached:
-        output.show(reached.post(f"{CONTROL}/queue/{segment(jti)}/{step}", {"reason": reason} if reason else None))
+        output.show(reached.post(f"{API}/messages/{segment(jti)}/{step}", {"reason": reason} if reason else None))

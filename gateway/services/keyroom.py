@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 Use = Literal["sig", "enc", "log", "witness"]
 USES: tuple[Use, ...] = ("sig", "enc", "log", "witness")
-TLS = "tls"
 
 
 class Record(Protocol):
@@ -52,6 +51,10 @@ class Ring(Protocol):
 
     def advance(self, now_ms: int) -> bool:
         """Activate keys whose time has come."""
+        ...
+
+    def plan(self, use: Use | Literal["tls"], now_ms: int) -> list[str]:
+        """Say what `rotate` would do."""
         ...
 
 
@@ -98,18 +101,20 @@ class KeyRoom:
     async def rotate(self, use: str, actor: Actor) -> KeyChange:
         """Make a new key of one use, or new certificates. Raises Clash while another waits."""
         now = self._clock()
-        if use == TLS:
+        wanted = _use(use)
+        if wanted == "tls":
             renewed = tuple(self._renew(force=True))
-            await self._log("key.rotated", ("certificate", " ".join(renewed)), actor, TLS)
+            await self._log("key.rotated", ("certificate", " ".join(renewed)), actor, "tls")
             return KeyChange(renewed, "active", now, None, card_due=False)
-        if use not in USES:
-            detail = f"use is one of {', '.join((*USES, TLS))}"
-            raise MalformedRequest(detail)
-        record = self._ring.rotate(use, now, self._entropy)
+        record = self._ring.rotate(wanted, now, self._entropy)
         typ = "key.rotated" if record.status == "active" else "key.added"
         await self._log(typ, ("key", " ".join(record.kids)), actor, f"{use} {record.status}")
         card = await self._identity.publish()
         return KeyChange(record.kids, record.status, record.nbf_ms, card, card_due=card is None)
+
+    def plan(self, use: str) -> list[str]:
+        """Say what `rotate` would do now and what follows when, one step a line."""
+        return self._ring.plan(_use(use), self._clock())
 
     async def revoke(self, kid: str, reason: str, actor: Actor) -> KeyChange:
         """Revoke a key now. Raises NotFound, or Clash when it is revoked already."""
@@ -136,3 +141,13 @@ class KeyRoom:
             tx.log.append(typ, actor=actor, obj=obj, at=self._clock(), outcome=outcome[:200])
 
         await self._store.write(work)
+
+
+def _use(text: str) -> Use | Literal["tls"]:
+    for use in USES:
+        if use == text:
+            return use
+    if text != "tls":
+        detail = f"use is one of {', '.join((*USES, 'tls'))}"
+        raise MalformedRequest(detail)
+    return "tls"

@@ -197,7 +197,7 @@ class Receiver:
                 # Law 2: same message, same answer, no new entry.
                 outcomes.append(stored if stored.jti or not item.jti else replace(stored, jti=MessageId(item.jti)))
                 continue
-            error = self._first_fault(desk, item, waiting_cases)
+            error = self._first_fault(desk, item, waiting_cases, now)
             if isinstance(error, (ClockSkew, LocalFault)):
                 # Deferred: not taken, not stored. Later messages of its case must not overtake it.
                 if item.event is not None and item.event.case is not None:
@@ -222,7 +222,9 @@ class Receiver:
         tx.inbox.add_voids(sender, voids)
         return outcomes, arrivals, tx.inbox.raise_stream_high(sender)
 
-    def _first_fault(self, desk: Desk, item: _Judged, waiting_cases: set[CaseRef]) -> PartnerError | None:
+    def _first_fault(
+        self, desk: Desk, item: _Judged, waiting_cases: set[CaseRef], now: int
+    ) -> PartnerError | None:
         event = item.event
         if event is None or item.failed_at <= 6:
             return item.error
@@ -232,7 +234,7 @@ class Receiver:
         if event.case in waiting_cases:
             # Nothing of its case may overtake what is deferred, nor be judged as if that had never come.
             return ClockSkew("an earlier message of the same case is deferred", retry_after_s=1)
-        return self._foreign_case(desk, event) or item.error or self._refused_in_case(desk, event)
+        return self._foreign_case(desk, event) or item.error or self._refused_in_case(desk, event, now)
 
     def _taken(self, desk: Desk, event: Event) -> PartnerError | None:
         # (7) Ids and numbers taken by other bytes, or given up by their sender.
@@ -250,7 +252,7 @@ class Receiver:
         detail = "not a case shared with this party, nor one opening under its own State"
         return NotAgreed(detail, errors=(Finding("/subject", detail, "E-REF"),))
 
-    def _refused_in_case(self, desk: Desk, event: Event) -> PartnerError | None:
+    def _refused_in_case(self, desk: Desk, event: Event, now: int) -> PartnerError | None:
         # (11) A reply inherits the handling of what it answers.
         answered = desk.handling_of(event.in_reply_to) if event.in_reply_to is not None else None
         weaker = self._rules.weaker_than(event.handling, answered) if answered is not None else None
@@ -263,7 +265,8 @@ class Receiver:
         message = _case_message(event, opens=case is None)
         if case is None:
             case = self._cases.open(event.case, event.source, event.source, message)
-        fault = self._cases.arrive(case, message, self._clock())
+        # `now` is the receivedAt we sign: both sides start the service clocks from the same moment.
+        fault = self._cases.arrive(case, message, now)
         if fault is not None:
             return PolicyRefused(fault.reason, errors=(fault,))
         desk.hold_case(case)

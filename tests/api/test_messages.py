@@ -35,7 +35,7 @@ async def test_a_message_is_followed_to_its_receipt(api: Api, pair: Pair) -> Non
     answer = await api.get(f"/messages/{jti}")
 
     found = m.MessageWhole.model_validate(answer.json)
-    assert (found.state, found.attempt_count, found.next_try, found.actions) == ("accepted", 1, None, [])
+    assert (found.state, found.attempts_made, found.next_try, found.actions) == ("accepted", 1, None, [])
     assert [attempt.result for attempt in found.attempts] == ["settled"]
     assert found.receipt is not None
     assert (found.receipt.status, found.receipt.envelope) == ("accepted", found.envelope)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from typing import Any
 
 import pytest
@@ -69,6 +70,10 @@ VALUES: list[Row] = [
     ({"multipleOf": 1}, INT, None),
     ({"multipleOf": 0.1}, {"type": "number", "multipleOf": 0.1}, None),
     ({"multipleOf": 0.1}, {"type": "number", "multipleOf": 0.2}, "multipleOf"),
+    ({"minimum": 3}, {"type": "integer", "allOf": [{"minimum": 5}, {"minimum": 1}]}, None),
+    ({"maximum": 3}, {"type": "integer", "allOf": [{"maximum": 1}, {"maximum": 5}]}, None),
+    ({"not": {"maximum": 3}}, {"type": "integer", "minimum": 3}, "not"),
+    ({"not": {"maximum": 3}}, {"type": "integer", "minimum": 4}, None),
 ]
 
 TEXT: list[Row] = [
@@ -191,6 +196,11 @@ LISTS: list[Row] = [
     ({"prefixItems": [INT], "unevaluatedItems": False}, arr(prefixItems=[INT], unevaluatedItems=False), None),
     ({"prefixItems": [INT], "unevaluatedItems": False}, arr(prefixItems=[INT]), "false"),
     ({"allOf": [{"prefixItems": [INT]}], "unevaluatedItems": STR}, arr(prefixItems=[INT], items=STR), None),
+    ({"prefixItems": [INT]}, arr(prefixItems=[STR], unevaluatedItems=INT), "type"),
+    ({"items": INT}, arr(contains=STR, unevaluatedItems=INT), "type"),
+    ({"contains": INT, "minContains": 2}, arr(contains=INT), "contains"),
+    ({"contains": INT, "minContains": 0, "maxContains": 1}, arr(prefixItems=[STR, INT, INT]), "maxContains"),
+    ({"uniqueItems": True}, arr(maxItems=3), "uniqueItems"),
 ]
 
 X: dict[str, Any] = {"properties": {"k": {"const": "x"}}, "required": ["k"]}
@@ -252,6 +262,27 @@ COMBINED: list[Row] = [
         obj(True, ["k"], k={"const": "x"}, b=INT),
         None,
     ),
+    ({"if": X, "else": {"required": ["b"]}}, obj(), "required"),
+    (
+        {"anyOf": [obj(required=["a"], a=INT), obj(required=["b"], b=INT)], "unevaluatedProperties": False},
+        obj(True, ["a"], a=INT, b=STR),
+        "unevaluatedProperties",
+    ),
+    (
+        {"unevaluatedProperties": {"minLength": 2}},
+        {"type": "object", "unevaluatedProperties": False, "if": {"properties": {"a": STR}}},
+        "minLength",
+    ),
+    (
+        {"maxProperties": 0},
+        {"type": "object", "unevaluatedProperties": False, "anyOf": [obj(a=STR), obj(b=STR)]},
+        "maxProperties",
+    ),
+    (
+        {"unevaluatedItems": {"minLength": 2}},
+        arr(unevaluatedItems=False, **{"if": {"prefixItems": [STR]}}),
+        "minLength",
+    ),
 ]
 
 
@@ -278,6 +309,23 @@ REFERENCES: list[Row] = [
         {"properties": {"n": {"$ref": "#"}}, "additionalProperties": False},
         {"type": "object", "properties": {"n": {"$ref": "#"}}, "additionalProperties": False},
         None,
+    ),
+    (
+        {
+            "anyOf": [
+                {"$ref": "#/$defs/r1"},
+                obj(x=obj(back={"$ref": "#/$defs/r2/properties/back"})),
+            ],
+            "$defs": {"r1": obj(x={"$ref": "#/$defs/r2"}), "r2": obj(back={"$ref": "#/$defs/r1"}, z=INT)},
+        },
+        {
+            "$ref": "#/$defs/w1",
+            "$defs": {
+                "w1": obj(True, x={"$ref": "#/$defs/w2"}),
+                "w2": obj(True, back={"$ref": "#/$defs/w1"}, z=STR),
+            },
+        },
+        "anyOf",
     ),
 ]
 
@@ -431,3 +479,24 @@ def test_a_schema_that_returns_to_itself_at_the_same_place_is_undecided() -> Non
         "$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"$ref": "#/$defs/a"}},
     }
     assert any(not why.decided for why in can_read(reader, STR))
+
+
+def _tangle(level: int, limit: int) -> dict[str, Any]:
+    """Return nested choices that each constrain the members of the next level anew."""
+    if level == 0:
+        return {"type": "string", "maxLength": limit}
+    below = _tangle(level - 1, limit)
+    return obj(p0=below, p1=below) | {
+        "allOf": [
+            {"anyOf": [{"properties": {f"p{c % 2}": {**below, "minProperties": b}}} for b in range(3)]}
+            for c in range(4)
+        ]
+    }
+
+
+def test_a_tangle_is_given_up_in_bounded_time_and_undecided() -> None:
+    """Schemas made to multiply cases cost a few seconds at most, and count as incompatible."""
+    start = time.perf_counter()
+    found = can_read(_tangle(3, 5), _tangle(3, 6))
+    assert time.perf_counter() - start < 15
+    assert "size" in {why.rule for why in found if not why.decided}

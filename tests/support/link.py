@@ -15,6 +15,7 @@ import selectors
 import shutil
 import sqlite3
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -147,7 +148,9 @@ def template() -> tuple[Path, int]:
                         other = cards[KH if party == ID else ID]
                         await gateway.enroller.enrol(other.raw, other.fingerprint, Actor("local", "operator"))
 
-    asyncio.run(make())
+    # In a thread: the first to ask may be a test that runs in a loop already.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, make()).result()
     return folder, now
 
 

@@ -286,6 +286,10 @@ class Shape:
     def named(self) -> frozenset[str]:
         """Return the member names the writer's schemas mention."""
         names = {name for rule in self.each("properties") for name in rule}
+        for place in self.nodes:
+            if "unevaluatedProperties" in place.node:
+                # An undecided `if` or `anyOf` may take a name out of what this keyword closes.
+                names |= maybe_members(place)[0]
         return frozenset(names) | self.required
 
     def known(self, name: str) -> Shape:

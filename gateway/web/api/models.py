@@ -115,7 +115,7 @@ class Message(Model):
     accepted_at: Time
     expires_at: Time | None
     settled_at: Time | None
-    attempt_count: int
+    attempts_made: int
     next_try: Time | None
     reason: str | None
     errors: list[FoundError]

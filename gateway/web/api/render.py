@@ -61,7 +61,7 @@ def message(row: Row, me: str) -> dict[str, Any]:
         "accepted_at": format_ms(row["at"]),
         "expires_at": time(row["expires_at"]),
         "settled_at": time(row["settled_at"]) if out else None,
-        "attempt_count": row["attempts"],
+        "attempts_made": row["attempts"],
         "next_try": time(row["next_at"]) if waiting else None,
         "reason": row["reason"],
         "errors": orjson.loads(row["errors"]) if row["errors"] else [],

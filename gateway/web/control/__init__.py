@@ -10,28 +10,27 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from gateway.services.accounts import LOCAL_OPERATOR
+from gateway.web.api import api_app
 from gateway.web.control import keys, log, parties, people, queue, registry, system
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from gateway.ports import Account
     from gateway.runtime import Gateway
 
 PREFIX = "/control/v1"
 
 
-def control_app(gateway: Gateway, outermost: Any) -> web.Application:
+def control_app(gateway: Gateway, outermost: Any, metrics: Callable[[], Awaitable[bytes]]) -> web.Application:
     """Return the application; every caller is the operator of this machine."""
 
     async def local(_request: web.Request) -> Account:
         return LOCAL_OPERATOR
 
-    try:
-        from gateway.web.api import api_app
-
-        app = api_app(gateway, outermost, local)
-    except ImportError:
-        app = web.Application(middlewares=[outermost], client_max_size=gateway.settings.limits.api_body_bytes)
-    for part in (system, parties, keys, queue, registry, people, log):
+    app = api_app(gateway, outermost, local)
+    app.add_routes([_prefixed(route) for route in system.routes(gateway, metrics)])
+    for part in (parties, keys, queue, registry, people, log):
         app.add_routes([_prefixed(route) for route in part.routes(gateway)])
     return app
 

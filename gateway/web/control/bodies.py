@@ -8,13 +8,14 @@ import orjson
 from aiohttp import web
 
 from gateway.errors import Finding, MalformedRequest
-from gateway.ports import Actor
 from gateway.primitives import strictjson
-from gateway.primitives.times import format_ms, parse_ms
+from gateway.primitives.times import format_ms
 from gateway.services.accounts import LOCAL_OPERATOR, actor_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from gateway.ports import Actor
 
 OPERATOR: Actor = actor_of(LOCAL_OPERATOR)
 
@@ -56,17 +57,6 @@ def number(given: Mapping[str, Any], name: str, default: int, most: int) -> int:
     if not 1 <= found <= most:
         raise MalformedRequest(f"`{name}` is a number from 1 to {most}")
     return found
-
-
-def moment(given: Mapping[str, Any], name: str) -> int | None:
-    """Return a time in ms, or None where it is not given. Raises MalformedRequest naming it."""
-    value = given.get(name)
-    if value is None:
-        return None
-    try:
-        return parse_ms(str(value))
-    except ValueError:
-        raise MalformedRequest(f"`{name}` is a time such as 2026-11-24T02:00:00.000Z (UTC, milliseconds)") from None
 
 
 def at(ms: int | None) -> str | None:

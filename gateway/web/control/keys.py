@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from gateway.services.keyroom import KeyChange
 from gateway.web.control.bodies import OPERATOR, answer, at, members, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.runtime import Gateway
+    from gateway.services.keyroom import KeyChange
 
 
 def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
@@ -28,8 +28,8 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
             }
             for record in gateway.keys.records()
         ]  # fmt: skip
-        certificates = [
-            {"name": name, "use": "tls", "status": "active", "kids": [], "nbf": None, "exp": at(expires), "revoked": None}
+        certificates: list[dict[str, Any]] = [
+            {"name": name, "use": "tls", "status": "active", "kids": [], "nbf": None, "exp": at(expires)}
             for name, expires in gateway.keys.certificates_expire()
         ]
         return answer({"keys": [*keys, *certificates], "warnings": gateway.keys.warnings(now)})
@@ -39,7 +39,7 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
         given = await members(request)
         use = text(given, "use")
         if given.get("plan"):
-            return answer({"use": use, "steps": gateway.keys.plan(use, gateway.clock())})
+            return answer({"use": use, "steps": gateway.keyroom.plan(use)})
         return answer({"use": use} | _told(await gateway.keyroom.rotate(use, OPERATOR)), 201)
 
     async def revoke(request: web.Request) -> web.Response:

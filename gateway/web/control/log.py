@@ -1,36 +1,25 @@
-"""The audit log: its entry types by search, and the entry that goes before an export."""
+"""The entry that goes before an export of the audit log; reading it is the API's."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from gateway.errors import StorageUnavailable
-from gateway.primitives.times import format_ms
-from gateway.web.control.bodies import OPERATOR, answer, members, moment, number, text
+from gateway.web.control.bodies import OPERATOR, answer, members, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from gateway.ports import Transaction
     from gateway.runtime import Gateway
 
+PURPOSE_MOST = 200
+
 
 def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
     """Return the routes."""
-
-    async def entries(request: web.Request) -> web.Response:
-        """GET log/entries?typ=&actor=&jti=&case=&obj=&outcome=&since=&until=&before=&limit=: newest first."""
-        asked = request.query
-        rows = await gateway.queries.entries(
-            typ=asked.get("typ"), actor=asked.get("actor"), jti=asked.get("jti"), case=asked.get("case"),
-            obj=asked.get("obj"), outcome=asked.get("outcome"), since=moment(asked, "since"),
-            until=moment(asked, "until"),
-            before=number(asked, "before", 1, 2**53) if "before" in asked else None,
-            limit=number(asked, "limit", 50, 1000),
-        )  # fmt: skip
-        return answer({"entries": [_told(row) for row in rows]})
 
     async def export(request: web.Request) -> web.Response:
         """POST log/exports {"purpose"?}: log who takes a copy, sign a checkpoint over that; return it."""
@@ -39,7 +28,7 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
         def work(tx: Transaction) -> int:
             return tx.log.append(
                 "audit.exported", actor=OPERATOR, obj=("log", gateway.settings.log_origin), at=gateway.clock(),
-                purpose=purpose[:200] or None,
+                purpose=purpose[:PURPOSE_MOST] or None,
             )  # fmt: skip
 
         seq = await gateway.store.write(work)
@@ -48,17 +37,4 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
             raise StorageUnavailable("no checkpoint covers the entry of this export yet; try again")
         return answer({"seq": seq, "size": checkpoint.size, "checkpoint": checkpoint.note})
 
-    return web.get("/log/entries", entries), web.post("/log/exports", export)
-
-
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "seq": row["seq"],
-        "at": format_ms(row["at"]),
-        "typ": row["typ"],
-        "actor": row["actor"],
-        "obj": row["obj"],
-        "jti": row["jti"],
-        "case": row["case_ref"],
-        "outcome": row["outcome"],
-    }
+    return (web.post("/log/exports", export),)

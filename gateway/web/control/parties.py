@@ -51,7 +51,8 @@ def summary(card: Card) -> dict[str, Any]:
         "issued": at(card.issued_ms),
         "expires": at(card.expires_ms),
         "endpoint": card.endpoint,
-        "log_origin": card.log_origin,
+        "log_vkey": card.log_vkey,
+        "witness_vkey": card.witness_vkey,
         "digest": b64u.encode(sha256(card.payload).digest()),
         "schemas": {subject: list(versions) for subject, versions in card.schemas.items()},
         "keys": [
@@ -152,9 +153,8 @@ class _Desk:
             raise TransportError(
                 f"{party} gave no verified answer at {known.card.endpoint}: ask whether it is up and has enrolled us"
             )
-        return answer(
-            {"party": party, "endpoint": known.card.endpoint, "took_ms": self._gateway.clock() - started, "clock_ms": skew}
-        )
+        took = self._gateway.clock() - started
+        return answer({"party": party, "endpoint": known.card.endpoint, "took_ms": took, "clock_ms": skew})
 
     def _partner(self, row: Mapping[str, Any]) -> dict[str, Any]:
         known = self._gateway.directory.partner(row["party"])

@@ -1,0 +1,102 @@
+"""Commands on a home where no `serve` runs: the command opens it, acts, signs what it logged, and leaves."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+from gateway import local
+from tests.cli.terminal import Home, run
+from tests.support.pair import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+def test_two_new_homes_become_partners(tmp_path: Path) -> None:
+    """init, card export, the fingerprint read aloud and typed, a client with its token: the first five minutes."""
+    homes = {party: Home(tmp_path / party) for party in ("id.imigrasi", "kh.gdi")}
+    for party, home in homes.items():
+        url = f"https://127.0.0.1:{free_port()}/bcx/v1"
+        made = home.json(
+            "init", "--party", party, "--name", party, "--country", party[:2].upper(), "--environment", "test",
+            "--exchange-url", url, "--exchange-listen", url.split("/")[2],
+        )  # fmt: skip
+        assert made["exchange_url"] == url
+    a, b = homes.values()
+    b.run("card", "export", str(tmp_path / "kh.card"))
+    fingerprint = b.run("card", "fingerprint").out.strip()
+    asked = a.run("partner", "add", str(tmp_path / "kh.card"), given=fingerprint + "\n")
+    # Shown here, the fingerprint could be copied from the screen and would prove nothing.
+    assert "kh.gdi" in asked.err
+    assert fingerprint not in asked.err
+    wrong = a.run("partner", "add", str(tmp_path / "kh.card"), "--fingerprint", "12345 " * 8, code=1)
+    assert "fingerprint differs" in wrong.fault
+    [partner] = a.json("partner", "list")
+    assert (partner["party"], partner["state"], partner["fingerprint"]) == ("kh.gdi", "active", fingerprint)
+    token = a.json("client", "add", "registry")
+    assert (token["name"], token["role"]) == ("registry", "client")
+    assert token["token"].startswith("bcx_")
+    assert a.run("audit", "verify").out.startswith("verified\tyes")
+
+
+def test_a_message_waits_for_serve_and_an_operator_moves_it(home: Home) -> None:
+    """Accepted durably with nobody running; held, cancelled, logged, and the log signed by the command itself."""
+    message = home.json("submit", "schemas/examples/case.referral/s1-sumarni.json")
+    assert (message["state"], message["recipient"]) == ("queued", "kh.gdi")
+    jti = message["id"]
+    assert home.json("queue", "hold", jti)["held_for"] == "operator"
+    assert "nothing was done" in home.run("queue", "cancel", jti, given="n\n", code=1).err
+    assert home.json("queue", "cancel", jti, "--reason", "sent in error", "--yes")["state"] == "cancelled"
+    [entry] = home.json("audit", "search", "--type", "message.cancelled")
+    assert (entry["message"], entry["outcome"]) == (jti, "sent in error")
+    assert home.json("audit", "verify")["size"] > entry["index"]
+
+
+def test_a_card_is_signed_where_the_root_keys_live(home: Home, tmp_path: Path) -> None:
+    """The roots leave the home; a rotation asks for a card; it is signed elsewhere, without home or network."""
+    vault = tmp_path / "vault"
+    vault.mkdir(mode=0o700)
+    for name in ("root.ed25519", "root.mldsa65"):
+        (home.path / "keys" / name).rename(vault / name)
+    plan = home.run("keys", "rotate", "--use", "sig", "--plan").out
+    assert "becomes active" in plan
+    assert "a new card is due" in home.run("keys", "rotate", "--use", "sig").err
+    home.run("card", "export", "--unsigned", str(tmp_path / "payload.json"))
+    signed = run("card", "sign", str(tmp_path / "payload.json"), "--keys", str(vault), cwd=tmp_path).out
+    assert home.json("card", "adopt", _keep(tmp_path / "new.card", signed))["version"] == 2
+    assert home.run("card", "export").out.strip() == signed.strip()
+    statuses = {key["status"] for key in home.json("keys", "list") if key["use"] == "sig"}
+    assert statuses == {"active", "next"}
+
+
+def test_a_backup_is_restored_and_the_old_database_kept(home: Home, tmp_path: Path) -> None:
+    """What came after the backup is gone from the database and still there in the file kept beside it."""
+    backup = tmp_path / "backup.db"
+    home.run("db", "backup", str(backup))
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    assert home.run("db", "backup", str(backup), code=6).fault
+    home.run("client", "add", "late")
+    restored = home.json("db", "restore", str(backup), "--yes")
+    assert home.json("client", "list") == []
+    assert restored["kept"].startswith(str(home.path / "data" / "gateway.db.before-"))
+    assert home.run("audit", "verify").code == 0
+
+
+def test_the_migration_is_shown_before_it_runs(home: Home) -> None:
+    """A dry run prints SQL for a database that is not there and makes none."""
+    (home.path / "data" / "gateway.db").unlink()
+    assert "CREATE TABLE outbox" in home.run("db", "upgrade", "--dry-run").out
+    assert not (home.path / "data" / "gateway.db").exists()
+    assert home.json("db", "upgrade") | {"database": ""} == {"database": "", "from": None, "revision": "0001"}
+
+
+def test_no_trace_of_the_private_socket_is_left(home: Home, tmp_path: Path) -> None:
+    """The socket of a command lives in a folder of its own and goes with it."""
+    Home(home.path, {"TMPDIR": str(tmp_path)}).run("partner", "list")
+    assert not list(tmp_path.glob("gateway-*"))
+    assert not local.socket_path(home.path).exists()
+
+
+def _keep(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)

@@ -1,0 +1,208 @@
+"""The same commands while `serve` runs: two gateways on loopback, spoken to by their control sockets."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from tests.cli.terminal import ROOT, Home, Serving, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+REFERRAL = "schemas/examples/case.referral/s1-sumarni.json"
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "$id": "urn:bcx:schema:note.test:1.0.0",
+    "type": "object",
+    "x-case": "none",
+    "properties": {"text": {"type": "string", "maxLength": 100, "x-sensitivity": "S0"}},
+    "required": ["text"],
+    "additionalProperties": False,
+}
+
+
+
+class Pair(NamedTuple):
+    """Both homes with their processes."""
+
+    a: Home
+    b: Home
+    serving: Serving
+
+
+@pytest.fixture(scope="module")
+def pair(enrolled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """id.imigrasi and kh.gdi, serving."""
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copytree(enrolled, folder, dirs_exist_ok=True)
+    a, b = Home(folder / "id.imigrasi"), Home(folder / "kh.gdi")
+    with a.serve() as first, b.serve() as second:
+        yield Pair(a, b, first)
+        assert first.stop() == 0
+        assert second.stop() == 0
+
+
+@pytest.fixture
+def home(pair: Pair) -> Home:
+    """Return the home of id.imigrasi, served."""
+    return pair.a
+
+
+def until(home: Home, jti: str, reached: Callable[[Any], Any]) -> None:
+    """Ask for a message again until it is as wanted; the test's time limit ends it else."""
+    while not reached(home.json("message", "show", jti)):
+        pass
+
+
+def test_a_case_is_exchanged_and_shown_on_both_sides(pair: Pair) -> None:
+    """Submitted and answered while the user waits; message, receipt, case and reconciliation tell the same story."""
+    sent = pair.a.json("submit", "--wait", REFERRAL)
+    assert (sent["state"], sent["receipt"]["status"]) == ("accepted", "accepted")
+    jti, ref = sent["id"], sent["case"]
+    assert pair.a.json("message", "show", jti)["attempts"][-1]["result"] == "settled"
+    assert pair.a.run("message", "receipt", jti).out.startswith("{")
+    [arrived] = [row for row in pair.b.json("message", "list", "--direction", "in") if row["id"] == jti]
+    assert arrived["state"] == "received"
+    for home in (pair.a, pair.b):
+        assert home.json("case", "show", ref)["case"] == ref
+        assert ref in [row["case"] for row in home.json("case", "list")]
+    assert pair.a.json("audit", "reconcile", "kh.gdi")["agrees"] is True
+    assert "gateway queue list" in pair.b.run("queue", "show", jti, code=5).fault
+
+
+def test_the_type_on_the_command_line_wins_over_the_file(home: Home) -> None:
+    """A file may leave the type out."""
+    body = json.loads((ROOT / REFERRAL).read_text())
+    kind = body.pop("type")
+    assert home.run("submit", "--dry-run", "--type", kind, "-", given=json.dumps(body)).code == 0
+    assert "/type: is missing" in home.run("submit", "--dry-run", "-", given=json.dumps(body), code=1).err
+
+
+def test_a_ping_shows_the_partner_and_its_clock(home: Home) -> None:
+    """Signed both ways."""
+    found = home.json("partner", "ping", "kh.gdi")
+    assert abs(found["clock_ms"]) < 5000
+
+
+def test_a_held_message_is_released_and_goes(pair: Pair) -> None:
+    """A partner that refuses us keeps it waiting; each step only where the state allows it."""
+    pair.b.run("partner", "suspend", "id.imigrasi", "--yes")
+    jti = pair.a.json("submit", REFERRAL)["id"]
+    until(pair.a, jti, lambda found: found["state"] == "queued" and found["attempts"])
+    assert pair.a.json("queue", "list", "--state", "queued")[0]["reason"]
+    pair.a.run("queue", "hold", jti)
+    assert "queued" in pair.a.run("queue", "hold", jti, code=6).fault
+    assert [row["id"] for row in pair.a.json("queue", "list", "--state", "held")] == [jti]
+    pair.b.run("partner", "resume", "id.imigrasi")
+    pair.a.run("queue", "release", jti)
+    assert pair.a.json("queue", "retry", "--since", "2026-01-01")["retried"] in {0, 1}
+    pair.a.run("partner", "ping", "kh.gdi")
+    until(pair.a, jti, lambda found: found["state"] == "accepted")
+
+
+def test_rotated_certificates_are_used_at_once(pair: Pair) -> None:
+    """New certificates from the same CA: the partner needs to do nothing."""
+    changed = pair.a.json("keys", "rotate", "--use", "tls")
+    assert changed["names"] == ["exchange-server", "exchange-client", "api"]
+    assert pair.b.run("partner", "ping", "id.imigrasi").code == 0
+    assert pair.a.run("partner", "ping", "kh.gdi").code == 0
+
+
+def test_the_live_log_verifies_and_is_exported(pair: Pair, tmp_path: Path) -> None:
+    """The running log, and its copy under the key another machine was told; the export is its last entry."""
+    assert pair.a.json("audit", "verify")["verified"] is True
+    made = pair.a.json("audit", "export", str(tmp_path / "log"), "--purpose", "yearly audit")
+    shown = run("audit", "verify", str(tmp_path / "log"), "--vkey", made["vkey"], "-o", "json").json
+    assert (shown["verified"], shown["size"]) == (True, made["size"])
+    assert made["vkey"] == pair.a.json("card", "show")["log_vkey"]
+    [entry] = pair.a.json("audit", "search", "--type", "audit.exported", "--limit", "1")
+    assert (entry["index"], entry["purpose"]) == (made["size"] - 1, "yearly audit")
+
+
+def test_the_control_socket_is_its_owners_alone(pair: Pair) -> None:
+    """Whoever reaches it is the operator."""
+    control = pair.serving.control
+    assert stat.S_IMODE(control.stat().st_mode) == 0o600
+    assert stat.S_IMODE(control.parent.stat().st_mode) == 0o700
+
+
+def test_metrics_count_what_was_exchanged(pair: Pair) -> None:
+    """Attempts and final answers on both sides, commits, and the log's size."""
+    ours, theirs = (home.run("metrics").out for home in pair[:2])
+    assert 'gateway_outcomes_total{direction="out",status="accepted"}' in ours
+    assert 'gateway_attempts_total{result="receipt"}' in ours
+    assert 'gateway_outcomes_total{direction="in",status="accepted"}' in theirs
+    assert "gateway_log_entries 0.0" not in ours
+
+
+def test_a_schema_is_checked_registered_approved_and_compared(home: Home, tmp_path: Path) -> None:
+    """The life of a version; what breaks its readers is named, and a registered one never changes."""
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    first.write_text(json.dumps(SCHEMA))
+    assert home.json("schema", "check", str(first))["compatible"] is True
+    assert home.json("schema", "register", str(first))["result"] == "registered"
+    assert home.json("schema", "approve", "note.test", "1.0.0")[0]["version"] == "1.0.0"
+    assert home.run("schema", "show", "note.test").out == first.read_text()
+    breaking = {**SCHEMA, "$id": "urn:bcx:schema:note.test:2.0.0", "required": ["text", "more"]}
+    second.write_text(json.dumps(breaking))
+    found = home.run("schema", "check", str(second), code=1).out
+    assert "break: " in found
+    compared = home.json("schema", "diff", "note.test", "1.0.0", str(second))
+    assert (compared["backward"], compared["forward"]) == (False, True)
+    first.write_text(json.dumps({**SCHEMA, "title": "changed"}))
+    assert "other content" in home.run("schema", "register", str(first), code=6).fault
+
+
+def test_a_key_is_revoked_only_when_meant(home: Home) -> None:
+    """Revoking asks; afterwards the key is gone from use, replaced, and the log says why."""
+    [kid] = [key["kids"][0] for key in home.json("keys", "list") if key["name"] == "enc-1"]
+    assert home.run("keys", "revoke", kid, "--reason", "laptop lost", given="\n", code=1).out == ""
+    assert home.json("keys", "revoke", kid, "--reason", "laptop lost", "--yes")["status"] == "revoked"
+    assert "revoked already" in home.run("keys", "revoke", kid, "--reason", "again", "--yes", code=6).fault
+    assert home.run("keys", "revoke", "nokey", "--reason", "x", "--yes", code=5).fault
+    [entry] = home.json("audit", "search", "--type", "key.revoked")
+    assert entry["outcome"] == "laptop lost"
+
+
+def test_people_and_systems_come_and_go(home: Home) -> None:
+    """A reset gives another token; a disabled name stays taken."""
+    first = home.json("user", "add", "sari", "--role", "officer")["token"]
+    assert home.json("user", "reset", "sari", "--yes")["token"] != first
+    assert home.json("user", "disable", "sari", "--yes")["state"] == "disabled"
+    assert home.json("user", "list")[0]["state"] == "disabled"
+    assert "taken" in home.run("client", "add", "sari", code=6).fault
+    assert home.run("client", "revoke", "nobody", "--yes", code=5).fault.endswith("`gateway client list` shows them")
+
+
+def test_a_suspended_partner_is_out_of_reach(home: Home) -> None:
+    """Suspend asks; ping says to resume it; resume brings it back."""
+    home.run("partner", "suspend", "kh.gdi", given="no\n", code=1)
+    home.run("partner", "suspend", "kh.gdi", "--yes")
+    assert "`gateway partner resume kh.gdi`" in home.run("partner", "ping", "kh.gdi", code=7).fault
+    assert home.json("partner", "resume", "kh.gdi")["state"] == "active"
+
+
+def test_a_dry_run_judges_and_keeps_nothing(home: Home) -> None:
+    """The verdict of a real submission; nothing is queued."""
+    assert home.json("submit", "--dry-run", "schemas/examples/case.referral/s1-sumarni.json") == {"valid": True}
+    refused = home.run("submit", "--dry-run", "-", given='{"recipient":"kh.gdi"}', code=1)
+    assert "  /type: is missing" in refused.err
+    assert home.json("message", "list", "--type", "info.request") == []
+
+
+def test_a_forged_card_is_not_adopted(home: Home, tmp_path: Path) -> None:
+    """Only the roots of this home make its card."""
+    other = home.run("card", "export").out
+    forged = other[:40] + ("A" if other[40] != "A" else "B") + other[41:]
+    assert "no signed card" in home.run("card", "adopt", _keep(tmp_path / "x", forged), code=1).fault
+
+
+def _keep(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
