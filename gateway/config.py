@@ -45,9 +45,7 @@ class _Layer(NamedTuple):
 
     def name(self, path: tuple[str, ...]) -> str:
         """Name the key `path` the way it is written in this layer."""
-        return (
-            f"{self.where}{'__'.join(path).upper()}" if self.env_style else f"{self.where}: {'.'.join(path)}"
-        )
+        return f"{self.where}{'__'.join(path).upper()}" if self.env_style else f"{self.where}: {'.'.join(path)}"
 
 
 def load_settings(
@@ -102,9 +100,7 @@ def _lay_over(merged: dict[str, Any], layer: _Layer) -> None:
         if section not in _sections():
             raise ConfigurationError(f"{layer.name((section,))}: unknown setting; {_suggest((section,))}")
         if not isinstance(fields, Mapping):
-            raise ConfigurationError(
-                f"{layer.name((section,))}: is a section; write its settings under [{section}]"
-            )
+            raise ConfigurationError(f"{layer.name((section,))}: is a section; write its settings under [{section}]")
         merged[section] = merged.get(section, {}) | dict(fields)
 
 
@@ -117,9 +113,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         ) from None
     except (OSError, UnicodeDecodeError) as why:
         reason = why.strerror if isinstance(why, OSError) else "not UTF-8"
-        raise ConfigurationError(
-            f"{path}: cannot be read ({reason}); mend the file or its permissions"
-        ) from None
+        raise ConfigurationError(f"{path}: cannot be read ({reason}); mend the file or its permissions") from None
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as why:
@@ -153,9 +147,7 @@ def _read_secrets(home: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     folder = Path(named) if named else home / SECRETS_FOLDER
     if not folder.is_dir():
         if named:
-            raise ConfigurationError(
-                f"{ENV_SECRETS}: {folder} is not a folder; create it or unset the variable"
-            )
+            raise ConfigurationError(f"{ENV_SECRETS}: {folder} is not a folder; create it or unset the variable")
         return {}
     flat: dict[tuple[str, ...], str] = {}
     for path in sorted(folder.iterdir()):

@@ -234,9 +234,7 @@ def _database(settings: Settings, now: float, ping: Ping | None) -> Iterator[Che
             yield Check("fail", "database", f"cannot be read ({type(error).__name__})", "`gateway db restore FILE`")
 
 
-def _stored(
-    connection: sqlite3.Connection, settings: Settings, now: float, ping: Ping | None
-) -> Iterator[Check]:
+def _stored(connection: sqlite3.Connection, settings: Settings, now: float, ping: Ping | None) -> Iterator[Check]:
     newest = "SELECT jws FROM cards WHERE party = ? AND disputed = 0 ORDER BY version DESC, id LIMIT 1"
     row = connection.execute(newest, (settings.party.id,)).fetchone()
     if row is None:

@@ -41,9 +41,7 @@ class GatewayError(Exception):
     title: ClassVar[str] = "Internal error"
     status: ClassVar[int] = 500
 
-    def __init__(
-        self, detail: str = "", *, errors: tuple[Finding, ...] = (), retry_after_s: int | None = None
-    ) -> None:
+    def __init__(self, detail: str = "", *, errors: tuple[Finding, ...] = (), retry_after_s: int | None = None) -> None:
         super().__init__(detail or self.title)
         self.detail = detail
         self.errors = errors

@@ -122,9 +122,7 @@ def _agreement(settings: Settings) -> str:
 
 
 def _settings_text(sections: Mapping[str, Mapping[str, str]]) -> str:
-    lines = [
-        "# Settings of this gateway. `gateway config show` lists all that can be set, with what is in force."
-    ]
+    lines = ["# Settings of this gateway. `gateway config show` lists all that can be set, with what is in force."]
     for section, fields in sections.items():
         lines += ["", f"[{section}]", *(f"{key} = {toml_text(value)}" for key, value in fields.items())]
     return "\n".join(lines) + "\n"

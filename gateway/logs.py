@@ -65,9 +65,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
         root.removeHandler(handler)
     root.addHandler(_Handler(out))
     root.setLevel(max(number, logging.INFO))  # libraries' debug output quotes bodies and statements
-    logging.getLogger("aiohttp.access").setLevel(
-        logging.CRITICAL + 1
-    )  # our middleware logs by route template
+    logging.getLogger("aiohttp.access").setLevel(logging.CRITICAL + 1)  # our middleware logs by route template
     logging.captureWarnings(capture=True)
 
 
@@ -76,9 +74,7 @@ def get_logger() -> Any:
     return structlog.get_logger()
 
 
-def about(
-    *, message: str | None = None, trace_id: str | None = None, **fields: str
-) -> AbstractContextManager[Any]:
+def about(*, message: str | None = None, trace_id: str | None = None, **fields: str) -> AbstractContextManager[Any]:
     """Put these ids into every line logged inside the `with`, in tasks started there too."""
     given = {"message": message, "trace_id": trace_id, **fields}
     return bound_contextvars(**{name: value for name, value in given.items() if value is not None})

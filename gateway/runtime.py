@@ -197,9 +197,7 @@ async def open_gateway(
     world = world or World()
     agreement = read_agreement(settings)
     codelists, lists = read_codelists(schemas_path())
-    store = SqliteStore.open(
-        settings.database_path, entropy=world.entropy, fault=world.fault, on_commit=on_commit
-    )
+    store = SqliteStore.open(settings.database_path, entropy=world.entropy, fault=world.fault, on_commit=on_commit)
     try:
         # Before anything loads them: a certificate that expired while we were down, or is damaged, is made anew.
         keys.renew_tls(world.clock(), hosts(settings))
@@ -342,13 +340,9 @@ def read_agreement(settings: Settings) -> Agreement:
 
 def read_codelists(folder: Path) -> tuple[CodeLists, dict[str, frozenset[str]]]:
     """Read the code lists; return them, and the codes by `name@version` as validators want them."""
-    lists = CodeLists.load(
-        {path.stem: path.read_bytes() for path in sorted((folder / "codelists").glob("*.json"))}
-    )
+    lists = CodeLists.load({path.stem: path.read_bytes() for path in sorted((folder / "codelists").glob("*.json"))})
     by_name = ((lists.get(name), name) for name in lists.names())
-    return lists, {
-        f"{name}@{held.version}": frozenset(held.codes) for held, name in by_name if held is not None
-    }
+    return lists, {f"{name}@{held.version}": frozenset(held.codes) for held, name in by_name if held is not None}
 
 
 def read_schemas(folder: Path, held: Mapping[tuple[str, str], bytes]) -> list[SchemaVersion]:

@@ -34,7 +34,7 @@ from gateway.web.exchange import ExchangeParts, exchange_app
 from gateway.web.metrics import Depth, Metrics
 from gateway.web.ops import ops_app
 from gateway.web.problems import middleware
-from gateway.web.server import DRAIN, listening
+from gateway.web.server import listening
 
 if TYPE_CHECKING:
     import ssl
@@ -83,9 +83,7 @@ class Health:
         queries, latest = self.gateway.queries, self.gateway.checkpoints.latest
         depth = {row["urgency"]: Depth(row["count"], row["oldest_at"]) for row in await queries.depth()}
         up = {row["party"]: row["down_since"] is None for row in await queries.partners() if row["state"] == "active"}
-        return self.metrics.text(
-            depth, await queries.dead(), latest.size if latest else 0, up, self.gateway.clock()
-        )
+        return self.metrics.text(depth, await queries.dead(), latest.size if latest else 0, up, self.gateway.clock())
 
     async def _database(self) -> str | None:
         broken = self.gateway.store.writer.broken
@@ -209,14 +207,10 @@ async def _lock_free(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def listening_locally(
-    health: Health, path: Path | None = None
-) -> AsyncIterator[Path]:
+async def listening_locally(health: Health, path: Path | None = None) -> AsyncIterator[Path]:
     """Serve the control application on a socket of the home, or at `path`."""
     where = path or local.socket_path(health.gateway.settings.home)
-    app = control_app(
-        health.gateway, middleware("control", health.metrics.request, time.monotonic), health.text
-    )
+    app = control_app(health.gateway, middleware("control", health.metrics.request, time.monotonic), health.text)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=FLUSH_S)
     await runner.setup()
     try:
@@ -242,7 +236,6 @@ class _Front:
         self._health = health
         self._api_tls = api_tls
         self._stacks = {name: AsyncExitStack() for name in ("ops", "exchange", "api")}
-        self._apps: list[web.Application] = []
         self._bound: dict[str, Address] = {}
 
     async def __aenter__(self) -> Self:
@@ -270,14 +263,10 @@ class _Front:
 
     async def drain(self) -> None:
         """Take nothing new and wait for what was begun, within the drain time; probes still get an answer."""
-        for app in self._apps:
-            if DRAIN in app:
-                app[DRAIN]()
         await asyncio.gather(*(self._stacks[name].aclose() for name in ("exchange", "api")))
 
     async def _open(self, app: web.Application, name: str, address: Address, tls: ssl.SSLContext | None) -> None:
         drain_s = max(1.0, self._gateway.settings.delivery.drain_timeout_s - FLUSH_S)
-        self._apps.append(app)
         self._bound[name] = await self._stacks[name].enter_async_context(
             listening(app, name, address, tls, drain_s=drain_s if name != "ops" else 1)
         )

@@ -79,9 +79,7 @@ def _https(text: str) -> str:
 
 def _endpoint(text: str) -> str:
     if not urlsplit(_https(text)).path:
-        raise ValueError(
-            "must include the path partners call, for example https://gateway.example:8443/bcx/v1"
-        )
+        raise ValueError("must include the path partners call, for example https://gateway.example:8443/bcx/v1")
     return text
 
 
@@ -96,9 +94,7 @@ def _storage(text: str) -> str:
     if scheme in {"postgresql", "postgres"}:
         raise ValueError("this release stores in SQLite only; use sqlite:///data/gateway.db")
     if not re.fullmatch(r"sqlite:///[^?#\0]+", text) or text.endswith("/"):
-        raise ValueError(
-            "must be sqlite:///PATH, relative to the home, for example sqlite:///data/gateway.db"
-        )
+        raise ValueError("must be sqlite:///PATH, relative to the home, for example sqlite:///data/gateway.db")
     return text
 
 

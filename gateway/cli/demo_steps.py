@@ -39,7 +39,9 @@ SUPPLEMENT: Final = {
     "handling": ["V1", "H2", "NP"],
     "data": {
         "meta": {
-            "purpose": "VICTIM_PROTECTION", "legalBasis": ["ID-UU21-2007"], "transferBasis": {"code": "NO_PERSONAL_DATA"},
+            "purpose": "VICTIM_PROTECTION",
+            "legalBasis": ["ID-UU21-2007"],
+            "transferBasis": {"code": "NO_PERSONAL_DATA"},
             "retention": {"class": "RC-VI"},
         },
         "fromStatus": "NEEDS_INFO",

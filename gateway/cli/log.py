@@ -153,9 +153,7 @@ def _own_keys() -> list[NoteKey]:
     from gateway.ledger.note import ED25519, NoteKey  # noqa: PLC0415
 
     settings, keys = open_home(where)
-    return [
-        NoteKey(settings.log_origin, ED25519, key.public_key().public_bytes_raw()) for key in keys.log_keys()
-    ]
+    return [NoteKey(settings.log_origin, ED25519, key.public_key().public_bytes_raw()) for key in keys.log_keys()]
 
 
 def _verify_folder(folder: Path, logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
@@ -195,4 +193,3 @@ def _stored() -> AbstractContextManager[LogReader]:
 
 def _name(key: Any) -> str:
     return getattr(key, "name", str(key))
-

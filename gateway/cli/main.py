@@ -36,7 +36,11 @@ def globals_first(
     output: OutputOption = None,
     no_color: ColorOption = False,
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version."  # noqa: FBT003
+        False,
+        "--version",
+        callback=_version,
+        is_eager=True,
+        help="Print the version.",  # noqa: FBT003
     ),
 ) -> None:
     """Take the global options given before the noun."""

@@ -69,9 +69,7 @@ def make_ca(party: str, now_ms: int) -> Credential:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(signs_certificates=True), critical=True)
         .add_extension(identifier, critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
         .sign(key, hashes.SHA256())
     )
     return Credential(_key_pem(key), certificate.public_bytes(serialization.Encoding.PEM))
@@ -103,9 +101,7 @@ def issue(ca: Credential, use: Use, *, party: str, host: str | None, now_ms: int
         .add_extension(x509.ExtendedKeyUsage([_USAGE[use]]), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id), critical=False)
         .sign(issuer_key, hashes.SHA256())
     )
     return Credential(_key_pem(key), certificate.public_bytes(serialization.Encoding.PEM))
@@ -124,9 +120,7 @@ def expires_ms(certificate: bytes) -> int:
 
 def answers_to(certificate: bytes, host: str) -> bool:
     """Tell whether `host` (name or IP) stands in the certificate's SAN: false after the URL was changed."""
-    names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(
-        x509.SubjectAlternativeName
-    )
+    names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName)
     return _host_name(host) in names.value
 
 

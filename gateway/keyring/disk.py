@@ -52,13 +52,9 @@ def sync_folder(path: Path) -> None:
 def check_folder(path: Path) -> None:
     """Refuse a key folder that is missing or open to others."""
     if not path.is_dir():
-        raise ConfigurationError(
-            f"{path}: missing; restore it from the backup of the home, or run `gateway init`"
-        )
+        raise ConfigurationError(f"{path}: missing; restore it from the backup of the home, or run `gateway init`")
     if path.stat().st_mode & 0o077:
-        raise ConfigurationError(
-            f"{path}: open to others; run `chmod 700 {path}` and think who may have read it"
-        )
+        raise ConfigurationError(f"{path}: open to others; run `chmod 700 {path}` and think who may have read it")
 
 
 def read_private(path: Path) -> bytes:

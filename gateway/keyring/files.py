@@ -328,9 +328,7 @@ def open_keys(folder: Path, party: PartyId) -> FileKeyRing:
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise disk.damaged(path) from None
     if owner != party:
-        raise ConfigurationError(
-            f"{path}: holds the keys of another party; correct party.id or restore the file"
-        )
+        raise ConfigurationError(f"{path}: holds the keys of another party; correct party.id or restore the file")
     return FileKeyRing(folder, party, roots, held)
 
 

@@ -24,9 +24,7 @@ SUFFIXES: Final[Mapping[KeyUse, tuple[str, ...]]] = {
 PrivateKey = SigningPair | OpenKey | Ed25519PrivateKey
 
 
-def generate(
-    folder: Path, use: KeyUse, number: int, now_ms: int, entropy: Callable[[int], bytes]
-) -> KeyRecord:
+def generate(folder: Path, use: KeyUse, number: int, now_ms: int, entropy: Callable[[int], bytes]) -> KeyRecord:
     """Make and store the seeds of one key, active from now; the record is not in `keys.json` yet."""
     seeds = [entropy(disk.SEED_BYTES) for _ in SUFFIXES[use]]
     for suffix, seed in zip(SUFFIXES[use], seeds, strict=True):

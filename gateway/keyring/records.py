@@ -149,10 +149,7 @@ def advance(records: Sequence[KeyRecord], now_ms: int) -> tuple[KeyRecord, ...]:
         waiting = find(result, use, "next")
         if waiting is not None and waiting.nbf_ms <= now_ms:
             result = [_retire(record, now_ms) if record.use == use else record for record in result]
-            result = [
-                replace(waiting, status="active") if record.name == waiting.name else record
-                for record in result
-            ]
+            result = [replace(waiting, status="active") if record.name == waiting.name else record for record in result]
     return tuple(record for record in result if record.status in {"next", "active"} or now_ms < record.exp_ms)
 
 

@@ -278,9 +278,7 @@ def cosign(body: str, signer: NoteSigner, now_s: int) -> str:
     return _signature_line(signer.key, now_s.to_bytes(_TIME_BYTES, "big") + signature)
 
 
-def open_checkpoint(
-    note: str | bytes, log_keys: Sequence[NoteKey], witness_keys: Sequence[NoteKey] = ()
-) -> Checkpoint:
+def open_checkpoint(note: str | bytes, log_keys: Sequence[NoteKey], witness_keys: Sequence[NoteKey] = ()) -> Checkpoint:
     """Verify a checkpoint under keys given beforehand.
 
     A log key counts only for the origin it is named after, so that no log can speak for another. Fails

@@ -189,7 +189,7 @@ def verify_export(
     return _report(opened, [*opened.faults, *files.faults, *walk.faults, *extra])
 
 
-def verify_rows(  # noqa: PLR0913 - two sources, three sorts of trust; all by name
+def verify_rows(
     checkpoint: str | None,
     rows: Iterable[tuple[int, bytes]],
     read_hashes: ReadHashes,

@@ -154,9 +154,7 @@ def _judge_history(request: Request, checkpoint: Checkpoint, stored: Witnessed |
 def _extends(request: Request, checkpoint: Checkpoint, held_root: bytes) -> bool:
     if request.old_size == 0:
         return not request.proof
-    return merkle.verify_consistency(
-        request.old_size, checkpoint.size, held_root, checkpoint.root, request.proof
-    )
+    return merkle.verify_consistency(request.old_size, checkpoint.size, held_root, checkpoint.root, request.proof)
 
 
 def grant(answer: Answer, signer: NoteSigner, now_s: int) -> Answer:

@@ -22,7 +22,7 @@ MAX_INTEGER = 2**53 - 1
 _LONGEST_INTEGER = len(f"-{MAX_INTEGER}")
 
 
-class NotStrict(ValueError):  # noqa: N818 - reads as what is said of a document
+class NotStrict(ValueError):
     """The bytes are not strict JSON. The text is a plain reason and never quotes the document."""
 
 

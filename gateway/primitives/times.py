@@ -8,9 +8,7 @@ from functools import lru_cache
 
 DAY_MS = 86_400_000
 _EPOCH = date(1970, 1, 1).toordinal()
-_INSTANT = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])\.([0-9]{3})Z"
-)
+_INSTANT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])\.([0-9]{3})Z")
 
 
 @lru_cache(maxsize=512)

@@ -100,7 +100,7 @@ class Agreement:
         """Return every party it names."""
         return frozenset(party for permit in self.granted for party in (permit.sender, permit.recipient))
 
-    def permits(  # noqa: PLR0913, PLR0917 - the six things an agreement speaks of
+    def permits(
         self,
         sender: PartyId,
         recipient: PartyId,
@@ -162,9 +162,7 @@ class Agreement:
         return None
 
 
-def parse_agreement(
-    document: Mapping[str, Any], *, environment: str, name: str = "agreement.toml"
-) -> Agreement:
+def parse_agreement(document: Mapping[str, Any], *, environment: str, name: str = "agreement.toml") -> Agreement:
     """Read the TOML document `name` (as `tomllib` gives it) for a gateway of this `environment`.
 
     Raises:

@@ -87,9 +87,7 @@ class Card(CardDraft):
         usable = [
             (card_key.nbf_ms, card_key.key)
             for card_key in self.keys
-            if card_key.status == ACTIVE
-            and card_key.counts(now_ms)
-            and isinstance(card_key.key, keys.SealKey)
+            if card_key.status == ACTIVE and card_key.counts(now_ms) and isinstance(card_key.key, keys.SealKey)
         ]
         return max(usable, key=lambda pair: pair[0])[1] if usable else None
 
@@ -148,16 +146,12 @@ def check_enrolment(card: Card, *, environment: str, now_ms: int) -> None:
 
     """
     if card.environment != environment:
-        raise WrongRecipient(
-            "a card of another environment", errors=(Finding("/environment", "another environment"),)
-        )
+        raise WrongRecipient("a card of another environment", errors=(Finding("/environment", "another environment"),))
     if now_ms >= card.expires_ms:
         raise MalformedCard("the card has expired", errors=(Finding("/expires", "has passed"),))
     counting = {card_key.alg for card_key in card.keys if card_key.counts(now_ms)}
     if not USES.keys() <= counting or card.seal_key(now_ms) is None:
-        raise MalformedCard(
-            "not one key of each kind counts now", errors=(Finding("/keys", "none counts now"),)
-        )
+        raise MalformedCard("not one key of each kind counts now", errors=(Finding("/keys", "none counts now"),))
 
 
 def compare_cards(held: Card, offered: Card) -> Literal["same", "newer"]:

@@ -38,9 +38,7 @@ _PAYLOAD: Final = (
 )  # fmt: skip
 _KEY: Final = ("kid", "alg", "use", "nbf", "exp", "status")
 USES: Final = {keys.ED25519: "sig", keys.ML_DSA_65: "sig", keys.HPKE_9_KE: "enc"}
-_PEM: Final = re.compile(
-    r"(?:-----BEGIN CERTIFICATE-----\r?\n[^-]{1,12000}-----END CERTIFICATE-----\s*){1,2}"
-)
+_PEM: Final = re.compile(r"(?:-----BEGIN CERTIFICATE-----\r?\n[^-]{1,12000}-----END CERTIFICATE-----\s*){1,2}")
 _SEMVER: Final = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.(?:0|[1-9][0-9]{0,8})){2}")
 _SCHEMA_SUBJECT: Final = re.compile(r"(?=.{1,100}\Z)[a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)*")
 
@@ -267,9 +265,7 @@ def _log(found: dict[str, Any], party: PartyId) -> tuple[str, str, str]:
     log, witness = members.as_object(found["log"], "/log"), members.as_object(found["witness"], "/witness")
     members.exactly(log, "/log", ("origin", "vkey"))
     members.exactly(witness, "/witness", ("vkey",))
-    origin = members.matching(
-        log, "origin", re.compile(re.escape(party) + r"/bcx/log/[1-9][0-9]{0,8}"), "/log"
-    )
+    origin = members.matching(log, "origin", re.compile(re.escape(party) + r"/bcx/log/[1-9][0-9]{0,8}"), "/log")
     name = _vkey_name(log, "/log", VKEY_LOG)
     if name != origin:
         raise members.Unfit("/log/vkey", "not named like its origin")

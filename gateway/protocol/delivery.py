@@ -129,9 +129,7 @@ def delay_ms(urgency: str, attempts: int, draw: Callable[[], float]) -> int:
     return int(span * draw() * 1000)
 
 
-def retry_at(
-    now_ms: int, urgency: str, attempts: int, retry_after_s: int | None, draw: Callable[[], float]
-) -> int:
+def retry_at(now_ms: int, urgency: str, attempts: int, retry_after_s: int | None, draw: Callable[[], float]) -> int:
     """Return when a message is due again; a partner's Retry-After counts up to an hour."""
     wait = delay_ms(urgency, attempts, draw)
     if retry_after_s is not None:

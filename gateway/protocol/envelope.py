@@ -78,9 +78,7 @@ def seal(
         raise ValueError("an event is one line")
     digests = tuple(map(merkle.leaf_hash, events))
     root = merkle.root(digests)
-    manifest = sign_manifest(
-        iss=iss, aud=aud, eid=eid, iat_ms=iat_ms, n=len(events), root=root, signer=signer
-    )
+    manifest = sign_manifest(iss=iss, aud=aud, eid=eid, iat_ms=iat_ms, n=len(events), root=root, signer=signer)
     plaintext = b"\n".join((manifest, *events, b""))
     if len(plaintext) > jwe.MAX_PLAINTEXT_BYTES:
         raise ValueError("an envelope holds at most 16 MiB")

@@ -126,8 +126,7 @@ def read(raw: bytes) -> Jwe:
         iss=header["iss"],
         aud=header["aud"],
         eid=_envelope_id(header["eid"]),
-        wrapped=_bytes(header["ek"], "ek", X_WING_ENC_BYTES)
-        + _bytes(wrapped, "encrypted key", _WRAPPED_BYTES),
+        wrapped=_bytes(header["ek"], "ek", X_WING_ENC_BYTES) + _bytes(wrapped, "encrypted key", _WRAPPED_BYTES),
         iv=_bytes(iv, "iv", IV_BYTES),
         ciphertext=_bytes(body, "ciphertext") + _bytes(tag, "tag", TAG_BYTES),
     )

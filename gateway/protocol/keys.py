@@ -95,9 +95,7 @@ class VerifyKey:
         self.alg: SigningAlg = alg
         self._raw = raw
         self._key: Ed25519PublicKey | MLDSA65PublicKey = (
-            Ed25519PublicKey.from_public_bytes(raw)
-            if alg == ED25519
-            else MLDSA65PublicKey.from_public_bytes(raw)
+            Ed25519PublicKey.from_public_bytes(raw) if alg == ED25519 else MLDSA65PublicKey.from_public_bytes(raw)
         )
 
     @classmethod
@@ -149,9 +147,7 @@ class SealKey:
         classical = X25519PublicKey.from_public_bytes(raw[ML_KEM_768_BYTES:])
         # A low-order X25519 half makes every exchange fail: found here, at enrolment, not at each seal.
         _PROBE.exchange(classical)
-        self._key = MLKEM768X25519PublicKey(
-            MLKEM768PublicKey.from_public_bytes(raw[:ML_KEM_768_BYTES]), classical
-        )
+        self._key = MLKEM768X25519PublicKey(MLKEM768PublicKey.from_public_bytes(raw[:ML_KEM_768_BYTES]), classical)
 
     @classmethod
     def from_jwk(cls, jwk: Mapping[str, object]) -> SealKey:
@@ -186,9 +182,7 @@ class OpenKey:
         kem = MLKEM768PrivateKey.from_seed_bytes(expanded[:_MLKEM_SEED_BYTES])
         classical = X25519PrivateKey.from_private_bytes(expanded[_MLKEM_SEED_BYTES:])
         self._key = MLKEM768X25519PrivateKey(kem, classical)
-        self._public = SealKey(
-            kem.public_key().public_bytes_raw() + classical.public_key().public_bytes_raw()
-        )
+        self._public = SealKey(kem.public_key().public_bytes_raw() + classical.public_key().public_bytes_raw())
         self.kid = self._public.kid
 
     def public(self) -> SealKey:

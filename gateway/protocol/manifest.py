@@ -40,9 +40,7 @@ class Manifest:
     kids: tuple[Kid, Kid]
 
 
-def sign_manifest(
-    *, iss: PartyId, aud: PartyId, eid: str, iat_ms: int, n: int, root: bytes, signer: Signer
-) -> bytes:
+def sign_manifest(*, iss: PartyId, aud: PartyId, eid: str, iat_ms: int, n: int, root: bytes, signer: Signer) -> bytes:
     """Return the manifest JWS, one line without its newline."""
     payload = strictjson.dumps(
         {

@@ -23,7 +23,7 @@ PARTY = re.compile(r"[a-z]{2}\.[a-z0-9-]{1,40}")
 SHA256_BYTES = 32
 
 
-class Unfit(ValueError):  # noqa: N818 - the word the readers raise it by
+class Unfit(ValueError):
     """A member that is missing or ill-formed; `finding` says where and why, never what stood there."""
 
     def __init__(self, pointer: str, reason: str) -> None:
@@ -58,9 +58,7 @@ def as_list(value: object, at: str, *, most: int, least: int = 0) -> list[Any]:
     return value
 
 
-def exactly(
-    found: Mapping[str, Any], at: str, required: Collection[str], optional: Collection[str] = ()
-) -> None:
+def exactly(found: Mapping[str, Any], at: str, required: Collection[str], optional: Collection[str] = ()) -> None:
     """Refuse a missing member and one the profile does not name ("exactly" of protocol.md §1)."""
     for name in required:
         if name not in found:
@@ -112,9 +110,7 @@ def time_ms(found: Mapping[str, Any], name: str, at: str = "") -> int:
     raise Unfit(f"{at}/{name}", "not a time in UTC with milliseconds")
 
 
-def octets(
-    found: Mapping[str, Any], name: str, at: str = "", *, exact: int | None = None, most: int = 4096
-) -> bytes:
+def octets(found: Mapping[str, Any], name: str, at: str = "", *, exact: int | None = None, most: int = 4096) -> bytes:
     """Return the bytes of a base64url text: `exact` many, or 1 to `most`."""
     value = found.get(name)
     if not isinstance(value, str):

@@ -80,7 +80,7 @@ class Receipt:
     kids: tuple[Kid, Kid]
 
 
-def sign_receipt(  # noqa: PLR0913 - one argument per member of the payload
+def sign_receipt(
     *,
     iss: PartyId,
     aud: PartyId,
@@ -137,7 +137,7 @@ def _cut(finding: Finding) -> dict[str, str]:
     return {name: text[:LONGEST_FINDING_TEXT] for name, text in finding.as_dict().items()}
 
 
-def read_receipt(  # noqa: PLR0913 - one argument per thing that ties a receipt to its exchange
+def read_receipt(
     raw: bytes,
     *,
     iss: PartyId,
@@ -225,9 +225,7 @@ def _outcome(row: object, at: str, *, single: bool) -> Outcome:
     if (found["event"] is None) != unknown:
         raise members.Unfit(f"{at}/event", "null exactly where the status is unknown")
     _judge_members(found, status, at)
-    seen_at = (
-        None if unknown and found.get("receivedAt") is None else members.time_ms(found, "receivedAt", at)
-    )
+    seen_at = None if unknown and found.get("receivedAt") is None else members.time_ms(found, "receivedAt", at)
     entry = members.octets(found, "entry", at, most=MAX_ENTRY_BYTES) if "entry" in found else None
     return Outcome(
         event=None if unknown else members.octets(found, "event", at, exact=members.SHA256_BYTES),
@@ -278,6 +276,5 @@ def _findings(found: dict[str, Any], at: str) -> tuple[Finding, ...]:
 def _proof(found: dict[str, Any], at: str) -> tuple[bytes, ...]:
     nodes = members.as_list(found["proof"], f"{at}/proof", most=MAX_PROOF)
     return tuple(
-        members.unpacked(node, f"{at}/proof/{place}", exact=members.SHA256_BYTES)
-        for place, node in enumerate(nodes)
+        members.unpacked(node, f"{at}/proof/{place}", exact=members.SHA256_BYTES) for place, node in enumerate(nodes)
     )

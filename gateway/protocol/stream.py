@@ -85,7 +85,7 @@ def read_ping(raw: bytes, *, iss: PartyId, aud: PartyId, key_for: KeyFor) -> Pin
     return Ping(iss, aud, iat_ms)
 
 
-def sign_stream(  # noqa: PLR0913 - one argument per member of the payload
+def sign_stream(
     *, iss: PartyId, aud: PartyId, iat_ms: int, from_seq: int, items: Sequence[StreamItem], signer: Signer
 ) -> bytes:
     """Sign the list `items` (rising `seq` from `from_seq`, at most MAX_STREAM_ITEMS; else ValueError)."""
@@ -129,9 +129,7 @@ def read_stream(raw: bytes, *, iss: PartyId, aud: PartyId, from_seq: int, key_fo
     return Stream(iss, aud, iat_ms, from_seq, items)
 
 
-def _verified(
-    raw: bytes, typ: str, iss: PartyId, aud: PartyId, key_for: KeyFor
-) -> tuple[dict[str, Any], int]:
+def _verified(raw: bytes, typ: str, iss: PartyId, aud: PartyId, key_for: KeyFor) -> tuple[dict[str, Any], int]:
     # A size no honest peer reaches is refused before any signature is worked on.
     if len(raw) > _LARGEST[typ]:
         raise members.Unfit("", "over the size limit")

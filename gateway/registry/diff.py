@@ -48,13 +48,9 @@ class SchemaDiff:
         if not self.backward and not self.forward:
             return "compatible both ways"
         if not self.backward:
-            return (
-                "backward compatible: the new version reads what the old one wrote, not the other way round"
-            )
+            return "backward compatible: the new version reads what the old one wrote, not the other way round"
         if not self.forward:
-            return (
-                "forward compatible: the old version reads what the new one writes, not the other way round"
-            )
+            return "forward compatible: the old version reads what the new one writes, not the other way round"
         return "incompatible both ways"
 
     def lines(self) -> Iterator[str]:

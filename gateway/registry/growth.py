@@ -58,9 +58,7 @@ class _Graph:
         self._add(document)
         for vertex, target in self._references:
             self.here[vertex].append(self._number[target])
-        self.component = _components(
-            [h + [v for _, v in d] for h, d in zip(self.here, self.down, strict=True)]
-        )
+        self.component = _components([h + [v for _, v in d] for h, d in zip(self.here, self.down, strict=True)])
 
     def _add(self, document: dict[str, Any]) -> None:
         todo: list[tuple[str, Any, int | None, Slot | None]] = [("", document, None, None)]
@@ -88,9 +86,7 @@ class _Graph:
         component = _components(self.here)
         cyclic = _repeated(component)
         return self._first(
-            vertex
-            for vertex, number in enumerate(component)
-            if number in cyclic or vertex in self.here[vertex]
+            vertex for vertex, number in enumerate(component) if number in cyclic or vertex in self.here[vertex]
         )
 
     def _first(self, vertices: Iterable[int]) -> str | None:
@@ -114,9 +110,7 @@ class _Graph:
         """Return a schema that applies two members of its own cycle to one slot of the data, or None."""
         cyclic = _repeated(self.component)
         return self._first(
-            vertex
-            for vertex, number in enumerate(self.component)
-            if number in cyclic and self._doubles(vertex, number)
+            vertex for vertex, number in enumerate(self.component) if number in cyclic and self._doubles(vertex, number)
         )
 
     def _doubles(self, vertex: int, number: int) -> bool:

@@ -93,9 +93,7 @@ def advise(document: dict[str, Any]) -> tuple[Finding, ...]:
         if "array" in types and "maxItems" not in node and node.get("items") is not False:
             found.append(Finding(pointer, "a list without maxItems", "advice-bound"))
         if node.get("format", "date") not in ASSERTED_FORMATS:
-            found.append(
-                Finding(f"{pointer}/format", "this format is a note: nobody checks it", "advice-format")
-            )
+            found.append(Finding(f"{pointer}/format", "this format is a note: nobody checks it", "advice-format"))
     return tuple(sorted(found, key=lambda finding: finding.pointer))
 
 

@@ -202,9 +202,7 @@ class _Place:
 
     __slots__ = ("coded", "in_names", "keyword", "known", "node", "refusal")
 
-    def __init__(
-        self, *, keyword: str, node: dict[str, Any], known: int, refusal: str | None, in_names: bool
-    ) -> None:
+    def __init__(self, *, keyword: str, node: dict[str, Any], known: int, refusal: str | None, in_names: bool) -> None:
         self.keyword = keyword
         self.node = node
         self.known = known  # how many tokens of the instance path the schema itself vouches for
@@ -274,9 +272,7 @@ def _likely_branches(
     branches: list[list[jsonschema_rs.ValidationError]], depth: int
 ) -> list[list[jsonschema_rs.ValidationError]]:
     """Leave out the branches that are for another type, or for another value of a discriminating member."""
-    return [
-        branch for branch in branches if branch and not any(_other_form(error, depth) for error in branch)
-    ]
+    return [branch for branch in branches if branch and not any(_other_form(error, depth) for error in branch)]
 
 
 def _other_form(error: jsonschema_rs.ValidationError, depth: int) -> bool:

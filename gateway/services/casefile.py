@@ -98,13 +98,9 @@ class CaseFile:
                 from_status=move[0], to_status=move[1], at_ms=message.sent_at,
             )  # fmt: skip
         except lifecycle.IllegalMove as error:
-            raise PolicyViolation(
-                "the case cannot make this move", errors=(_in_data(error.finding),)
-            ) from None
+            raise PolicyViolation("the case cannot make this move", errors=(_in_data(error.finding),)) from None
 
-    def settled(
-        self, tx: Transaction, ref: str, jti: str, effect: Effect, *, accepted: bool, received_at: int
-    ) -> None:
+    def settled(self, tx: Transaction, ref: str, jti: str, effect: Effect, *, accepted: bool, received_at: int) -> None:
         """Take the partner's final answer to our message into the case."""
         case = tx.cases.find(ref)
         if case is None:

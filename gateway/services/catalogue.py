@@ -81,9 +81,7 @@ class Catalogue:
             )
         if stored.digest != event.schema_digest:
             # Schema substitution: the same name over other rules.
-            raise UnknownSchema(
-                "another digest", errors=(Finding("/schemadigest", "not the digest held here"),)
-            )
+            raise UnknownSchema("another digest", errors=(Finding("/schemadigest", "not the digest held here"),))
         return self.version(event.subject, event.schema_version)
 
     def validator(self, schema: SchemaVersion) -> Validator:
@@ -97,11 +95,7 @@ class Catalogue:
         """Say whether events of this `dataschema` may be 10 MiB (protocol.md §4.5)."""
         subject, _, version = schema_urn.removeprefix("urn:bcx:schema:").rpartition(":")
         stored = self._stored.get((subject, version))
-        return (
-            stored is not None
-            and stored.approved_at is not None
-            and self.version(subject, version).is_manifest
-        )
+        return stored is not None and stored.approved_at is not None and self.version(subject, version).is_manifest
 
     def opens_case(self, subject: str) -> bool:
         """Say whether any registered version of a type opens cases."""

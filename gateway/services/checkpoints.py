@@ -59,9 +59,7 @@ class Checkpointer:
             if size == 0 or (last is not None and last.size == size):
                 # Never a second signature over one size: two would look like a fork.
                 return last
-            fresh = SignedCheckpoint(
-                size, root, note.sign_checkpoint(size, root, self._signer()), self._clock()
-            )
+            fresh = SignedCheckpoint(size, root, note.sign_checkpoint(size, root, self._signer()), self._clock())
             tx.log.add_checkpoint(fresh)
             return fresh
 

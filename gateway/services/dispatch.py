@@ -205,9 +205,7 @@ class Lane:
         recipient = partner.card.seal_key(now)
         if recipient is None:
             await self._contacts.refresh_card(self.party, link)
-            detail = (
-                f"no key in the card of {self.party} counts now; ask for a newer card, `gateway partner add`"
-            )
+            detail = f"no key in the card of {self.party} counts now; ask for a newer card, `gateway partner add`"
             raise TransportError(detail)
         signer = self._keys.signer(now)
         # While the partner is down one message probes for all.
@@ -223,9 +221,7 @@ class Lane:
             if not ids:
                 return None
             eid = EnvelopeId(uuid7(now, self._entropy))
-            messages = tuple(
-                tx.outbox.lease(ids, eid=eid, fence=self._fence, lease_until=now + LEASE_S * 1000)
-            )
+            messages = tuple(tx.outbox.lease(ids, eid=eid, fence=self._fence, lease_until=now + LEASE_S * 1000))
             sealed = seal(
                 [m.event for m in messages], iss=self._directory.me, aud=self.party, eid=eid, iat_ms=now,
                 signer=signer, recipient=recipient, entropy=self._entropy,
@@ -269,9 +265,7 @@ class Lane:
             with contextlib.suppress(GatewayError):
                 await self._store.write(lambda tx: tx.outbox.renew(eid, fence=self._fence, lease_until=until))
 
-    async def _send(
-        self, link: PartnerLink, outgoing: Outgoing
-    ) -> tuple[receipt.Receipt, bytes] | FailedAttempt:
+    async def _send(self, link: PartnerLink, outgoing: Outgoing) -> tuple[receipt.Receipt, bytes] | FailedAttempt:
         try:
             self._point("sending")
             reply = await link.post_envelope(outgoing.sealed.jwe)
@@ -309,9 +303,7 @@ class Lane:
         await self._contacts.check_checkpoint(self.party, found.checkpoint)
         return found
 
-    async def _record(
-        self, outgoing: Outgoing, judged: tuple[receipt.Receipt, bytes] | FailedAttempt
-    ) -> None:
+    async def _record(self, outgoing: Outgoing, judged: tuple[receipt.Receipt, bytes] | FailedAttempt) -> None:
         if isinstance(judged, FailedAttempt):
             await self._record_failure(outgoing, judged)
             return
@@ -339,9 +331,7 @@ class Lane:
             (
                 m.jti,
                 # A poison message must not stop its neighbours: they go again at once, fewer at a time.
-                now
-                if split
-                else delivery.retry_at(now, m.urgency, m.attempts, failed.retry_after_s, self._draw),
+                now if split else delivery.retry_at(now, m.urgency, m.attempts, failed.retry_after_s, self._draw),
                 failed.reason[:200],
             )
             for m in outgoing.messages

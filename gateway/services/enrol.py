@@ -51,9 +51,7 @@ class Enroller:
         """
         card = self.preview(raw)
         if _digits(fingerprint) != _digits(card.fingerprint):
-            detail = (
-                "the fingerprint differs from the card's: do not enrol it; ask the partner to read it again"
-            )
+            detail = "the fingerprint differs from the card's: do not enrol it; ask the partner to read it again"
             raise MalformedRequest(detail, errors=(Finding("/fingerprint", "differs from the card's"),))
         if self._directory.partner(card.party) is not None:
             try:

@@ -158,9 +158,7 @@ class GiveUp:
             write_voids([Void(r.stream_seq, r.jti, r.state, r.case_ref, r.case_seq) for r in rows]),
         )  # fmt: skip
         digest = leaf_hash(event)
-        leaf = tx.log.append(
-            "message.accepted", actor=GATEWAY, obj=("message", jti), at=now, jti=jti, event=digest
-        )
+        leaf = tx.log.append("message.accepted", actor=GATEWAY, obj=("message", jti), at=now, jti=jti, event=digest)
         tx.outbox.add([
             NewMessage(
                 jti=jti, recipient=party, subject=VOID, case_ref=None, case_seq=None,

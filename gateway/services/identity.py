@@ -92,9 +92,7 @@ class Identity:
             return None
         root = self._keys.root_signer()
         if root is None:
-            log.warning(
-                "card is out of date", fix="sign a new one where the root keys live: gateway card sign"
-            )
+            log.warning("card is out of date", fix="sign a new one where the root keys live: gateway card sign")
             return None
         card = sign_card(draft, root)
         await self.adopt(card)
@@ -113,9 +111,7 @@ class Identity:
                 # Two cards of one version, or an older one, would be evidence against us at every partner.
                 detail = f"version {held.version} is in force: a newer card has a higher version"
                 raise Clash(detail)
-            tx.parties.add_card(
-                StoredCard(0, card.party, card.version, sha256(card.payload).digest(), card.raw, now)
-            )
+            tx.parties.add_card(StoredCard(0, card.party, card.version, sha256(card.payload).digest(), card.raw, now))
             tx.log.append("card.published", actor=Actor("gateway", "system"), obj=("card", str(card.version)), at=now,
                           event=sha256(card.payload).digest())  # fmt: skip
 
@@ -125,9 +121,7 @@ class Identity:
     def _stale(self, current: Card, draft: CardDraft) -> bool:
         if current.expires_ms - self._clock() < RENEW_BEFORE_MS:
             return True
-        same = replace(
-            draft, version=current.version, issued_ms=current.issued_ms, expires_ms=current.expires_ms
-        )
+        same = replace(draft, version=current.version, issued_ms=current.issued_ms, expires_ms=current.expires_ms)
         return any(
             getattr(same, name) != getattr(current, name)
             for name in (

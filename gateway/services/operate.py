@@ -102,8 +102,4 @@ class Operator:
 
 def steps_offered(state: str) -> Sequence[str]:
     """Return what a person may do to a message in this state."""
-    return [
-        step.value
-        for step in (Step.HOLD, Step.RELEASE, Step.RETRY, Step.CANCEL)
-        if allowed(State(state), step)
-    ]
+    return [step.value for step in (Step.HOLD, Step.RELEASE, Step.RETRY, Step.CANCEL) if allowed(State(state), step)]

@@ -24,7 +24,15 @@ from gateway.errors import (
 )
 from gateway.logs import get_logger
 from gateway.ports import (
-    Actor, Clock, FaultPoint, KeyRing, NewArrival, NewVoid, SignedCheckpoint, Store, Transaction,
+    Actor,
+    Clock,
+    FaultPoint,
+    KeyRing,
+    NewArrival,
+    NewVoid,
+    SignedCheckpoint,
+    Store,
+    Transaction,
 )  # fmt: skip
 from gateway.protocol import receipt
 from gateway.protocol.envelope import OpenedEnvelope, open_sealed
@@ -222,9 +230,7 @@ class Receiver:
         tx.inbox.add_voids(sender, voids)
         return outcomes, arrivals, tx.inbox.raise_stream_high(sender)
 
-    def _first_fault(
-        self, desk: Desk, item: _Judged, waiting_cases: set[CaseRef], now: int
-    ) -> PartnerError | None:
+    def _first_fault(self, desk: Desk, item: _Judged, waiting_cases: set[CaseRef], now: int) -> PartnerError | None:
         event = item.event
         if event is None or item.failed_at <= 6:
             return item.error
@@ -275,9 +281,7 @@ class Receiver:
     def _may_open(self, desk: Desk, event: Event, ref: CaseRef) -> bool:
         # Else one partner could write into the cases of another, or open one in another State's name.
         own_state = case_state(ref).lower() == event.source.partition(".")[0]
-        return (
-            own_state and self._rules.catalogue.opens_case(event.subject) and not desk.exists_elsewhere(ref)
-        )
+        return own_state and self._rules.catalogue.opens_case(event.subject) and not desk.exists_elsewhere(ref)
 
     def _settle(
         self, tx: Transaction, sender: PartyId, evidence: str, item: _Judged, error: PartnerError | None, now: int

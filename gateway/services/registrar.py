@@ -46,7 +46,9 @@ class Registrar:
                 before = known.get((schema.subject, schema.version))
                 if before is not None:
                     if before.digest != schema.digest:
-                        detail = f"{schema.subject} {schema.version} is registered with other content: raise its version"
+                        detail = (
+                            f"{schema.subject} {schema.version} is registered with other content: raise its version"
+                        )
                         raise Clash(detail, errors=(Finding("/$id", "this version is taken"),))
                     continue
                 now = self._clock()

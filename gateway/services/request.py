@@ -48,9 +48,7 @@ def read_request(body: object) -> SubmitRequest:
     unknown = [name for name in body if name not in MEMBERS]
     if unknown:
         # Not named: a misplaced member may be a person's name.
-        found.append(
-            Finding("", f"has {len(unknown)} unknown member(s); known are {', '.join(sorted(MEMBERS))}")
-        )
+        found.append(Finding("", f"has {len(unknown)} unknown member(s); known are {', '.join(sorted(MEMBERS))}"))
     if body.get("attachments"):
         found.append(Finding("/attachments", "attachments are not offered by this gateway yet: leave it out"))
 

@@ -9,8 +9,8 @@ from gateway.logs import get_logger
 from gateway.ports import Actor, Attempt, Clock, Sent, Settled, Store, Transaction
 from gateway.primitives import strictjson
 from gateway.protocol import delivery
-from gateway.protocol.ids import EnvelopeId, MessageId, PartyId
 from gateway.protocol.event import VOID
+from gateway.protocol.ids import EnvelopeId, MessageId, PartyId
 from gateway.protocol.states import ANSWERED, OPEN, State, Step, advance
 from gateway.services.casefile import CaseFile, Effect
 
@@ -60,9 +60,7 @@ class Settler:
         A final answer is recorded even where our lease was lost meanwhile (law 3); only putting a
         message back needs it.
         """
-        recorded = await self._store.write(
-            lambda tx: self._record(tx, partner, outcomes, eid, receipt, fence)
-        )
+        recorded = await self._store.write(lambda tx: self._record(tx, partner, outcomes, eid, receipt, fence))
         for listener in self._listeners:
             listener(recorded)
         return recorded
@@ -116,9 +114,7 @@ class Settler:
         closed = sum(1 for jti, _ in settled if State(rows[jti].state) in OPEN)
         return Recorded(count, len(settled) - count, len(waiting), closed)
 
-    def _answered_before(
-        self, tx: Transaction, row: Sent, outcome: Outcome, partner: PartyId, now: int
-    ) -> bool:
+    def _answered_before(self, tx: Transaction, row: Sent, outcome: Outcome, partner: PartyId, now: int) -> bool:
         if State(row.state) not in ANSWERED:
             return False
         if row.state != outcome.status:

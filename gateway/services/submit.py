@@ -208,9 +208,7 @@ class Submitter:
         if refused is not None:
             raise AgreementRefuses(refused.reason, errors=(refused,))
         if self._rules.agreement.needs_release(self._rules.me, partner.party, request.subject, now):
-            detail = (
-                "the agreement asks for release by a second person, which this gateway does not offer yet"
-            )
+            detail = "the agreement asks for release by a second person, which this gateway does not offer yet"
             raise AgreementRefuses(detail, errors=(Finding("/type", detail),))
         self._rules.review_outbound(request, data, urgency, partner.party, now)
         data_json = strictjson.dumps(data)
@@ -264,9 +262,7 @@ class Submitter:
         if placed is not None:
             case, message = placed
             if case is None:
-                case = self._cases.open(
-                    self._cases.allot(tx, now), request.recipient, self._rules.me, message
-                )
+                case = self._cases.open(self._cases.allot(tx, now), request.recipient, self._rules.me, message)
             case.sent += 1
             inherit(case, request.handling)
             effect = strictjson.dumps(asdict(message.effect)).decode()

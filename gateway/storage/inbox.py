@@ -34,9 +34,7 @@ _BY_JTI = compiled(
 )  # fmt: skip
 _TAKEN = (i.digest, i.jti, i.stream_seq, i.case_ref, i.case_seq, i.status)
 # Three look-ups, one index each: an OR over them would make SQLite scan.
-_TAKEN_JTI = compiled(
-    select(*_TAKEN).where(i.sender == bindparam("sender"), i.jti.in_(values_of("l"))), "sender", "l"
-)
+_TAKEN_JTI = compiled(select(*_TAKEN).where(i.sender == bindparam("sender"), i.jti.in_(values_of("l"))), "sender", "l")
 _TAKEN_SEQ = compiled(
     select(*_TAKEN).where(i.sender == bindparam("sender"), i.stream_seq.in_(values_of("l"))), "sender", "l"
 )
@@ -144,10 +142,7 @@ class InboxRows:
         """Store numbers the sender gave up; those taken already stay as they are."""
         self._connection.executemany(
             _ADD_VOID,
-            [
-                (sender, v.jti, v.stream_seq, v.case_ref, v.case_seq, "voided", v.at, v.leaf, v.reason)
-                for v in voids
-            ],
+            [(sender, v.jti, v.stream_seq, v.case_ref, v.case_seq, "voided", v.at, v.leaf, v.reason) for v in voids],
         )
 
     def raise_stream_high(self, sender: PartyId) -> int:
@@ -182,11 +177,7 @@ def _errors_text(errors: Sequence[Finding]) -> str | None:
 
 def _outcome(row: tuple[Any, ...]) -> Outcome:
     digest, jti, status, received_at, leaf, problem, errors = row
-    found = (
-        tuple(Finding(e["pointer"], e["reason"], e.get("code")) for e in orjson.loads(errors))
-        if errors
-        else ()
-    )
+    found = tuple(Finding(e["pointer"], e["reason"], e.get("code")) for e in orjson.loads(errors)) if errors else ()
     return Outcome(
         event=digest, jti=None if jti is None else MessageId(jti), status=status, received_at_ms=received_at,
         leaf=leaf, problem=problem, errors=found,

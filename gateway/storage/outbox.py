@@ -60,9 +60,7 @@ _DUE = limited(
     "recipient", "rank", "now", "alive", "now_too", "alive_too",
 )  # fmt: skip
 _OPEN_IN_CASES = compiled(
-    select(*_WAITING)
-    .where(o.case_ref.in_(values_of("refs")), t.OPEN_STATES)
-    .order_by(o.case_ref, o.case_seq),
+    select(*_WAITING).where(o.case_ref.in_(values_of("refs")), t.OPEN_STATES).order_by(o.case_ref, o.case_seq),
     "refs",
 )
 _LEASE = compiled(
@@ -228,9 +226,7 @@ class OutboxRows:
     def add(self, messages: Sequence[NewMessage]) -> None:
         """Store messages as queued, bodies included."""
         first = (self._run("SELECT max(id) FROM bodies").fetchone()[0] or 0) + 1
-        self._connection.executemany(
-            _ADD_BODY, [(first + place, m.event) for place, m in enumerate(messages)]
-        )
+        self._connection.executemany(_ADD_BODY, [(first + place, m.event) for place, m in enumerate(messages)])
         self._connection.executemany(
             _ADD,
             [
@@ -359,6 +355,4 @@ class OutboxRows:
 
     def add_attempts(self, rows: Sequence[Attempt]) -> None:
         """Record attempts."""
-        self._connection.executemany(
-            _ADD_ATTEMPT, [(r.jti, r.at, r.eid, r.result, r.reason, r.next_at) for r in rows]
-        )
+        self._connection.executemany(_ADD_ATTEMPT, [(r.jti, r.at, r.eid, r.result, r.reason, r.next_at) for r in rows])

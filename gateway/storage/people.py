@@ -22,9 +22,7 @@ _ADD = compiled(insert(t.accounts).values(bound(_NEW)), *_NEW)
 _BY_TOKEN = compiled(select(*_ACCOUNT).where(a.token_hash == bindparam("token")), "token")
 _BY_NAME = compiled(select(*_ACCOUNT).where(a.name == bindparam("key")), "key")
 _ALL = compiled(select(*_ACCOUNT).where(a.person == bindparam("person")).order_by(a.name), "person")
-_DISABLE = compiled(
-    update(t.accounts).where(a.id == bindparam("key")).values(disabled_at=bindparam("at")), "at", "key"
-)
+_DISABLE = compiled(update(t.accounts).where(a.id == bindparam("key")).values(disabled_at=bindparam("at")), "at", "key")
 _SET_TOKEN = compiled(
     update(t.accounts).where(a.id == bindparam("key")).values(token_hash=bindparam("token")), "token", "key"
 )
@@ -47,9 +45,7 @@ class AccountRows:
 
     def add(self, account: Account, token_hash: bytes) -> None:
         """Store a new account; its token only as a hash."""
-        self._run(
-            _ADD, (account.id, account.name, account.person, account.role, token_hash, account.created_at)
-        )
+        self._run(_ADD, (account.id, account.name, account.person, account.role, token_hash, account.created_at))
 
     def by_token(self, token_hash: bytes) -> Account | None:
         """Return the account a token belongs to, disabled ones too."""

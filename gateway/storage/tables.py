@@ -183,9 +183,7 @@ stream_heads = Table(
     metadata,
     Column("partner", Text, primary_key=True),
     Column("sent", BigInteger, nullable=False, comment="last streamseq we gave out"),
-    Column(
-        "high", BigInteger, nullable=False, comment="highest M with 1..M of theirs all answered or voided"
-    ),
+    Column("high", BigInteger, nullable=False, comment="highest M with 1..M of theirs all answered or voided"),
 )
 
 cases = Table(
@@ -236,9 +234,7 @@ entries = Table(
     Column("outcome", Text),
     Column("data", LargeBinary, nullable=False, comment="leaf data, RFC 8785"),
     Column("leaf", LargeBinary, nullable=False, comment="its hash: names the entry that was edited"),
-    Index(
-        "entries_jti", "jti", sqlite_where=text("jti IS NOT NULL"), postgresql_where=text("jti IS NOT NULL")
-    ),
+    Index("entries_jti", "jti", sqlite_where=text("jti IS NOT NULL"), postgresql_where=text("jti IS NOT NULL")),
     Index(
         "entries_case",
         "case_ref",

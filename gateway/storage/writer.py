@@ -86,6 +86,7 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._broken: GatewayError | None = None
         self._closing = False
+        self._busy_limit_s = BUSY_LIMIT_S
         self._group_units: list[_Unit[Any]] = []
 
     def start(self) -> None:
@@ -184,7 +185,7 @@ class Writer:
                 unit.future.set_result(unit.result)
 
     async def _begin(self) -> None:
-        deadline = time.perf_counter() + BUSY_LIMIT_S
+        deadline = time.perf_counter() + self._busy_limit_s
         while True:
             self._point("begin")
             try:
@@ -244,13 +245,9 @@ class Writer:
             return StorageUnavailable("the data volume is full: free space on it; nothing was accepted")
         if primary in BUSY:
             return StorageUnavailable("the database is locked by another program; nothing was accepted")
-        detail = (
-            f"the database cannot be written ({getattr(error, 'sqlite_errorname', 'error')}); check the disk"
-        )
+        detail = f"the database cannot be written ({getattr(error, 'sqlite_errorname', 'error')}); check the disk"
         if primary in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            self._broken = (
-                LedgerError(detail) if primary != sqlite3.SQLITE_IOERR else StorageUnavailable(detail)
-            )
+            self._broken = LedgerError(detail) if primary != sqlite3.SQLITE_IOERR else StorageUnavailable(detail)
             return self._broken
         return StorageUnavailable(detail)
 

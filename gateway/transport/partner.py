@@ -82,9 +82,7 @@ class HttpPartner:
         """POST {endpoint}/ping."""
         return await self._call("POST", "/ping", body, JOSE + "+json")
 
-    async def _call(
-        self, method: str, path: str, body: bytes | None = None, media_type: str | None = None
-    ) -> Reply:
+    async def _call(self, method: str, path: str, body: bytes | None = None, media_type: str | None = None) -> Reply:
         assert self._session is not None
         headers = {"Content-Type": media_type} if media_type else {}
         try:
@@ -132,9 +130,7 @@ def _retry_after(headers: Mapping[str, str]) -> int | None:
 
 def _reason(error: BaseException) -> str:
     """Say what failed in words of ours: driver messages quote addresses and certificates."""
-    if isinstance(
-        error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError
-    ):
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
         return "the TLS handshake failed: the certificate is not one of the partner's pinned CA"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host name does not resolve"

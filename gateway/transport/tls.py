@@ -124,9 +124,7 @@ def peer_party(
 
 def _named_party(leaf: x509.Certificate) -> PartyId | None:
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    urns = [
-        uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith(PARTY_URN)
-    ]
+    urns = [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith(PARTY_URN)]
     # Two names would let one certificate be whichever party is asked for.
     return PartyId(urns[0].removeprefix(PARTY_URN)) if len(urns) == 1 else None
 
@@ -201,9 +199,7 @@ class ExchangeTls:
     def client(self, party: PartyId) -> ssl.SSLContext:
         """Return the context for connections to `party`, which must be pinned (KeyError)."""
         if party not in self._clients:
-            self._clients[party] = exchange_client_context(
-                self._files, party, self._pinned[party], self._clock
-            )
+            self._clients[party] = exchange_client_context(self._files, party, self._pinned[party], self._clock)
         return self._clients[party]
 
     def peer_of(self, der: bytes | None) -> PartyId | None:

@@ -87,9 +87,7 @@ def exchange_app(parts: ExchangeParts, prefix: str, outermost: Any) -> web.Appli
 class _Handlers:
     def __init__(self, parts: ExchangeParts) -> None:
         self._parts = parts
-        self._peers: weakref.WeakKeyDictionary[BaseTransport, tuple[PartyId | None, int]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._peers: weakref.WeakKeyDictionary[BaseTransport, tuple[PartyId | None, int]] = weakref.WeakKeyDictionary()
         self._draining = False
 
     def drain(self) -> None:
@@ -167,9 +165,7 @@ class _Handlers:
         """GET stream?from=N&limit=M: what I hold of yours."""
         party: PartyId = request[PARTY]
         start, limit = _query_number(request, "from", 1), _query_number(request, "limit", STREAM_MOST)
-        rows = await self._parts.store.write(
-            lambda tx: tx.inbox.stream(party, start, min(limit, STREAM_MOST))
-        )
+        rows = await self._parts.store.write(lambda tx: tx.inbox.stream(party, start, min(limit, STREAM_MOST)))
         items = [
             StreamItem(row.stream_seq, parse_message_id(row.jti), row.digest, row.status)
             for row in rows
@@ -191,9 +187,7 @@ class _Handlers:
         party: PartyId = request[PARTY]
         raw = await _body(request, JOSE_JSON)
         directory = self._parts.directory
-        read_ping(
-            raw, iss=party, aud=directory.me, key_for=lambda kid, alg: directory.verify_key(party, kid, alg)
-        )
+        read_ping(raw, iss=party, aud=directory.me, key_for=lambda kid, alg: directory.verify_key(party, kid, alg))
         await self._parts.contacts.heard(party)
         now = self._parts.clock()
         body = sign_ping(iss=directory.me, aud=party, iat_ms=now, signer=self._parts.keys.signer(now))

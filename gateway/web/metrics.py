@@ -24,16 +24,10 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         reg = self.registry
-        self._depth = Gauge(
-            "gateway_queue_messages", "Messages that wait for their end", ["urgency"], registry=reg
-        )
-        self._oldest = Gauge(
-            "gateway_queue_oldest_age_seconds", "Age of the oldest of them", ["urgency"], registry=reg
-        )
+        self._depth = Gauge("gateway_queue_messages", "Messages that wait for their end", ["urgency"], registry=reg)
+        self._oldest = Gauge("gateway_queue_oldest_age_seconds", "Age of the oldest of them", ["urgency"], registry=reg)
         self._dead = Gauge("gateway_dead_letters", "Messages given up undelivered", registry=reg)
-        self._attempts = Counter(
-            "gateway_attempts", "Messages sent, by what came of it", ["result"], registry=reg
-        )
+        self._attempts = Counter("gateway_attempts", "Messages sent, by what came of it", ["result"], registry=reg)
         self._outcomes = Counter("gateway_outcomes", "Final answers", ["direction", "status"], registry=reg)
         self._commit = Histogram(
             "gateway_commit_units",

@@ -28,9 +28,7 @@ def ops_app(ready: Check, metrics: Callable[[], Awaitable[bytes]], outermost: An
         )  # fmt: skip
 
     async def show_metrics(_request: web.Request) -> web.Response:
-        return web.Response(
-            body=await metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        )
+        return web.Response(body=await metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     app = web.Application(middlewares=[outermost])
     app.add_routes([

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import errno
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
@@ -15,7 +15,9 @@ from gateway.settings import Address
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 DRAIN: Final[web.AppKey[Callable[[], None]]] = web.AppKey("drain")
 """In an application: call it when the gateway stops, before its listener closes."""
@@ -24,13 +26,20 @@ DRAIN: Final[web.AppKey[Callable[[], None]]] = web.AppKey("drain")
 MAX_HEADER_BYTES = 8190
 READ_BUFFER_BYTES = 1024 * 1024
 KEEP_ALIVE_S = 75.0
+# What a handler has to end after it was cancelled.
+CANCEL_S = 1.0
 
 
 @asynccontextmanager
 async def listening(
     app: web.Application, name: str, address: Address, tls: ssl.SSLContext | None, *, drain_s: float
 ) -> AsyncIterator[Address]:
-    """Serve `app` while the block runs; yield the address bound. Raises ConfigurationError with the fix."""
+    """Serve `app` while the block runs; yield the address bound. Raises ConfigurationError with the fix.
+
+    At the end of the block nothing new is accepted, and what was begun has `drain_s` to finish.
+    """
+    flight = _Flight()
+    app.middlewares.insert(0, flight.middleware)
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -39,9 +48,10 @@ async def listening(
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,
         read_bufsize=READ_BUFFER_BYTES,
-        shutdown_timeout=drain_s,
+        shutdown_timeout=CANCEL_S,
     )
     await runner.setup()
+    site: web.TCPSite | None = None
     try:
         site = web.TCPSite(runner, address.host, address.port, ssl_context=tls, backlog=512)
         try:
@@ -53,8 +63,49 @@ async def listening(
         host, port = server.sockets[0].getsockname()[:2]
         yield Address(host, port)
     finally:
+        if site is not None:
+            await site.stop()
+        if DRAIN in app:
+            app[DRAIN]()
+        await flight.land(drain_s)
         with contextlib.suppress(Exception):
             await runner.cleanup()
+
+
+class _Flight:
+    """The requests under way. aiohttp itself reads no byte more of them once it shuts down, so we wait before."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._landing = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def middleware(self) -> Any:
+        """Return what counts requests; while landing, each connection ends with its answer."""
+
+        @web.middleware
+        async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._count += 1
+            self._empty.clear()
+            try:
+                response = await handler(request)
+                if self._landing:
+                    response.force_close()
+                return response
+            finally:
+                self._count -= 1
+                if not self._count:
+                    self._empty.set()
+
+        return handle
+
+    async def land(self, limit_s: float) -> None:
+        """Wait until nothing is under way, at most so long."""
+        self._landing = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), limit_s)
 
 
 def _refused(name: str, address: Address, error: OSError) -> str:

@@ -9,10 +9,11 @@ import pytest
 from gateway.home import InitOptions, init
 from gateway.ports import Actor
 from gateway.runtime import open_gateway, wall_clock
-from tests.cli.terminal import Home
+from tests.cli.terminal import Home, Pair
 from tests.support.pair import free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from gateway.keyring.files import FileKeyRing
@@ -60,3 +61,21 @@ def home(enrolled: Path, tmp_path: Path) -> Home:
     """Return a home of id.imigrasi, enrolled with kh.gdi; yours to change; no `serve` runs on it."""
     shutil.copytree(enrolled / "id.imigrasi", tmp_path / "home")
     return Home(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def pair(enrolled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Run id.imigrasi and kh.gdi; whoever uses them leaves both up and partners."""
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copytree(enrolled, folder, dirs_exist_ok=True)
+    a, b = Home(folder / "id.imigrasi"), Home(folder / "kh.gdi")
+    with a.serve() as first, b.serve() as second:
+        yield Pair(a, b, first)
+        assert first.stop() == 0
+        assert second.stop() == 0
+
+
+@pytest.fixture
+def served(pair: Pair) -> Home:
+    """Return the home of id.imigrasi, served."""
+    return pair.a

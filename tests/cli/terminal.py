@@ -109,9 +109,15 @@ class Home:
                 line = process.stderr.readline()
                 found = READY.fullmatch(line)
                 assert found is not None, line + process.stderr.read()
-                yield Serving(
-                    process, found["exchange"], found["api"], found["ops"], Path(found["control"]), log
-                )
+                yield Serving(process, found["exchange"], found["api"], found["ops"], Path(found["control"]), log)
             finally:
                 if process.poll() is None:
                     process.kill()
+
+
+class Pair(NamedTuple):
+    """Two homes that serve, and the process of the first."""
+
+    a: Home
+    b: Home
+    serving: Serving

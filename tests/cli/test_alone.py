@@ -12,6 +12,7 @@ from tests.support.pair import free_port
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 def test_two_new_homes_become_partners(tmp_path: Path) -> None:
     """init, card export, the fingerprint read aloud and typed, a client with its token: the first five minutes."""
     homes = {party: Home(tmp_path / party) for party in ("id.imigrasi", "kh.gdi")}

@@ -171,9 +171,12 @@ def test_a_second_gateway_on_one_home_is_refused(home: Home) -> None:
 
 def test_a_command_at_the_same_moment_as_the_start_does_not_stop_it(home: Home) -> None:
     """A command holds the home for a moment; `serve` waits for it, and whichever is second works too."""
-    with subprocess.Popen(
-        [*GATEWAY, "--home", str(home.path), "keys", "list"], stdout=subprocess.DEVNULL, env=environment()
-    ) as command, home.serve() as serving:
+    with (
+        subprocess.Popen(
+            [*GATEWAY, "--home", str(home.path), "keys", "list"], stdout=subprocess.DEVNULL, env=environment()
+        ) as command,
+        home.serve() as serving,
+    ):
         assert command.wait(30) == 0
         assert serving.stop() == 0
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import stat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from tests.cli.terminal import ROOT, Home, Serving, run
+from tests.cli.terminal import ROOT, Home, Pair, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 REFERRAL = "schemas/examples/case.referral/s1-sumarni.json"
@@ -25,33 +22,6 @@ SCHEMA = {
     "required": ["text"],
     "additionalProperties": False,
 }
-
-
-
-class Pair(NamedTuple):
-    """Both homes with their processes."""
-
-    a: Home
-    b: Home
-    serving: Serving
-
-
-@pytest.fixture(scope="module")
-def pair(enrolled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """id.imigrasi and kh.gdi, serving."""
-    folder = tmp_path_factory.mktemp("served")
-    shutil.copytree(enrolled, folder, dirs_exist_ok=True)
-    a, b = Home(folder / "id.imigrasi"), Home(folder / "kh.gdi")
-    with a.serve() as first, b.serve() as second:
-        yield Pair(a, b, first)
-        assert first.stop() == 0
-        assert second.stop() == 0
-
-
-@pytest.fixture
-def home(pair: Pair) -> Home:
-    """Return the home of id.imigrasi, served."""
-    return pair.a
 
 
 def until(home: Home, jti: str, reached: Callable[[Any], Any]) -> None:
@@ -76,17 +46,17 @@ def test_a_case_is_exchanged_and_shown_on_both_sides(pair: Pair) -> None:
     assert "gateway queue list" in pair.b.run("queue", "show", jti, code=5).fault
 
 
-def test_the_type_on_the_command_line_wins_over_the_file(home: Home) -> None:
+def test_the_type_on_the_command_line_wins_over_the_file(served: Home) -> None:
     """A file may leave the type out."""
     body = json.loads((ROOT / REFERRAL).read_text())
     kind = body.pop("type")
-    assert home.run("submit", "--dry-run", "--type", kind, "-", given=json.dumps(body)).code == 0
-    assert "/type: is missing" in home.run("submit", "--dry-run", "-", given=json.dumps(body), code=1).err
+    assert served.run("submit", "--dry-run", "--type", kind, "-", given=json.dumps(body)).code == 0
+    assert "/type: is missing" in served.run("submit", "--dry-run", "-", given=json.dumps(body), code=1).err
 
 
-def test_a_ping_shows_the_partner_and_its_clock(home: Home) -> None:
+def test_a_ping_shows_the_partner_and_its_clock(served: Home) -> None:
     """Signed both ways."""
-    found = home.json("partner", "ping", "kh.gdi")
+    found = served.json("partner", "ping", "kh.gdi")
     assert abs(found["clock_ms"]) < 5000
 
 
@@ -141,66 +111,66 @@ def test_metrics_count_what_was_exchanged(pair: Pair) -> None:
     assert "gateway_log_entries 0.0" not in ours
 
 
-def test_a_schema_is_checked_registered_approved_and_compared(home: Home, tmp_path: Path) -> None:
+def test_a_schema_is_checked_registered_approved_and_compared(served: Home, tmp_path: Path) -> None:
     """The life of a version; what breaks its readers is named, and a registered one never changes."""
     first, second = tmp_path / "first.json", tmp_path / "second.json"
     first.write_text(json.dumps(SCHEMA))
-    assert home.json("schema", "check", str(first))["compatible"] is True
-    assert home.json("schema", "register", str(first))["result"] == "registered"
-    assert home.json("schema", "approve", "note.test", "1.0.0")[0]["version"] == "1.0.0"
-    assert home.run("schema", "show", "note.test").out == first.read_text()
+    assert served.json("schema", "check", str(first))["compatible"] is True
+    assert served.json("schema", "register", str(first))["result"] == "registered"
+    assert served.json("schema", "approve", "note.test", "1.0.0")[0]["version"] == "1.0.0"
+    assert served.run("schema", "show", "note.test").out == first.read_text()
     breaking = {**SCHEMA, "$id": "urn:bcx:schema:note.test:2.0.0", "required": ["text", "more"]}
     second.write_text(json.dumps(breaking))
-    found = home.run("schema", "check", str(second), code=1).out
+    found = served.run("schema", "check", str(second), code=1).out
     assert "break: " in found
-    compared = home.json("schema", "diff", "note.test", "1.0.0", str(second))
+    compared = served.json("schema", "diff", "note.test", "1.0.0", str(second))
     assert (compared["backward"], compared["forward"]) == (False, True)
     first.write_text(json.dumps({**SCHEMA, "title": "changed"}))
-    assert "other content" in home.run("schema", "register", str(first), code=6).fault
+    assert "other content" in served.run("schema", "register", str(first), code=6).fault
 
 
-def test_a_key_is_revoked_only_when_meant(home: Home) -> None:
+def test_a_key_is_revoked_only_when_meant(served: Home) -> None:
     """Revoking asks; afterwards the key is gone from use, replaced, and the log says why."""
-    [kid] = [key["kids"][0] for key in home.json("keys", "list") if key["name"] == "enc-1"]
-    assert home.run("keys", "revoke", kid, "--reason", "laptop lost", given="\n", code=1).out == ""
-    assert home.json("keys", "revoke", kid, "--reason", "laptop lost", "--yes")["status"] == "revoked"
-    assert "revoked already" in home.run("keys", "revoke", kid, "--reason", "again", "--yes", code=6).fault
-    assert home.run("keys", "revoke", "nokey", "--reason", "x", "--yes", code=5).fault
-    [entry] = home.json("audit", "search", "--type", "key.revoked")
+    [kid] = [key["kids"][0] for key in served.json("keys", "list") if key["name"] == "enc-1"]
+    assert served.run("keys", "revoke", kid, "--reason", "laptop lost", given="\n", code=1).out == ""
+    assert served.json("keys", "revoke", kid, "--reason", "laptop lost", "--yes")["status"] == "revoked"
+    assert "revoked already" in served.run("keys", "revoke", kid, "--reason", "again", "--yes", code=6).fault
+    assert served.run("keys", "revoke", "nokey", "--reason", "x", "--yes", code=5).fault
+    [entry] = served.json("audit", "search", "--type", "key.revoked")
     assert entry["outcome"] == "laptop lost"
 
 
-def test_people_and_systems_come_and_go(home: Home) -> None:
+def test_people_and_systems_come_and_go(served: Home) -> None:
     """A reset gives another token; a disabled name stays taken."""
-    first = home.json("user", "add", "sari", "--role", "officer")["token"]
-    assert home.json("user", "reset", "sari", "--yes")["token"] != first
-    assert home.json("user", "disable", "sari", "--yes")["state"] == "disabled"
-    assert home.json("user", "list")[0]["state"] == "disabled"
-    assert "taken" in home.run("client", "add", "sari", code=6).fault
-    assert home.run("client", "revoke", "nobody", "--yes", code=5).fault.endswith("`gateway client list` shows them")
+    first = served.json("user", "add", "sari", "--role", "officer")["token"]
+    assert served.json("user", "reset", "sari", "--yes")["token"] != first
+    assert served.json("user", "disable", "sari", "--yes")["state"] == "disabled"
+    assert served.json("user", "list")[0]["state"] == "disabled"
+    assert "taken" in served.run("client", "add", "sari", code=6).fault
+    assert served.run("client", "revoke", "nobody", "--yes", code=5).fault.endswith("`gateway client list` shows them")
 
 
-def test_a_suspended_partner_is_out_of_reach(home: Home) -> None:
+def test_a_suspended_partner_is_out_of_reach(served: Home) -> None:
     """Suspend asks; ping says to resume it; resume brings it back."""
-    home.run("partner", "suspend", "kh.gdi", given="no\n", code=1)
-    home.run("partner", "suspend", "kh.gdi", "--yes")
-    assert "`gateway partner resume kh.gdi`" in home.run("partner", "ping", "kh.gdi", code=7).fault
-    assert home.json("partner", "resume", "kh.gdi")["state"] == "active"
+    served.run("partner", "suspend", "kh.gdi", given="no\n", code=1)
+    served.run("partner", "suspend", "kh.gdi", "--yes")
+    assert "`gateway partner resume kh.gdi`" in served.run("partner", "ping", "kh.gdi", code=7).fault
+    assert served.json("partner", "resume", "kh.gdi")["state"] == "active"
 
 
-def test_a_dry_run_judges_and_keeps_nothing(home: Home) -> None:
+def test_a_dry_run_judges_and_keeps_nothing(served: Home) -> None:
     """The verdict of a real submission; nothing is queued."""
-    assert home.json("submit", "--dry-run", "schemas/examples/case.referral/s1-sumarni.json") == {"valid": True}
-    refused = home.run("submit", "--dry-run", "-", given='{"recipient":"kh.gdi"}', code=1)
+    assert served.json("submit", "--dry-run", "schemas/examples/case.referral/s1-sumarni.json") == {"valid": True}
+    refused = served.run("submit", "--dry-run", "-", given='{"recipient":"kh.gdi"}', code=1)
     assert "  /type: is missing" in refused.err
-    assert home.json("message", "list", "--type", "info.request") == []
+    assert served.json("message", "list", "--type", "info.request") == []
 
 
-def test_a_forged_card_is_not_adopted(home: Home, tmp_path: Path) -> None:
+def test_a_forged_card_is_not_adopted(served: Home, tmp_path: Path) -> None:
     """Only the roots of this home make its card."""
-    other = home.run("card", "export").out
+    other = served.run("card", "export").out
     forged = other[:40] + ("A" if other[40] != "A" else "B") + other[41:]
-    assert "no signed card" in home.run("card", "adopt", _keep(tmp_path / "x", forged), code=1).fault
+    assert "no signed card" in served.run("card", "adopt", _keep(tmp_path / "x", forged), code=1).fault
 
 
 def _keep(path: Path, text: str) -> str:

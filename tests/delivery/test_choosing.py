@@ -146,9 +146,7 @@ def test_the_wait_doubles_to_a_ceiling_by_urgency_with_full_jitter(urgency: str,
         assert delay_ms(urgency, attempts, lambda: 0.999999) < span * 1000
 
 
-@pytest.mark.parametrize(
-    ("asked", "wait_s"), [(None, 1), (0, 1), (-5, 1), (7, 7), (3600, 3600), (10**9, 3600)]
-)
+@pytest.mark.parametrize(("asked", "wait_s"), [(None, 1), (0, 1), (-5, 1), (7, 7), (3600, 3600), (10**9, 3600)])
 def test_a_partner_may_ask_for_an_hour_at_most(asked: int | None, wait_s: int) -> None:
     """Else one answer could end a message without a signature."""
     assert retry_at(NOW, "FLASH", 0, asked, lambda: 1.0) == NOW + wait_s * 1000

@@ -48,7 +48,7 @@ async def _run(two: Two, victim: str, kind: Literal["kill", "fail"], at: int) ->
     process.arm(**{f"{kind}_at": at})
     await _exchange(two)
     steps = process.steps
-    met = steps[at - 1] if len(steps) >= at or kind == "kill" and process.kill_at is None else None
+    met = steps[at - 1] if len(steps) >= at or (kind == "kill" and process.kill_at is None) else None
     process.disarm()
     await two.drained()
     await asyncio.sleep(2)

@@ -293,9 +293,7 @@ async def test_one_envelope_id_used_twice_keeps_both_manifests(desk: Desk) -> No
 
 
 @pytest.mark.parametrize("rejected", [False, True])
-async def test_the_question_about_one_message_is_answered_with_its_entry_and_proof(
-    desk: Desk, rejected: bool
-) -> None:
+async def test_the_question_about_one_message_is_answered_with_its_entry_and_proof(desk: Desk, rejected: bool) -> None:
     """Even at once, before the next checkpoint was due; the proof leads to the root in the same answer."""
     event = desk.author.event(data={} if rejected else None)
     outcome = await desk.outcome(event)

@@ -77,8 +77,7 @@ def test_the_two_shipped_parties_load(tmp_path: Path, name: str, party: str, end
 def test_each_layer_wins_over_the_one_below(home: Path) -> None:
     """gateway.toml < secret files < environment < flags."""
     (home / "gateway.toml").write_text(
-        PARTY
-        + "[delivery]\nlinger_ms = 1\nprobe_every_s = 1\nrequest_timeout_s = 1\nenvelope_events_max = 1\n"
+        PARTY + "[delivery]\nlinger_ms = 1\nprobe_every_s = 1\nrequest_timeout_s = 1\nenvelope_events_max = 1\n"
     )
     for field in ("probe_every_s", "request_timeout_s", "envelope_events_max"):
         write_secret(home, f"delivery__{field}", "2\n")

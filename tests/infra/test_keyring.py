@@ -141,9 +141,7 @@ def loosen(path: Path) -> None:
     path.chmod(0o640)
 
 
-@pytest.mark.parametrize(
-    "name", ["root.mldsa65", "sig-1.ed25519", "sig-1.mldsa65", "enc-1.xwing", "log-1.ed25519"]
-)
+@pytest.mark.parametrize("name", ["root.mldsa65", "sig-1.ed25519", "sig-1.mldsa65", "enc-1.xwing", "log-1.ed25519"])
 @pytest.mark.parametrize(
     ("harm", "fix"),
     [

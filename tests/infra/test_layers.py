@@ -30,9 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "keyring": BELOW_SERVICES | SHARED,
     "services": BELOW_SERVICES | SHARED,
     "home": BELOW_SERVICES | SHARED | {"settings", "config", "keyring"},
-    "runtime": BELOW_SERVICES
-    | SHARED
-    | {"settings", "config", "keyring", "home", "storage", "transport", "services"},
+    "runtime": BELOW_SERVICES | SHARED | {"settings", "config", "keyring", "home", "storage", "transport", "services"},
     "web": BELOW_SERVICES | SHARED | {"settings", "config", "services", "runtime"},
     "local": BOTTOM,
     "serving": BELOW_SERVICES

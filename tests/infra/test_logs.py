@@ -71,9 +71,7 @@ def test_fields_off_the_list_are_dropped(out: Lines) -> None:
     assert (line["dropped"], line["leaf"]) == ("data familyName", 4)
 
 
-@pytest.mark.parametrize(
-    "value", [{"name": CANARY}, [CANARY], CANARY.encode(), ValueError(CANARY), float("nan")]
-)
+@pytest.mark.parametrize("value", [{"name": CANARY}, [CANARY], CANARY.encode(), ValueError(CANARY), float("nan")])
 def test_only_plain_values_are_written(out: Lines, value: object) -> None:
     """Objects in an allowed field show their type and nothing else."""
     logs.get_logger().info("stored", reason=value)

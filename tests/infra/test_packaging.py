@@ -89,9 +89,7 @@ def test_demo_needs_pip_and_nothing_else() -> None:
 def test_check_is_lint_types_and_the_suite() -> None:
     """`make check` is what .ci/run runs; the suite comes last, so its summary closes the output."""
     steps = planned("check")
-    order = [
-        steps.index(tool) for tool in ("bin/ruff check", "bin/ruff format --check", "bin/mypy", "bin/pytest")
-    ]
+    order = [steps.index(tool) for tool in ("bin/ruff check", "bin/ruff format --check", "bin/mypy", "bin/pytest")]
     assert order == sorted(order)
     assert "make --no-print-directory check" in (ROOT / ".ci/run").read_text()
     assert (ROOT / ".ci/run").stat().st_mode & 0o111
@@ -110,9 +108,7 @@ def test_debian_packages_are_named_where_they_cannot_be_installed(tmp_path: Path
         text=True,
         check=False,
     )
-    listed = [
-        line for line in (ROOT / "config/debian-packages.txt").read_text().splitlines() if line[0] != "#"
-    ]
+    listed = [line for line in (ROOT / "config/debian-packages.txt").read_text().splitlines() if line[0] != "#"]
     assert done.returncode != 0
     assert f"sudo apt-get install --yes --no-install-recommends {' '.join(listed)}" in done.stderr
 
@@ -185,9 +181,7 @@ def test_a_drain_has_time_to_end(name: str) -> None:
     """The engine waits longer than the longest drain a setting allows before it kills."""
     grace = COMPOSE["services"][name]["stop_grace_period"]
     longest = next(
-        bound.le
-        for bound in DeliverySettings.model_fields["drain_timeout_s"].metadata
-        if hasattr(bound, "le")
+        bound.le for bound in DeliverySettings.model_fields["drain_timeout_s"].metadata if hasattr(bound, "le")
     )
     assert int(grace.removesuffix("s")) > longest
 

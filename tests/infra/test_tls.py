@@ -109,9 +109,7 @@ class Leaf:
         if self.usage is not None:
             builder = builder.add_extension(x509.ExtendedKeyUsage(self.usage), critical=False)
         if self.ca is not None:
-            builder = builder.add_extension(
-                x509.BasicConstraints(ca=self.ca, path_length=None), critical=True
-            )
+            builder = builder.add_extension(x509.BasicConstraints(ca=self.ca, path_length=None), critical=True)
         digest = None if isinstance(authority.key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
         return key, builder.sign(authority.key, digest)
 
@@ -163,9 +161,7 @@ def rings(made: Path, tmp_path: Path) -> dict[PartyId, FileKeyRing]:
 
 
 @asynccontextmanager
-async def serving(
-    context: ssl.SSLContext, peer_of: Callable[[bytes | None], PartyId | None]
-) -> AsyncIterator[str]:
+async def serving(context: ssl.SSLContext, peer_of: Callable[[bytes | None], PartyId | None]) -> AsyncIterator[str]:
     """Serve one route that says who called, 403 for nobody, as the exchange does."""
 
     async def who(request: web.Request) -> web.Response:
@@ -305,9 +301,7 @@ async def test_a_partner_enrolled_while_serving_gets_in(rings: dict[PartyId, Fil
         assert await ask(url, client) == (200, VN)
 
 
-async def test_two_cas_count_while_one_replaces_the_other(
-    rings: dict[PartyId, FileKeyRing], tmp_path: Path
-) -> None:
+async def test_two_cas_count_while_one_replaces_the_other(rings: dict[PartyId, FileKeyRing], tmp_path: Path) -> None:
     """Both the CA that goes and the one that comes vouch for their own party, in one PEM or two."""
     old, new = make_authority("ID old"), make_authority("ID new")
     server = exchange(rings[KH])
@@ -329,9 +323,7 @@ async def test_two_cas_count_while_one_replaces_the_other(
     ],
     ids=["another-party", "no-name", "a-clients", "no-usage", "expired"],
 )
-async def test_a_wrong_server_hears_nothing(
-    rings: dict[PartyId, FileKeyRing], tmp_path: Path, leaf: Leaf
-) -> None:
+async def test_a_wrong_server_hears_nothing(rings: dict[PartyId, FileKeyRing], tmp_path: Path, leaf: Leaf) -> None:
     """The client's handshake fails before a request is sent, even under the right CA."""
     authority = make_authority("KH")
     heard: list[bytes | None] = []

@@ -41,9 +41,7 @@ def test_golden_leaf_data_is_reproduced_byte_for_byte(golden: dict[str, Any]) ->
     seq=st.integers(0, 2**53 - 1),
     at_ms=st.integers(0, 253_402_300_799_999),
     texts=st.lists(TEXT, min_size=5, max_size=5),
-    optional=st.fixed_dictionaries(
-        {}, optional=dict.fromkeys(("jti", "case", "outcome", "purpose", "basis"), TEXT)
-    ),
+    optional=st.fixed_dictionaries({}, optional=dict.fromkeys(("jti", "case", "outcome", "purpose", "basis"), TEXT)),
     event=st.none() | st.binary(min_size=32, max_size=32),
     salt=st.binary(min_size=16, max_size=16),
 )
@@ -154,11 +152,7 @@ def test_missing_member_is_malformed(name: str) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(
-    st.binary(max_size=60)
-    | TEXT.map(str.encode)
-    | st.sampled_from([b"[]", b"null", b'{"v":1,"v":1}', b"\xff"])
-)
+@given(st.binary(max_size=60) | TEXT.map(str.encode) | st.sampled_from([b"[]", b"null", b'{"v":1,"v":1}', b"\xff"]))
 def test_noise_is_malformed_and_nothing_else(raw: bytes) -> None:
     """The fuzz law: a value or MalformedProof."""
     for read in (entry.parse, entry.read_seq):

@@ -50,14 +50,10 @@ def exported(new_log: Callable[[], MemoryLog], tmp_path_factory: pytest.TempPath
 
 
 def _run(checklog: Path, folder: Path, vkey: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(checklog), str(folder), vkey], capture_output=True, text=True, check=False, timeout=60
-    )
+    return subprocess.run([str(checklog), str(folder), vkey], capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_go_rebuilds_the_root_compares_every_tile_and_proves(
-    checklog: Path, exported: tuple[Path, str]
-) -> None:
+def test_go_rebuilds_the_root_compares_every_tile_and_proves(checklog: Path, exported: tuple[Path, str]) -> None:
     """277 tiles as in the specification's example, narrower ones as prefixes, 97 leaves proved."""
     done = _run(checklog, *exported)
     assert done.stderr == ""

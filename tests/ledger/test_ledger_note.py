@@ -75,10 +75,7 @@ def test_the_example_of_the_cosignature_specification_is_read() -> None:
 def test_a_note_of_the_go_library_is_opened() -> None:
     """The key and signature in the documentation of golang.org/x/mod/sumdb/note."""
     key = note.NoteKey.parse("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")
-    text = (
-        "If you think cryptography is the answer to your problem,\n"
-        "then you don't know what your problem is.\n"
-    )
+    text = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
     packed = "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM="
     assert key.accepts(text.encode(), base64.b64decode(packed)[4:])
     assert not key.accepts(text.encode() + b"\n", base64.b64decode(packed)[4:])
@@ -147,10 +144,8 @@ REFUSED: dict[str, str | bytes] = {
     "only a stranger has signed": _signed(BODY, OTHER_LOG),
     "size changed": NOTE.replace("\n1\n", "\n2\n"),
     "cosignature over another body": NOTE + note.cosign(BODY.replace("\n1\n", "\n2\n"), WITNESS, TIME_S),
-    "cosignature cut short": NOTE
-    + f"— {WITNESS.key.name} {note.base64_line(WITNESS.key.key_id + bytes(71))}\n",
-    "cosignature with its time changed": NOTE
-    + note.cosign(BODY, WITNESS, TIME_S).replace("ABrBO", "ABrBP", 1),
+    "cosignature cut short": NOTE + f"— {WITNESS.key.name} {note.base64_line(WITNESS.key.key_id + bytes(71))}\n",
+    "cosignature with its time changed": NOTE + note.cosign(BODY, WITNESS, TIME_S).replace("ABrBO", "ABrBP", 1),
     "cosignature in the year 10^11": NOTE + note.cosign(BODY, WITNESS, 2**63),
     "witness key for a log": _signed(BODY, WITNESS),
 }
@@ -304,9 +299,7 @@ def test_keys_sign_only_in_their_own_role() -> None:
         note.cosign(BODY, LOG, TIME_S)
 
 
-@pytest.mark.parametrize(
-    ("origin", "size", "root"), [("", 1, ROOT), ("a\nb", 1, ROOT), ("a", -1, ROOT), ("a", 1, b"")]
-)
+@pytest.mark.parametrize(("origin", "size", "root"), [("", 1, ROOT), ("a\nb", 1, ROOT), ("a", -1, ROOT), ("a", 1, b"")])
 def test_what_no_checkpoint_can_say_is_not_signed(origin: str, size: int, root: bytes) -> None:
     """The writer holds to the reader's rules."""
     with pytest.raises(ValueError, match="checkpoint"):

@@ -60,9 +60,7 @@ CASES = {
     "growth from a power of two": Case(_ask(8, 20), _held(8), _granted(20)),
     "the same again": Case(_ask(5, 5), _held(5), _granted(5)),
     "an origin we do not watch": Case(
-        witness.format_request(
-            0, [], _note(5, signer=replace(LOG, key=note.NoteKey("x/log", 1, LOG.key.public)))
-        ),
+        witness.format_request(0, [], _note(5, signer=replace(LOG, key=note.NoteKey("x/log", 1, LOG.key.public)))),
         None,
         Answer(404),
     ),
@@ -82,9 +80,7 @@ CASES = {
         None,
         Answer(409, evidence=Evidence.FORK),
     ),
-    "a rebuilt log that has grown": Case(
-        _ask(5, 12, REBUILT), _held(5), Answer(422, evidence=Evidence.BAD_PROOF)
-    ),
+    "a rebuilt log that has grown": Case(_ask(5, 12, REBUILT), _held(5), Answer(422, evidence=Evidence.BAD_PROOF)),
     "a proof cut short": Case(
         witness.format_request(5, merkle.consistency_path(LEAVES[:12], 5)[:-1], _note(12)),
         _held(5),
@@ -110,9 +106,7 @@ def test_accepted_checkpoint_is_cosigned_so_that_anyone_can_check() -> None:
     """The line of a 200 opens under the witness key, with its time; unknown lines are not kept."""
     stranger = f"— somebody {note.base64_line(bytes(70))}\n"
     body = _ask(5, 12) + stranger.encode()
-    answer = witness.grant(
-        witness.decide(witness.parse_request(body), _held(5), TRUSTED), WITNESS, 1_795_485_607
-    )
+    answer = witness.grant(witness.decide(witness.parse_request(body), _held(5), TRUSTED), WITNESS, 1_795_485_607)
     assert answer.status == 200
     assert answer.record is not None
     assert "somebody" not in answer.record.note
@@ -199,16 +193,12 @@ def test_request_is_written_as_the_specification_shows_it() -> None:
 
 def test_origin_is_looked_up_by_its_sha256() -> None:
     """As in `witness/<hex sha256(origin)>/checkpoint`; the value is `printf … | sha256sum`."""
-    assert witness.origin_id("kh.gdi/bcx/log/1") == (
-        "849242e18e5314fb7589097c623ace8cab5750b623771ce8748b7de23b47b872"
-    )
+    assert witness.origin_id("kh.gdi/bcx/log/1") == ("849242e18e5314fb7589097c623ace8cab5750b623771ce8748b7de23b47b872")
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, len(GOOD)), st.binary(max_size=12), st.integers(0, 12))
-def test_a_request_changed_anywhere_is_malformed_or_refused_or_says_the_same(
-    at: int, put: bytes, gone: int
-) -> None:
+def test_a_request_changed_anywhere_is_malformed_or_refused_or_says_the_same(at: int, put: bytes, gone: int) -> None:
     """The fuzz law; and no change of a request makes the witness vouch for another tree."""
     try:
         request = witness.parse_request(GOOD[:at] + put + GOOD[at + gone :])

@@ -46,9 +46,7 @@ def test_public_consistency_case_has_the_verdict_it_asks_for(public_consistency:
     """98 cases of transparency-dev/merkle."""
     case = public_consistency
     path = [_raw(node) for node in case["proof"] or []]
-    verdict = merkle.verify_consistency(
-        case["size1"], case["size2"], _raw(case["root1"]), _raw(case["root2"]), path
-    )
+    verdict = merkle.verify_consistency(case["size1"], case["size2"], _raw(case["root1"]), _raw(case["root2"]), path)
     assert verdict is not case["wantErr"]
 
 
@@ -149,9 +147,7 @@ def test_verifiers_answer_false_to_noise_and_never_raise(one: int, two: int, pat
     assert not merkle.verify_consistency(one, two, OTHER, LEAVES[1], path)
 
 
-@pytest.mark.parametrize(
-    ("size", "peaks"), [(1, ()), (2, (b"x" * 32, b"y" * 32)), (1, (b"x" * 31,)), (-1, ())]
-)
+@pytest.mark.parametrize(("size", "peaks"), [(1, ()), (2, (b"x" * 32, b"y" * 32)), (1, (b"x" * 31,)), (-1, ())])
 def test_frontier_with_the_wrong_peaks_is_refused(size: int, peaks: tuple[bytes, ...]) -> None:
     """One peak of 32 bytes for each set bit of the size."""
     with pytest.raises(ValueError, match=r"peak"):

@@ -128,9 +128,7 @@ def test_some_types_need_a_second_person() -> None:
         ("XC-ID-2026-000123-8", KH, False, False),
     ],
 )
-def test_a_case_is_shared_or_of_the_senders_state(
-    case: str, sender: PartyId, shared: bool, fine: bool
-) -> None:
+def test_a_case_is_shared_or_of_the_senders_state(case: str, sender: PartyId, shared: bool, fine: bool) -> None:
     """Nobody opens a case in another State's name or writes into one it has no part in (step (9))."""
     finding = read("version = 1").permits_case(CaseRef(case), sender, shared=shared)
     assert (finding is None) is fine
@@ -216,9 +214,7 @@ def test_the_digest_is_of_what_it_says() -> None:
     text = "version = 1" + PERMIT + INSTRUMENT
     one = read(text).digest
     assert (
-        one
-        == read("# comment\n" + text).digest
-        == read(text.replace("2026-11-24\n", "2026-11-24T00:00:00Z\n")).digest
+        one == read("# comment\n" + text).digest == read(text.replace("2026-11-24\n", "2026-11-24T00:00:00Z\n")).digest
     )
     assert one != read(text.replace("MOU-1", "MOU-2")).digest
     assert one != read(text.replace("2026-11-24\n", "2026-11-23\n")).digest

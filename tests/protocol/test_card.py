@@ -35,9 +35,7 @@ from gateway.protocol.keys import OpenKey, SigningPair
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "bcx-1.json").read_bytes())[
-    "card"
-]
+GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "bcx-1.json").read_bytes())["card"]
 GOLDEN_CARD = read_card(GOLDEN["jws"].encode())
 NOW_MS = times.parse_ms("2026-11-24T02:00:00.000Z")
 DAY_MS = 86_400_000

@@ -72,9 +72,7 @@ def sealed(events: Sequence[bytes] = EVENTS, entropy: Callable[[int], bytes] = f
     )
 
 
-def opened(
-    raw: bytes, me: PartyId = AUD, peer: PartyId = ISS, keys: Sequence[OpenKey] = (OPEN_KEY,)
-) -> OpenedEnvelope:
+def opened(raw: bytes, me: PartyId = AUD, peer: PartyId = ISS, keys: Sequence[OpenKey] = (OPEN_KEY,)) -> OpenedEnvelope:
     """Open as the golden recipient unless told otherwise."""
     ours = {key.kid: key for key in keys}
     return open_sealed(raw, me=me, peer=peer, open_key_for=ours.get, verify_key_for=held)
@@ -171,9 +169,7 @@ def test_fixed_entropy_fixes_content_key_and_iv() -> None:
     head, _, iv, ciphertext, tag = made.jwe.split(b".")
     assert plain(iv) == bytes(range(12))
     plaintext = b"\n".join((made.manifest, *EVENTS, b""))
-    assert AESGCM(bytes(range(32))).encrypt(bytes(range(12)), plaintext, head) == plain(ciphertext) + plain(
-        tag
-    )
+    assert AESGCM(bytes(range(32))).encrypt(bytes(range(12)), plaintext, head) == plain(ciphertext) + plain(tag)
 
 
 def test_the_golden_envelope_is_sealed_again_as_far_as_it_is_determined() -> None:

@@ -70,9 +70,7 @@ VOID_DRAFT = replace(
 )
 GIVEN_UP = (
     Void(4, MessageId("01990000-0000-7000-8000-000000000004"), "expired"),
-    Void(
-        5, MessageId("01990000-0000-7000-8000-000000000005"), "cancelled", CaseRef("XC-ID-2026-000123-8"), 2
-    ),
+    Void(5, MessageId("01990000-0000-7000-8000-000000000005"), "cancelled", CaseRef("XC-ID-2026-000123-8"), 2),
 )
 ABSENT = object()
 
@@ -398,11 +396,7 @@ def test_a_void_may_spell_its_numbers_as_the_attributes_do() -> None:
         (
             "/data/voids/0/case",
             void_line(
-                data={
-                    "voids": [
-                        {"seq": 4, "jti": JTI, "reason": "x", "case": "XC-ID-2026-000123-9", "caseseq": 1}
-                    ]
-                }
+                data={"voids": [{"seq": 4, "jti": JTI, "reason": "x", "case": "XC-ID-2026-000123-9", "caseseq": 1}]}
             ),
         ),
         (

@@ -57,9 +57,7 @@ def must_refuse(raw: bytes) -> None:
 
 def flip(place: int, bit: int) -> Callable[[bytes], bytes]:
     """Return an edit that flips one bit."""
-    return lambda raw: (
-        raw[: place % len(raw)] + bytes([raw[place % len(raw)] ^ bit]) + raw[place % len(raw) + 1 :]
-    )
+    return lambda raw: raw[: place % len(raw)] + bytes([raw[place % len(raw)] ^ bit]) + raw[place % len(raw) + 1 :]
 
 
 def cut(start: int, length: int) -> Callable[[bytes], bytes]:
@@ -85,9 +83,7 @@ def swap(first: int, second: int, separator: bytes) -> Callable[[bytes], bytes]:
 
 
 PLACES = st.integers(0, 2**14)
-EXTRA = st.binary(min_size=1, max_size=4) | st.sampled_from(
-    [b".", b"=", b"\n", b"A", b"{", b'"', b"\\ud800", b"AAAA"]
-)
+EXTRA = st.binary(min_size=1, max_size=4) | st.sampled_from([b".", b"=", b"\n", b"A", b"{", b'"', b"\\ud800", b"AAAA"])
 
 
 def bends(separator: bytes) -> st.SearchStrategy[list[Callable[[bytes], bytes]]]:
@@ -140,9 +136,7 @@ SPELLINGS = JSON | st.sampled_from([["bcx"], "1", "2", "kh.gdi", "id.imigrasi", 
     st.sets(st.sampled_from(sorted(HEADER)), max_size=1),
     st.sampled_from([(",", ":"), (", ", ": ")]),
 )
-def test_an_edited_header_never_opens(
-    changes: dict[str, Any], dropped: set[str], separators: tuple[str, str]
-) -> None:
+def test_an_edited_header_never_opens(changes: dict[str, Any], dropped: set[str], separators: tuple[str, str]) -> None:
     """Members set, added, dropped or written otherwise: the header is authenticated as sent."""
     header = {name: value for name, value in (HEADER | changes).items() if name not in dropped}
     head = b64u.encode_bytes(json.dumps(header, separators=separators).encode())
@@ -160,9 +154,7 @@ def test_a_partner_that_seals_nonsense_is_refused(edits: list[Callable[[bytes], 
 
     White space may be added to a manifest without harm to its signatures; the events never change.
     """
-    raw = jwe.encrypt(
-        bent(PLAINTEXT, edits), iss=ISS, aud=AUD, eid=EID, recipient=OPEN_KEY.public(), entropy=bytes
-    )
+    raw = jwe.encrypt(bent(PLAINTEXT, edits), iss=ISS, aud=AUD, eid=EID, recipient=OPEN_KEY.public(), entropy=bytes)
     try:
         outcome: object = [event.decode() for event in opened(raw).events]
     except PartnerError as fault:

@@ -184,9 +184,7 @@ def test_an_event_with_one_attribute_changed(data: st.DataObject) -> None:
         document |= {"schemadigest": "RBNvo1WzZ4oRRq0W9-hknpT7T8If536DEMBg9hyq_4o"}
         document["data"]["voids"][0] = {"seq": 1, "jti": ITEM["jti"], "reason": "expired"}
         del document["subject"], document["caseseq"]
-    where = data.draw(
-        st.sampled_from([*places(document), ("future",), ("salt",), ("traceparent",), ("inreplyto",)])
-    )
+    where = data.draw(st.sampled_from([*places(document), ("future",), ("salt",), ("traceparent",), ("inreplyto",)]))
     raw = orjson.dumps(put(document, where, data.draw(VALUES)))
     value_or_partner_error(event, raw)
     try:

@@ -93,9 +93,7 @@ def test_a_case_reference_gets_the_check_character_of_iso_7064() -> None:
     assert ids.case_state(case) == "id"
 
 
-@pytest.mark.parametrize(
-    "arguments", [("id", 2026, 1), ("ID", 10_000, 1), ("ID", 2026, 1_000_000), ("ID", 2026, -1)]
-)
+@pytest.mark.parametrize("arguments", [("id", 2026, 1), ("ID", 10_000, 1), ("ID", 2026, 1_000_000), ("ID", 2026, -1)])
 def test_a_case_reference_that_does_not_fit_is_not_made(arguments: tuple[str, int, int]) -> None:
     """The form holds six digits and no more."""
     with pytest.raises(ValueError, match=r"country|year"):

@@ -68,9 +68,7 @@ OUTCOMES = (
         problem="schema-invalid",
         errors=(Finding("/data/persons/0", "missing", "E-SCHEMA"), Finding("", "another")),
     ),
-    Outcome(
-        event=DIGESTS[2], status="deferred", received_at_ms=AT_MS, problem="clock-skew", retry_after_s=30
-    ),
+    Outcome(event=DIGESTS[2], status="deferred", received_at_ms=AT_MS, problem="clock-skew", retry_after_s=30),
 )
 
 

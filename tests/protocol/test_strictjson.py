@@ -172,9 +172,7 @@ def documents(draw: st.DrawFn) -> bytes:
 @example(b"[[[[[[[[[]]]]]]]]]", True)
 def test_the_fast_way_and_the_rule_never_differ(raw: bytes, integers_only: bool) -> None:
     """Any bytes: same value or both refuse. A difference would be two readings of one message."""
-    assert outcome(raw, slow=False, integers_only=integers_only) == outcome(
-        raw, slow=True, integers_only=integers_only
-    )
+    assert outcome(raw, slow=False, integers_only=integers_only) == outcome(raw, slow=True, integers_only=integers_only)
 
 
 @settings(deadline=None, max_examples=200)

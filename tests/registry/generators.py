@@ -266,9 +266,7 @@ def _an_object(rng: Random, node: dict[str, Any], root: Any, depth: int) -> dict
     for name in must - set(value):
         value[name] = _any(rng)
     if node.get("additionalProperties", True) is not False and rng.random() < 0.4:
-        value[rng.choice([*NAMES, "k1", "ZZ"])] = instance(
-            rng, node.get("additionalProperties", True), root, depth - 1
-        )
+        value[rng.choice([*NAMES, "k1", "ZZ"])] = instance(rng, node.get("additionalProperties", True), root, depth - 1)
     return value
 
 

@@ -392,9 +392,7 @@ def test_pointers_lead_into_the_readers_document() -> None:
     reader = obj(**{"a/b~": {"$ref": "#/$defs/n"}}) | {"$defs": {"n": {"type": "object", "required": ["x"]}}}
     writer = obj(**{"a/b~": {"type": "object"}})
     assert [why.pointer for why in can_read(reader, writer)] == ["/$defs/n/required"]
-    assert [why.pointer for why in can_read(obj(**{"a/b~": INT}), obj(**{"a/b~": NUM}))] == [
-        "/properties/a~1b~0/type"
-    ]
+    assert [why.pointer for why in can_read(obj(**{"a/b~": INT}), obj(**{"a/b~": NUM}))] == ["/properties/a~1b~0/type"]
 
 
 CODED_1: dict[str, Any] = {"type": "string", "x-codelist": "port@1.0.0"}
@@ -463,9 +461,7 @@ def test_doubling_definitions_do_not_hang_the_proof() -> None:
     """Definitions that name the next one twice are proved once each, not 2^60 times."""
 
     def ladder(leaf: Any) -> dict[str, Any]:
-        defs = {
-            f"d{i}": obj(l={"$ref": f"#/$defs/d{i + 1}"}, r={"$ref": f"#/$defs/d{i + 1}"}) for i in range(60)
-        }
+        defs = {f"d{i}": obj(l={"$ref": f"#/$defs/d{i + 1}"}, r={"$ref": f"#/$defs/d{i + 1}"}) for i in range(60)}
         return {"$ref": "#/$defs/d0", "$defs": {**defs, "d60": leaf}}
 
     assert can_read(ladder(NUM), ladder(INT)) == []

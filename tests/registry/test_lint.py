@@ -253,9 +253,7 @@ def _random_pattern(rng: Random, depth: int) -> str:
         return _random_pattern(rng, depth - 1) + _random_pattern(rng, depth - 1)
     if pick < 0.65:
         return f"({_random_pattern(rng, depth - 1)}|{_random_pattern(rng, depth - 1)})"
-    return f"(?:{_random_pattern(rng, depth - 1)})" + rng.choice(
-        ["*", "+", "?", "{2}", "{1,3}", "{2,}", "{0,30}"]
-    )
+    return f"(?:{_random_pattern(rng, depth - 1)})" + rng.choice(["*", "+", "?", "{2}", "{1,3}", "{2,}", "{0,30}"])
 
 
 def test_what_is_taken_is_quick_in_an_engine_that_backtracks() -> None:

@@ -29,9 +29,7 @@ def refused(data: bytes, **expected: str) -> errors.RequestError:
 
 def test_a_version_keeps_its_bytes_and_takes_its_name_from_its_id() -> None:
     """Text is kept byte for byte; the digest is over JCS; the x- rules are read."""
-    text = raw(
-        **{"$id": URN, "type": "object", "x-case": "opens", "x-manifest": True, "x-default-urgency": "URGENT"}
-    )
+    text = raw(**{"$id": URN, "type": "object", "x-case": "opens", "x-manifest": True, "x-default-urgency": "URGENT"})
     loaded = load_schema(text)
     assert (loaded.subject, loaded.version, loaded.urn) == ("case.referral", "1.2.0", URN)
     assert loaded.text == text

@@ -65,9 +65,7 @@ def second_opinion(subject: str) -> jsonschema.Draft202012Validator:
 @cache
 def _validator(subject: str) -> Validator:
     members = {
-        f"{found['list']}@{found['version']}": frozenset(
-            c["code"] for c in found["codes"] if not c.get("disabled")
-        )
+        f"{found['list']}@{found['version']}": frozenset(c["code"] for c in found["codes"] if not c.get("disabled"))
         for found in map(load, CODELISTS)
     }
     text = (SCHEMAS / subject / "1.0.0.json").read_bytes()

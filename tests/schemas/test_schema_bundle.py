@@ -55,16 +55,12 @@ def test_the_shipped_files_are_what_their_sources_make() -> None:
     assert bundle.main(["--check", str(shelf.SCHEMAS)]) == 0
 
 
-def test_a_file_edited_by_hand_or_missing_is_found(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_edited_by_hand_or_missing_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 1 and the name of each stale file; `--write` mends it."""
     copy = tmp_path / "schemas"
     shutil.copytree(shelf.SCHEMAS, copy)
     edited, missing = copy / "case.update" / "1.0.0.json", copy / "info.request" / "1.0.0.json"
-    edited.write_text(
-        edited.read_text(encoding="utf-8").replace("Case update", "Case note", 1), encoding="utf-8"
-    )
+    edited.write_text(edited.read_text(encoding="utf-8").replace("Case update", "Case note", 1), encoding="utf-8")
     missing.unlink()
     assert bundle.main(["--check", str(copy)]) == 1
     told = capsys.readouterr().err
@@ -83,9 +79,7 @@ def test_wrong_usage_exits_2(arguments: list[str], capsys: pytest.CaptureFixture
 
 def test_a_closed_list_is_an_enum_without_disabled_and_derived_codes() -> None:
     """What is derived for display is no input; a disabled code is not to be used."""
-    field = made({"properties": {"x": {"title": "X", "x-list": "colour", "x-sensitivity": "OP"}}})[
-        "properties"
-    ]["x"]
+    field = made({"properties": {"x": {"title": "X", "x-list": "colour", "x-sensitivity": "OP"}}})["properties"]["x"]
     assert field == {
         "title": "X",
         "type": "string",

@@ -19,9 +19,7 @@ PARTIES = {"id.imigrasi", "kh.gdi"}
 MEMBERS = {"recipient", "type", "urgency", "handling", "data"}
 CASES = {"s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"}
 
-each_example = pytest.mark.parametrize(
-    "path", shelf.EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.stem}"
-)
+each_example = pytest.mark.parametrize("path", shelf.EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 
 
 @each_example
@@ -67,12 +65,7 @@ def test_an_example_has_no_date_that_a_year_turns_wrong(path: Path) -> None:
     """Events lie in the past, what is still to come far ahead; deadlines are counted from the message."""
     for pointer, node in shelf.nodes(shelf.load(path)["data"]):
         for name, value in node.items():
-            if (
-                isinstance(value, str)
-                and len(value) >= 10
-                and value[:2] == "20"
-                and value[4] + value[7] == "--"
-            ):
+            if isinstance(value, str) and len(value) >= 10 and value[:2] == "20" and value[4] + value[7] == "--":
                 day = date.fromisoformat(value[:10])
                 assert day <= date(2026, 11, 24) or day > date(2027, 11, 24), f"{pointer}/{name}"
 
@@ -166,9 +159,7 @@ _DROP = object()
 def _trails(value: Any, trail: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     if trail:
         yield trail
-    children = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for step, child in children:
         yield from _trails(child, (*trail, step))
 

@@ -221,9 +221,7 @@ def _log(found: _Findings, side: Side) -> None:
     for text in side.checkpoints:
         head = note.open_checkpoint(text, side.log_keys)
         found.unless(head.root == side.root(head.size), f"{side.party}: checkpoint {head.size} is no prefix")
-    accepted = Counter(
-        e.jti for e in side.entries if e.typ == "message.received" and e.outcome == "accepted"
-    )
+    accepted = Counter(e.jti for e in side.entries if e.typ == "message.received" and e.outcome == "accepted")
     arrived = {row["jti"]: row for row in side.inbox if row["status"] == "accepted"}
     for jti in accepted.keys() | arrived.keys():
         found.unless(
@@ -298,8 +296,9 @@ def _agree(found: _Findings, sender: Side, receiver: Side, *, drained: bool) -> 
     for row in arrived.values():
         found.unless(row["status"] == "rejected", f"{receiver.party}: holds {row['jti']}, which nobody sent")
     if drained and sender.party in receiver.heads:
-        high, sent = receiver.heads[sender.party]["high"], len(
-            [row for row in sender.outbox if row["recipient"] == receiver.party]
+        high, sent = (
+            receiver.heads[sender.party]["high"],
+            len([row for row in sender.outbox if row["recipient"] == receiver.party]),
         )
         found.unless(high == sent, f"{receiver.party}: {sent - high} numbers of {sender.party} not accounted for")
 

@@ -77,7 +77,9 @@ class Author:
         self.cases += 1
         return make_case_ref(self.country, 2031, self.cases)
 
-    def draft(self, name: str = "case.referral/s1-sumarni", *, case: str | None = None, case_seq: int | None = 1) -> EventDraft:
+    def draft(
+        self, name: str = "case.referral/s1-sumarni", *, case: str | None = None, case_seq: int | None = 1
+    ) -> EventDraft:
         """Return the attributes of the next message of this party, of the type of a shipped example."""
         self.sent += 1
         subject, now, shipped = name.partition("/")[0], self.clock(), example(name)

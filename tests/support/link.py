@@ -492,9 +492,7 @@ class MemoryLink:
         """POST ping."""
         return await self._call("ping", body, lambda g, sent: _ping(g, self._source.party, sent))
 
-    async def _call(
-        self, name: str, body: bytes, what: Callable[[Gateway, bytes], Awaitable[Reply]]
-    ) -> Reply:
+    async def _call(self, name: str, body: bytes, what: Callable[[Gateway, bytes], Awaitable[Reply]]) -> Reply:
         async with asyncio.timeout(TIMEOUT_S * 3):
             return await self._source.network.carry(self._source, self._target, name, body, what)
 

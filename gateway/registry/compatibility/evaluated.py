@@ -29,9 +29,7 @@ def maybe_members(place: Place) -> Members:
         node = part.node
         names.update(node.get("properties", ()))
         patterns.update(node.get("patternProperties", ()))
-        every = (
-            every or "additionalProperties" in node or (part is not place and "unevaluatedProperties" in node)
-        )
+        every = every or "additionalProperties" in node or (part is not place and "unevaluatedProperties" in node)
     return frozenset(names), frozenset(patterns), every
 
 
@@ -42,12 +40,7 @@ def maybe_items(place: Place) -> Items:
     for part in _parts(place):
         node = part.node
         length = max(length, len(node.get("prefixItems", ())))
-        every = (
-            every
-            or "items" in node
-            or "contains" in node
-            or (part is not place and "unevaluatedItems" in node)
-        )
+        every = every or "items" in node or "contains" in node or (part is not place and "unevaluatedItems" in node)
     return length, every
 
 

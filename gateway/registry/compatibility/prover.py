@@ -237,9 +237,7 @@ class Prover:
         most = writer.max_items
         if most is not None and writer.min_items > most:
             return True
-        return any(
-            self.empty(writer.item(index)) for index in range(min(writer.min_items, writer.prefix + 1))
-        )
+        return any(self.empty(writer.item(index)) for index in range(min(writer.min_items, writer.prefix + 1)))
 
     def _no_object(self, writer: Shape) -> bool:
         most = writer.most("maxProperties")

@@ -91,9 +91,7 @@ def additional_properties(prover: Prover, writer: Shape, reader: Place) -> Fault
     return _rest(prover, writer, reader.child("additionalProperties"), names, patterns)
 
 
-def _rest(
-    prover: Prover, writer: Shape, reader: Place, names: frozenset[str], patterns: frozenset[str]
-) -> Faults:
+def _rest(prover: Prover, writer: Shape, reader: Place, names: frozenset[str], patterns: frozenset[str]) -> Faults:
     """Hold every member outside `names` and `patterns` against `reader`."""
     faults: Faults = []
     if "object" not in writer.types or reader.schema is True:
@@ -102,18 +100,14 @@ def _rest(
         if not any(matches(text, name) for text in patterns):
             found = prover.below(writer.known(name), reader)
             if found and reader.schema is False:
-                found = [
-                    _closed(prover, reader, f"the writer may send `{name}`, which the reader does not know")
-                ]
+                found = [_closed(prover, reader, f"the writer may send `{name}`, which the reader does not know")]
             faults += found
     if writer.name_patterns & patterns:
         return _once(faults)
     for shape in writer.unknown(outside=patterns):
         found = prover.below(shape, reader)
         if found and reader.schema is False:
-            found = [
-                _closed(prover, reader, "the writer is open: it may send members the reader does not know")
-            ]
+            found = [_closed(prover, reader, "the writer is open: it may send members the reader does not know")]
         faults += found
     return _once(faults)
 
@@ -175,12 +169,7 @@ def max_items(prover: Prover, writer: Shape, reader: Place) -> Faults:
 def unique_items(prover: Prover, writer: Shape, reader: Place) -> Faults:
     """`uniqueItems`; a list of one is unique."""
     few = writer.max_items is not None and writer.max_items <= 1
-    if (
-        "array" not in writer.types
-        or not reader.node["uniqueItems"]
-        or few
-        or any(writer.each("uniqueItems"))
-    ):
+    if "array" not in writer.types or not reader.node["uniqueItems"] or few or any(writer.each("uniqueItems")):
         return []
     return [prover.fault(reader, "uniqueItems", "the writer may send the same item twice")]
 

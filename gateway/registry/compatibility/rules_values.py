@@ -69,9 +69,7 @@ def multiple_of(prover: Prover, writer: Shape, reader: Place) -> Faults:
         return []
     if any(_divides(wanted, step) for step in writer.each("multipleOf")):
         return []
-    return [
-        prover.fault(reader, "multipleOf", f"the writer may send numbers that are no multiple of {wanted}")
-    ]
+    return [prover.fault(reader, "multipleOf", f"the writer may send numbers that are no multiple of {wanted}")]
 
 
 def _divides(wanted: Any, step: Any) -> bool:

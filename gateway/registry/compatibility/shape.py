@@ -312,9 +312,7 @@ class Shape:
         With `matching` only names that match this pattern count; names that match one of `outside` do
         not. One of the cases holds for each such member: a name can match any of a schema's patterns.
         """
-        listed = [
-            rule["enum"] for rule in self.each("propertyNames") if isinstance(rule, dict) and "enum" in rule
-        ]
+        listed = [rule["enum"] for rule in self.each("propertyNames") if isinstance(rule, dict) and "enum" in rule]
         if listed or any(rule is False for rule in self.each("propertyNames")):
             return []  # every name is listed: `possible_names` has them
         outside = set(outside)
@@ -356,9 +354,7 @@ def _maybe(node: Place, keyword: str) -> tuple[Place, ...]:
 def _applied(place: Place, name: str) -> list[Place]:
     node = place.node
     found = [place.child("properties", name)] if name in node.get("properties", {}) else []
-    found += [
-        place.child("patternProperties", p) for p in node.get("patternProperties", {}) if matches(p, name)
-    ]
+    found += [place.child("patternProperties", p) for p in node.get("patternProperties", {}) if matches(p, name)]
     if not found and "additionalProperties" in node:
         found.append(place.child("additionalProperties"))
     return found

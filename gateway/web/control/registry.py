@@ -57,8 +57,10 @@ class _Desk:
             raise MalformedRequest(f"`mode` is one of {', '.join(Mode)}")
         earlier = [(s.version, self._document(s)) for s in self._stored() if s.subject == schema.subject]
         taken = next((s for s in self._stored() if (s.subject, s.version) == (schema.subject, schema.version)), None)
-        breaks = [] if taken is not None else check_mode(
-            Mode(mode), schema.document, earlier, codelists=self._gateway.rules.catalogue.codelists
+        breaks = (
+            []
+            if taken is not None
+            else check_mode(Mode(mode), schema.document, earlier, codelists=self._gateway.rules.catalogue.codelists)
         )
         return answer(
             {
@@ -114,8 +116,10 @@ class _Desk:
     def _side(self, subject: str, side: object) -> dict[str, Any]:
         if not isinstance(side, str):
             raise MalformedRequest("`old` and `new` are versions or documents")
-        return parse_document(side.encode()) if side.lstrip().startswith("{") else self._document(
-            self._find(subject, side)
+        return (
+            parse_document(side.encode())
+            if side.lstrip().startswith("{")
+            else self._document(self._find(subject, side))
         )
 
     def _load(self, given: dict[str, Any]) -> SchemaVersion:
@@ -136,9 +140,7 @@ class _Desk:
         return not check_mode(Mode.BACKWARD, candidate.document, earlier, codelists=lists)
 
     def _stored(self) -> list[StoredSchema]:
-        return sorted(
-            self._gateway.rules.catalogue.stored, key=lambda s: (s.subject, version_key(s.version))
-        )
+        return sorted(self._gateway.rules.catalogue.stored, key=lambda s: (s.subject, version_key(s.version)))
 
     def _find(self, subject: str, version: str) -> StoredSchema:
         held = [s for s in self._stored() if s.subject == subject and version in {s.version, "latest"}]
