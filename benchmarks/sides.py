@@ -35,14 +35,14 @@ class Use:
     @classmethod
     def of(cls, pid: int) -> Use:
         """Read it."""
-        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:  # noqa: PTH123 - not a file of ours
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:  # noqa: PTH123
             fields = stat.read().rpartition(") ")[2].split()
         return cls((int(fields[11]) + int(fields[12])) / TICKS * 1e6)
 
 
 def peak_mib(pid: int) -> float:
     """Return the most memory a process ever held, MiB resident."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123 - not a file of ours
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123
         found = re.search(r"VmHWM:\s+(\d+) kB", status.read())
     assert found is not None
     return int(found[1]) / 1024

@@ -274,7 +274,8 @@ def _compose(
         submitter=submitter,
         receiver=Receiver(store, keys, rules, cases, checkpoints, clock, world.fault), operator=operator,
         enroller=Enroller(store, directory, contacts, clock, environment=settings.party.environment),
-        contacts=contacts, identity=identity, keyroom=keyroom, checkpoints=checkpoints, refusals=Refusals(store, clock), settler=settler,
+        contacts=contacts, identity=identity, keyroom=keyroom, checkpoints=checkpoints,
+        refusals=Refusals(store, clock), settler=settler,
         give_up=give_up, dispatcher=dispatcher, tls=tls, link=link, epoch=epoch,
     )  # fmt: skip
 

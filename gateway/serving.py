@@ -311,7 +311,7 @@ def _log_addresses(addresses: Addresses) -> None:
 
 def notify(state: str) -> None:
     """Tell the service manager (systemd's Type=notify) what we are at, where it asked for it."""
-    import socket  # noqa: PLC0415
+    import socket
 
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:

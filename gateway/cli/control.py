@@ -97,7 +97,7 @@ def gateway(*, working: bool = False) -> Iterator[Client]:
 
     Raises ConfigurationError where the home cannot be opened.
     """
-    from gateway.config import load_settings  # noqa: PLC0415 - 0.2 s that `--help` need not wait for
+    from gateway.config import load_settings
 
     where = home()
     settings = load_settings(where)
@@ -108,14 +108,28 @@ def gateway(*, working: bool = False) -> Iterator[Client]:
         if _answers(served):
             yield Client(served, served=True)
             return
-        if _free(lock):
-            break
+        with contextlib.ExitStack() as stack:
+            path = _hosted(stack, where, lock, working=working)
+            if path is not None:
+                yield Client(path, served=False)
+                return
         if time.monotonic() > deadline:
             detail = f"{lock}: another process holds this home and does not answer; stop it, then try again"
             raise ConfigurationError(detail)
         time.sleep(BUSY_STEP_S)
-    with tempfile.TemporaryDirectory(prefix="gateway-") as folder, _Host(where, Path(folder), working=working) as path:
-        yield Client(path, served=False)
+
+
+def _hosted(stack: contextlib.ExitStack, where: Path, lock: Path, *, working: bool) -> Path | None:
+    """Host the gateway here; None where another process has the home, or took it in this very moment."""
+    if not _free(lock):
+        return None
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
+    try:
+        return stack.enter_context(_Host(where, folder, working=working))
+    except ConfigurationError:
+        if _free(lock):
+            raise
+        return None
 
 
 def running(where: Path) -> Client | None:
@@ -138,7 +152,7 @@ def _answers(path: Path) -> bool:
 
 
 def _free(lock: Path) -> bool:
-    from gateway.storage.store import HomeLock  # noqa: PLC0415
+    from gateway.storage.store import HomeLock
 
     held = HomeLock(lock)
     try:
@@ -163,7 +177,7 @@ class _Host:
         self._stop: asyncio.Event | None = None
 
     def __enter__(self) -> Path:
-        from gateway import logs  # noqa: PLC0415
+        from gateway import logs
 
         # Every fault reaches the user as an error of the command; the log itself is for who looks for a bug.
         logs.configure("error" if os.environ.get(ENV_TRACEBACK) else "critical", sys.stderr)
@@ -193,15 +207,15 @@ class _Host:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - told to the thread that waits
+        except BaseException as error:  # noqa: BLE001
             self._error = error
         finally:
             self._ready.set()
 
     async def _serve(self) -> None:
-        from gateway.home import open_home  # noqa: PLC0415
-        from gateway.serving import Health, listening_locally, opened  # noqa: PLC0415
-        from gateway.web.metrics import Metrics  # noqa: PLC0415
+        from gateway.home import open_home
+        from gateway.serving import Health, listening_locally, opened
+        from gateway.web.metrics import Metrics
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         settings, keys = open_home(self._where)

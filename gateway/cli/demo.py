@@ -48,7 +48,7 @@ def demo(
     kept = given.home
     if kept is not None and any((kept / party[0]).exists() for party in (INDONESIA, CAMBODIA)):
         raise Clash(f"{kept} holds an earlier demo; remove it, or name another folder with --home")
-    import asyncio  # noqa: PLC0415 - every other command would wait for it too
+    import asyncio
 
     with _folder(kept) as folder:
         code = asyncio.run(_run(folder, stay=not exit_))
@@ -80,11 +80,11 @@ def _folder(kept: Path | None) -> Iterator[Path]:
 
 async def _run(folder: Path, *, stay: bool) -> int:
     """Play the story; return the exit code. Both gateways are stopped on the way out, however that is."""
-    import asyncio  # noqa: PLC0415 - every other command would wait for it too
-    from contextlib import AsyncExitStack  # noqa: PLC0415
+    import asyncio
+    from contextlib import AsyncExitStack
 
-    from gateway.cli.demo_authority import Authority, Place, free_ports  # noqa: PLC0415
-    from gateway.cli.demo_steps import STEPS, Story  # noqa: PLC0415
+    from gateway.cli.demo_authority import Authority, Place, free_ports
+    from gateway.cli.demo_steps import STEPS, Story
 
     interrupted, complete = asyncio.Event(), asyncio.Event()
     me = asyncio.current_task()
@@ -124,8 +124,8 @@ async def _run(folder: Path, *, stay: bool) -> int:
 
 
 async def _play(story: Story, steps: Sequence[Step]) -> list[Row]:
-    from gateway.cli.demo_authority import NotHeldError  # noqa: PLC0415
-    from gateway.errors import GatewayError  # noqa: PLC0415
+    from gateway.cli.demo_authority import NotHeldError
+    from gateway.errors import GatewayError
 
     note("making two homes: keys, certificates, settings")
     try:
@@ -150,16 +150,16 @@ async def _play(story: Story, steps: Sequence[Step]) -> list[Row]:
 
 def _show(rows: Sequence[Row], seconds: float) -> None:
     if given.output == "json":
-        from gateway.cli.output import dump  # noqa: PLC0415
+        from gateway.cli.output import dump
 
         dump(
             {"rows": [asdict(row) for row in rows], "held": all(row.held for row in rows), "seconds": round(seconds, 1)}
         )
         return
-    from rich.box import ASCII2, ROUNDED  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.box import ASCII2, ROUNDED
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     terminal = sys.stdout.isatty()
     console = Console(no_color=not colored(), highlight=False, width=None if terminal else PIPE_COLUMNS)
@@ -208,6 +208,6 @@ def _introduce(authority: Authority) -> None:
 
 
 def _sample() -> Path:
-    from gateway.resources import schemas_path  # noqa: PLC0415
+    from gateway.resources import schemas_path
 
     return schemas_path() / "examples" / "case.referral" / "s1-sumarni.json"

@@ -76,7 +76,7 @@ def audit_export(
 
 
 def _write(folder: Path, checkpoint: str, size: int) -> int:
-    from gateway.ledger.tiles import export_files  # noqa: PLC0415
+    from gateway.ledger.tiles import export_files
 
     with _stored() as stored:
         try:
@@ -134,7 +134,7 @@ def audit_reconcile(party: Annotated[str, typer.Argument(metavar="PARTNER")]) ->
 
 
 def _keys(given_keys: list[str]) -> tuple[list[NoteKey], list[NoteKey]]:
-    from gateway.ledger.note import ED25519, NoteKey  # noqa: PLC0415
+    from gateway.ledger.note import ED25519, NoteKey
 
     try:
         keys = [NoteKey.parse(text.strip()) for text in given_keys]
@@ -149,15 +149,15 @@ def _own_keys() -> list[NoteKey]:
     where = home_if_named()
     if where is None:
         raise ConfigurationError("nothing says whose log this is; give --vkey V, or --home DIR for its own key")
-    from gateway.home import open_home  # noqa: PLC0415
-    from gateway.ledger.note import ED25519, NoteKey  # noqa: PLC0415
+    from gateway.home import open_home
+    from gateway.ledger.note import ED25519, NoteKey
 
     settings, keys = open_home(where)
     return [NoteKey(settings.log_origin, ED25519, key.public_key().public_bytes_raw()) for key in keys.log_keys()]
 
 
 def _verify_folder(folder: Path, logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
-    from gateway.ledger.verify import verify_export  # noqa: PLC0415
+    from gateway.ledger.verify import verify_export
 
     if not folder.is_dir():
         raise ConfigurationError(f"{folder}: no such folder; `gateway audit export DIR` writes one")
@@ -173,7 +173,7 @@ def _verify_folder(folder: Path, logs: list[NoteKey], witnesses: list[NoteKey]) 
 
 
 def _verify_home(logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
-    from gateway.ledger.verify import verify_rows  # noqa: PLC0415
+    from gateway.ledger.verify import verify_rows
 
     with _stored() as stored:
         notes = list(stored.checkpoints())
@@ -185,8 +185,8 @@ def _verify_home(logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
 
 
 def _stored() -> AbstractContextManager[LogReader]:
-    from gateway.config import load_settings  # noqa: PLC0415
-    from gateway.storage.log import stored_log  # noqa: PLC0415
+    from gateway.config import load_settings
+    from gateway.storage.log import stored_log
 
     return stored_log(load_settings(home()).database_path)
 

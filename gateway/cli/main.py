@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the flag
+def _version(wanted: bool) -> None:  # noqa: FBT001
     if wanted:
         print(f"gateway {__version__}")
         raise typer.Exit
@@ -36,11 +36,11 @@ def globals_first(
     output: OutputOption = None,
     no_color: ColorOption = False,
     version: bool = typer.Option(
-        False,
+        False,  # noqa: FBT003
         "--version",
         callback=_version,
         is_eager=True,
-        help="Print the version.",  # noqa: FBT003
+        help="Print the version.",
     ),
 ) -> None:
     """Take the global options given before the noun."""
@@ -59,7 +59,10 @@ def run() -> None:
 
 def _run() -> int:
     try:
-        app(prog_name="gateway")
+        try:
+            app(prog_name="gateway")
+        finally:
+            sys.stdout.flush()
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else USAGE
     except BrokenPipeError:

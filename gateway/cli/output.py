@@ -85,9 +85,9 @@ def _flat(text: str) -> str:
 
 
 def _table(rows: Sequence[Row], columns: Sequence[str]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - 60 ms that a pipe need not wait for
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     console = Console(no_color=not colored(), highlight=False, soft_wrap=False)
     if not sys.stdout.isatty():

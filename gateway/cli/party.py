@@ -75,10 +75,10 @@ def card_sign(
     ] = None,
 ) -> None:
     """Sign a card where the root keys live; needs no database and no network. Take it home with `card adopt`."""
-    from gateway.keyring.disk import read_seed  # noqa: PLC0415
-    from gateway.keyring.files import ROOT_FILES  # noqa: PLC0415
-    from gateway.protocol.card import sign_payload  # noqa: PLC0415
-    from gateway.protocol.keys import SigningPair  # noqa: PLC0415
+    from gateway.keyring.disk import read_seed
+    from gateway.keyring.files import ROOT_FILES
+    from gateway.protocol.card import sign_payload
+    from gateway.protocol.keys import SigningPair
 
     folder = keys_folder or home() / "keys"
     pair = SigningPair(*(read_seed(folder / name) for name in ROOT_FILES))

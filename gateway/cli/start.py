@@ -47,10 +47,10 @@ def init(
     ops_listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Health and metrics, loopback.")] = None,
 ) -> None:
     """Make a home: settings, agreement, keys and an empty data folder."""
-    from gateway.home import InitOptions  # noqa: PLC0415
-    from gateway.home import init as make  # noqa: PLC0415
-    from gateway.protocol.card import fingerprint  # noqa: PLC0415
-    from gateway.runtime import wall_clock  # noqa: PLC0415
+    from gateway.home import InitOptions
+    from gateway.home import init as make
+    from gateway.protocol.card import fingerprint
+    from gateway.runtime import wall_clock
 
     options = InitOptions(
         party=party, name=name, country=country, environment=environment, exchange_listen=exchange_listen,
@@ -74,13 +74,13 @@ def init(
 
 def serve() -> None:
     """Run until SIGTERM or Ctrl-C; the log goes to stdout, one JSON object a line."""
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
-    from gateway import logs  # noqa: PLC0415
-    from gateway.config import load_settings  # noqa: PLC0415
-    from gateway.home import open_home  # noqa: PLC0415
-    from gateway.serving import say_ready  # noqa: PLC0415
-    from gateway.serving import serve as run  # noqa: PLC0415
+    from gateway import logs
+    from gateway.config import load_settings
+    from gateway.home import open_home
+    from gateway.serving import say_ready
+    from gateway.serving import serve as run
 
     where = home()
     settings, keys = open_home(where)
@@ -94,7 +94,7 @@ def doctor(
     ready: Annotated[bool, typer.Option("--ready", help="Only ask the running `serve` whether it is ready.")] = False,
 ) -> None:
     """Check every precondition, one line each, with the fix; exit 1 where one fails."""
-    from gateway import doctor as look  # noqa: PLC0415
+    from gateway import doctor as look
 
     if ready:
         answers = look.ready(home())
@@ -136,7 +136,7 @@ def metrics() -> None:
 @verb(config, "show")
 def config_show() -> None:
     """Print the settings in force for this home, secrets left out."""
-    from gateway.config import load_settings  # noqa: PLC0415
+    from gateway.config import load_settings
 
     found = load_settings(home()).redacted()
     if given.output == "json":
@@ -154,9 +154,9 @@ def config_show() -> None:
 @verb(config, "check")
 def config_check() -> None:
     """Read settings, agreement, keys and schemas as `serve` would, and say the first fault; change nothing."""
-    from gateway.home import open_home  # noqa: PLC0415
-    from gateway.resources import schemas_path  # noqa: PLC0415
-    from gateway.runtime import read_agreement, read_codelists, read_schemas  # noqa: PLC0415
+    from gateway.home import open_home
+    from gateway.resources import schemas_path
+    from gateway.runtime import read_agreement, read_codelists, read_schemas
 
     settings, keys = open_home(home())
     agreement = read_agreement(settings)
@@ -179,9 +179,9 @@ def db_upgrade(
     *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the SQL and change nothing.")] = False
 ) -> None:
     """Bring the database to the revision this gateway needs; `serve` does so by itself."""
-    from gateway.config import load_settings  # noqa: PLC0415
-    from gateway.storage.migrations import HEAD  # noqa: PLC0415
-    from gateway.storage.schema import revision, upgrade, upgrade_sql  # noqa: PLC0415
+    from gateway.config import load_settings
+    from gateway.storage.migrations import HEAD
+    from gateway.storage.schema import revision, upgrade, upgrade_sql
 
     path = load_settings(home()).database_path
     found = revision(path)
@@ -205,9 +205,9 @@ def db_restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `db backup` wrote.")], *, yes: YesOption = False
 ) -> None:
     """Put a backup in place of the database; the old one is kept beside it. Stop `serve` first."""
-    from gateway.config import load_settings  # noqa: PLC0415
-    from gateway.storage.migrations import HEAD  # noqa: PLC0415
-    from gateway.storage.schema import revision  # noqa: PLC0415
+    from gateway.config import load_settings
+    from gateway.storage.migrations import HEAD
+    from gateway.storage.schema import revision
 
     path = load_settings(home()).database_path
     found = revision(file)
@@ -246,8 +246,8 @@ def _swap_in(file: Path, path: Path) -> str | None:
 @contextmanager
 def _alone() -> Iterator[None]:
     """Hold the home's lock: nobody else writes meanwhile. Raises Clash while `serve` runs."""
-    from gateway.config import load_settings  # noqa: PLC0415
-    from gateway.storage.store import HomeLock  # noqa: PLC0415
+    from gateway.config import load_settings
+    from gateway.storage.store import HomeLock
 
     lock = HomeLock(load_settings(home()).database_path.with_suffix(".lock"))
     if not lock.take():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TOKEN_BYTES = 32
-TOKEN_PREFIX = "bcx_"  # noqa: S105 - a mark that secret scanners find, not a secret
+TOKEN_PREFIX = "bcx_"  # noqa: S105
 DAY_MS = 86_400_000
 
 CLIENT_ROLES = frozenset({"client", "auditor", "operator"})

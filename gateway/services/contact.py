@@ -136,7 +136,7 @@ class Contacts:
                 return False
         except Conflict:
             await self._store.write(lambda tx: self._keep_disputed(tx, party, card))
-            log.error("partner signed two cards of one version", partner=party, number=card.version)
+            log.error("partner signed two cards of one version", partner=party, number=card.version)  # noqa: TRY400
             raise
         await self._store.write(lambda tx: self._store_card(tx, party, card))
         await self._directory.load()

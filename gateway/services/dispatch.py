@@ -260,10 +260,12 @@ class Lane:
     async def _renew(self, eid: EnvelopeId) -> None:
         while True:
             await asyncio.sleep(RENEW_EVERY_S)
-            until = self._clock() + LEASE_S * 1000
             # A renewal that a full disk refuses is asked for again ten seconds later.
             with contextlib.suppress(GatewayError):
-                await self._store.write(lambda tx: tx.outbox.renew(eid, fence=self._fence, lease_until=until))
+                await self._store.write(lambda tx: self._prolong(tx, eid))
+
+    def _prolong(self, tx: Transaction, eid: EnvelopeId) -> None:
+        tx.outbox.renew(eid, fence=self._fence, lease_until=self._clock() + LEASE_S * 1000)
 
     async def _send(self, link: PartnerLink, outgoing: Outgoing) -> tuple[receipt.Receipt, bytes] | FailedAttempt:
         try:

@@ -164,7 +164,7 @@ class Receiver:
                     event.source, rules.me, event.subject, event.urgency, event.handling, now
                 )
                 if refused is not None:
-                    raise NotAgreed(refused.reason, errors=(refused,))
+                    raise NotAgreed(refused.reason, errors=(refused,))  # noqa: TRY301
                 step = 10
                 # (10) Known version and digest, then valid.
                 schema = rules.catalogue.held(event)
@@ -174,7 +174,7 @@ class Receiver:
                         Finding("/data" + f.pointer, f.reason, f.code)
                         for f in validator.findings(event.data, limit=receipt.MAX_FINDINGS)
                     )
-                    raise SchemaInvalid("data breaks its schema", errors=found)
+                    raise SchemaInvalid("data breaks its schema", errors=found)  # noqa: TRY301
                 step = 11
                 # (11) Casework policy that the receiver must enforce.
                 rules.review_inbound(event)

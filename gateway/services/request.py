@@ -37,7 +37,7 @@ class SubmitRequest:
     expires_at: int | None
 
 
-def read_request(body: object) -> SubmitRequest:
+def read_request(body: object) -> SubmitRequest:  # noqa: C901
     """Read one message of a POST body (strict JSON, parsed).
 
     Raises MalformedRequest where it is no object, SchemaViolation naming every member at fault.

@@ -293,7 +293,8 @@ class Submitter:
             jti=jti, recipient=request.recipient, subject=request.subject, case_ref=case_ref, case_seq=case_seq,
             stream_seq=stream_seq, urgency=ready.urgency, rank=delivery.rank(ready.urgency),
             handling=" ".join(request.handling), digest=digest, schema_version=ready.schema.version,
-            in_reply_to=request.in_reply_to, supersedes=request.supersedes, effect=effect, account=account.id, created_at=now,
+            in_reply_to=request.in_reply_to, supersedes=request.supersedes, effect=effect,
+            account=account.id, created_at=now,
             expires_at=ready.expires_at, leaf=leaf, event=event,
         )  # fmt: skip
         return stored, accepted

@@ -98,7 +98,8 @@ _RECLAIM = compiled(
     update(t.outbox)
     .where(o.state == fixed("sending"), t.OPEN_STATES, o.fence < bindparam("mine"))
     .values(
-        state=fixed("queued"), next_at=bindparam("now"), attempts=o.attempts + fixed(1), fence=null(), lease_until=null()
+        state=fixed("queued"), next_at=bindparam("now"), attempts=o.attempts + fixed(1), fence=null(),
+        lease_until=null()
     ),
     "now", "mine",
 )  # fmt: skip
@@ -106,7 +107,8 @@ _FREE_LANE = compiled(
     update(t.outbox)
     .where(o.recipient == bindparam("partner"), o.state == fixed("sending"), t.OPEN_STATES)
     .values(
-        state=fixed("queued"), next_at=bindparam("now"), attempts=o.attempts + fixed(1), fence=null(), lease_until=null()
+        state=fixed("queued"), next_at=bindparam("now"), attempts=o.attempts + fixed(1), fence=null(),
+        lease_until=null()
     ),
     "now", "partner",
 )  # fmt: skip
@@ -232,7 +234,8 @@ class OutboxRows:
             [
                 (
                     m.jti, m.recipient, m.subject, m.case_ref, m.case_seq, m.stream_seq, m.urgency, m.rank,
-                    len(m.event), m.handling, m.digest, m.schema_version, m.in_reply_to, m.supersedes, m.effect, m.account,
+                    len(m.event), m.handling, m.digest, m.schema_version, m.in_reply_to, m.supersedes, m.effect,
+                    m.account,
                     m.created_at, m.expires_at, first + place, m.leaf, "queued", m.created_at,
                 )
                 for place, m in enumerate(messages)

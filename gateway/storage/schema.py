@@ -49,8 +49,8 @@ def upgrade(path: Path) -> None:
             "start the newer gateway, or restore a backup with `gateway db restore`"
         )
         raise ConfigurationError(detail)
-    from alembic import command  # noqa: PLC0415 - 0.3 s of imports that most starts do not need
-    from sqlalchemy import create_engine, event  # noqa: PLC0415 - the same
+    from alembic import command
+    from sqlalchemy import create_engine, event
 
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def upgrade(path: Path) -> None:
 
 def upgrade_sql(found: str | None) -> str:
     """Return the SQL an upgrade from `found` would run: `gateway db upgrade --dry-run`."""
-    from alembic import command  # noqa: PLC0415 - see upgrade
+    from alembic import command
 
     config = _config()
     config.output_buffer = buffer = io.StringIO()
@@ -87,7 +87,7 @@ def upgrade_sql(found: str | None) -> str:
 
 
 def _config() -> Config:
-    from alembic.config import Config  # noqa: PLC0415 - see upgrade
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))

@@ -7,6 +7,7 @@ the next start waits for nobody.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -116,7 +117,8 @@ class SqliteStore:
             await asyncio.to_thread(_copy, self.path, temporary)
             temporary.rename(target)
         except (OSError, sqlite3.Error) as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # its folder may be what is missing
+                temporary.unlink(missing_ok=True)
             detail = f"the backup could not be written ({type(error).__name__}); check the target's space and rights"
             raise StorageUnavailable(detail) from None
 

@@ -18,13 +18,14 @@ import asyncio
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gateway.errors import GatewayError, LedgerError, StorageUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.ports import FaultPoint
     from gateway.storage.log import LogRows
     from gateway.storage.transaction import SqlTransaction
@@ -169,7 +170,7 @@ class Writer:
         except sqlite3.Error as error:
             self._undo(units, self._translate(error))
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # A bug in what belongs to the group as a whole: its callers learn of it, the writer lives on.
             self._undo(units, error)
             return
@@ -211,7 +212,7 @@ class Writer:
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in MACHINE:
                 raise
             unit.error = error
-        except Exception as error:  # noqa: BLE001 -
+        except Exception as error:  # noqa: BLE001
             unit.error = error
         if unit.error is not None:
             connection.execute("ROLLBACK TO unit")

@@ -42,7 +42,8 @@ class Metrics:
             registry=reg,
         )
         self._requests = Histogram(
-            "gateway_request_seconds", "Requests by listener, route template and status", ["listener", "route", "status"],
+            "gateway_request_seconds", "Requests by listener, route template and status",
+            ["listener", "route", "status"],
             buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10), registry=reg,
         )  # fmt: skip
         self._log_size = Gauge(

@@ -58,7 +58,7 @@ async def listening(
             await site.start()
         except OSError as error:
             raise ConfigurationError(_refused(name, address, error)) from None
-        server = site._server  # noqa: SLF001 - aiohttp shows the bound port nowhere else
+        server = site._server  # noqa: SLF001
         assert isinstance(server, asyncio.Server)
         host, port = server.sockets[0].getsockname()[:2]
         yield Address(host, port)

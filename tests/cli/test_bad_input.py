@@ -138,13 +138,14 @@ DAMAGED: dict[str, tuple[Callable[[Path], None], dict[str, str], list[str]]] = {
         lambda home: (home / "agreement.toml").write_text("a ="), {}, ["agreement.toml", "not valid TOML"],
     ),
     "a database that is none": (
-        lambda home: (home / "data" / "gateway.db").write_text("hello " * 4000), {}, ["gateway.db", "gateway db restore"],
+        lambda home: (home / "data" / "gateway.db").write_text("hello " * 4000), {},
+        ["gateway.db", "gateway db restore"],
     ),
     "a database of a newer gateway": (newer_database, {}, ["gateway.db", "revision 9999", "start the newer gateway"]),
     "a folder that cannot be one": (
         nothing, {"GATEWAY__STORAGE__URL": "sqlite:///gateway.toml/x.db"}, ["gateway.toml", "make the data folder"],
     ),
-    "a home that is none": (lambda home: shutil.rmtree(home), {}, ["gateway.toml: not found", "gateway init"]),
+    "a home that is none": (shutil.rmtree, {}, ["gateway.toml: not found", "gateway init"]),
 }  # fmt: skip
 
 
@@ -168,7 +169,8 @@ def test_a_port_in_use_is_named(home: Home, listener: str) -> None:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         taken = f"127.0.0.1:{holder.getsockname()[1]}"
-        home.env = {f"GATEWAY__{listener.upper()}__LISTEN": taken}
+        free = dict.fromkeys(("EXCHANGE", "API", "OPS"), "127.0.0.1:0") | {listener.upper(): taken}
+        home.env = {f"GATEWAY__{name}__LISTEN": address for name, address in free.items()}
         refused = home.run("serve", code=2)
         assert refused.fault == (
             f"error: {listener}.listen {taken}: the port is in use; stop what uses it, or choose another"

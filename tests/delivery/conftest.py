@@ -60,7 +60,7 @@ class Desk:
 
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
-    """A receiver that is open."""
+    """Open a receiver."""
     made = Desk()
     async with made.open():
         yield made

@@ -115,7 +115,8 @@ def test_whatever_waits_the_envelope_keeps_every_rule(seed: int) -> None:
         for seq in range(1, rng.randint(1, 60)):
             state = rng.choices(["queued", "held", "sending"], [20, 1, 1])[0]
             message = waiting(
-                name, seq if name else None, state=state, next_at=NOW + rng.choice([0, 0, 0, 0, 5]), size=rng.randint(1, MIB)
+                name, seq if name else None, state=state, next_at=NOW + rng.choice([0, 0, 0, 0, 5]),
+                size=rng.randint(1, MIB)
             )  # fmt: skip
             rng.choice(lanes).append(message)
     limit = rng.randint(1, 100)

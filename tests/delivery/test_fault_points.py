@@ -1,4 +1,4 @@
-"""A process is killed, or fails, at its Nth step, for every N until a run meets none: nothing is lost, nothing is twice."""
+"""A process is killed, or fails, at its Nth step, for every N until a run meets none: nothing lost, nothing twice."""
 
 from __future__ import annotations
 

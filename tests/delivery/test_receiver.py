@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from gateway.ledger import entry, note
-from gateway.primitives import merkle
+from gateway.primitives import merkle, strictjson
+from gateway.protocol import jws
 from gateway.protocol.event import build_event, parse_event
 from gateway.protocol.ids import MessageId, PartyId, make_case_ref
 from gateway.protocol.void import Void
@@ -168,7 +169,8 @@ async def test_a_message_from_the_future_is_deferred_and_takes_its_case_with_it(
     assert all(o.leaf is None for o in found[:2])
     assert await desk.size() == size + 1
     desk.now += 100_000
-    assert [o.status for o in await desk.outcomes(ahead, follower)][0] == "accepted"
+    first, _ = await desk.outcomes(ahead, follower)
+    assert first.status == "accepted"
 
 
 async def test_a_follower_is_deferred_even_where_it_could_be_refused(desk: Desk) -> None:
@@ -222,8 +224,6 @@ async def test_invalid_data_is_named_by_pointer_and_never_by_value(desk: Desk) -
     [outcome] = desk.author.read(raw, letter).outcomes
     assert said(outcome) == "rejected schema-invalid"
     assert {"/data/persons/0/role", "/data/iccs"} <= {f.pointer for f in outcome.errors}
-    from gateway.primitives import strictjson
-    from gateway.protocol import jws
 
     text = jws.peek_payload(raw)
     assert strictjson.loads(text)

@@ -59,7 +59,7 @@ def test_each_wire_code_has_the_status_the_page_gives() -> None:
     status = {kind.slug: kind.status for kind in classes(errors.RequestError)}
     status |= {kind.slug: kind.status for kind in classes(errors.GatewayError) - classes(errors.RequestError)}
     for code, _, where, number in rows(PAGE, "wire codes"):
-        if number != "–":
+        if number != "\N{EN DASH}":
             assert status[words(code)[0]] == int(number), code
         else:
             assert "event" in where or where == "never sent", code

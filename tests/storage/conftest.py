@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    """An open store."""
+    """Open a store."""
     opened = SqliteStore.open(tmp_path / "data" / "gateway.db")
     yield opened
     await opened.close()

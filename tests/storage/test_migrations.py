@@ -59,7 +59,7 @@ def test_a_database_of_a_newer_gateway_is_refused_untouched(tmp_path: Path) -> N
     with closing(sqlite3.connect(path)) as db:
         db.execute("UPDATE alembic_version SET version_num = '9999'")
         db.commit()
-    with pytest.raises(ConfigurationError, match="9999.*start the newer gateway"):
+    with pytest.raises(ConfigurationError, match=r"9999.*start the newer gateway"):
         upgrade(path)
     assert revision(path) == "9999"
 
@@ -68,7 +68,7 @@ def test_what_is_no_database_is_refused_with_the_fix(tmp_path: Path) -> None:
     """A wrong file, or a damaged one."""
     path = tmp_path / "gateway.db"
     path.write_bytes(b"not a database" * 1000)
-    with pytest.raises(ConfigurationError, match="SQLITE_NOTADB.*restore a backup"):
+    with pytest.raises(ConfigurationError, match=r"SQLITE_NOTADB.*restore a backup"):
         upgrade(path)
 
 

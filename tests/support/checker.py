@@ -186,7 +186,7 @@ def _receipt(found: _Findings, side: Side, row: Any) -> None:
 
 
 def _sha256(raw: bytes) -> bytes:
-    from hashlib import sha256  # noqa: PLC0415 - one use
+    from hashlib import sha256
 
     return sha256(raw).digest()
 
@@ -250,8 +250,8 @@ def _prefixes(found: _Findings, holder: Side, issuer: Side) -> None:
 
 
 def _payload(receipt: bytes) -> dict[str, Any]:
-    from gateway.primitives import strictjson  # noqa: PLC0415
-    from gateway.protocol import jws  # noqa: PLC0415
+    from gateway.primitives import strictjson
+    from gateway.protocol import jws
 
     payload: dict[str, Any] = strictjson.loads(jws.peek_payload(receipt))
     return payload

@@ -92,7 +92,8 @@ class Author:
             handling=tuple(shipped["handling"]), salt=os.urandom(16),
         )  # fmt: skip
 
-    def event(self, name: str = "case.referral/s1-sumarni", *, data: dict[str, Any] | None = None, case: CaseRef | None = None,
+    def event(self, name: str = "case.referral/s1-sumarni", *, data: dict[str, Any] | None = None,
+              case: CaseRef | None = None,
               case_seq: int | None = 1, **changes: Any) -> bytes:  # fmt: skip
         """Return one event; a referral opens a case of its own where none is given."""
         opens = name.startswith("case.referral")

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import orjson
 
@@ -89,7 +89,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future: asyncio.Future[T] = self.create_future()
         try:
             future.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001 - handed on
+        except Exception as error:  # noqa: BLE001
             future.set_exception(error)
         return future
 
@@ -112,7 +112,7 @@ def run_virtual(story: Coroutine[Any, Any, T]) -> T:
 # --- homes --------------------------------------------------------------------------------------------
 
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of ours is made in it
+MEMORY = Path("/dev/shm")  # noqa: S108
 
 
 @lru_cache(maxsize=1)
@@ -460,7 +460,7 @@ class MemoryLink:
         self._source = source
         self._target = target
 
-    async def __aenter__(self) -> MemoryLink:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

@@ -127,7 +127,7 @@ class Story:
 
 
 def _time(ms: int) -> str:
-    from gateway.primitives.times import format_ms  # noqa: PLC0415 - one use
+    from gateway.primitives.times import format_ms
 
     return format_ms(ms)
 
