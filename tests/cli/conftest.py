@@ -63,9 +63,9 @@ def home(enrolled: Path, tmp_path: Path) -> Home:
     return Home(tmp_path / "home")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pair(enrolled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """Run id.imigrasi and kh.gdi; whoever uses them leaves both up and partners."""
+    """Run id.imigrasi and kh.gdi for one module: other tests serve copies of these homes on the same ports."""
     folder = tmp_path_factory.mktemp("served")
     shutil.copytree(enrolled, folder, dirs_exist_ok=True)
     a, b = Home(folder / "id.imigrasi"), Home(folder / "kh.gdi")

@@ -1,0 +1,121 @@
+"""`gateway audit`: an export that a stranger checks offline, and what it says of one that was changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.ledger.tiles import decode_bundle, encode_bundle
+from tests.cli.terminal import Home, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.terminal import Pair
+
+
+@pytest.fixture(scope="module")
+def exported(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return an export of a log and the verifier key that came with it on another way."""
+    folder = tmp_path_factory.mktemp("export") / "log"
+    made = pair.a.json("audit", "export", str(folder))
+    return folder, made["vkey"]
+
+
+def bundle(folder: Path) -> Path:
+    """Return the first bundle of entries."""
+    return next(path for path in sorted((folder / "tile" / "entries").rglob("*")) if path.is_file())
+
+
+def edit_entry(folder: Path) -> None:
+    """Change who did it in entry 5."""
+    path = bundle(folder)
+    entries = decode_bundle(path.read_bytes())
+    entries[5] = entries[5].replace(b'"role":"system"', b'"role":"sister"')
+    path.write_bytes(encode_bundle(entries))
+
+
+def remove_entry(folder: Path) -> None:
+    """Take entry 3 out."""
+    path = bundle(folder)
+    entries = decode_bundle(path.read_bytes())
+    path.write_bytes(encode_bundle(entries[:3] + entries[4:]))
+
+
+def swap_entries(folder: Path) -> None:
+    """Exchange entries 2 and 3."""
+    path = bundle(folder)
+    entries = decode_bundle(path.read_bytes())
+    path.write_bytes(encode_bundle([*entries[:2], entries[3], entries[2], *entries[4:]]))
+
+
+def sign_nothing(folder: Path) -> None:
+    """Claim another size in the checkpoint."""
+    path = folder / "checkpoint"
+    lines = path.read_text().splitlines(keepends=True)
+    lines[1] = "7\n"
+    path.write_text("".join(lines))
+
+
+TAMPERED: dict[str, tuple[Callable[[Path], object], int | None]] = {
+    "an edited entry": (edit_entry, 5),
+    "a removed entry": (remove_entry, 3),
+    "two entries exchanged": (swap_entries, 2),
+    "a bundle gone": (lambda folder: bundle(folder).unlink(), 0),
+    "another size": (sign_nothing, None),
+    "no checkpoint": (lambda folder: (folder / "checkpoint").unlink(), None),
+    "a file nobody vouches for": (lambda folder: (folder / "tile" / "0" / "999").write_bytes(b"x" * 32), None),
+}
+
+
+@pytest.mark.parametrize(("tamper", "index"), TAMPERED.values(), ids=TAMPERED)
+def test_a_changed_export_is_refused_and_the_first_bad_index_named(
+    exported: tuple[Path, str], tmp_path: Path, tamper: Callable[[Path], object], index: int | None
+) -> None:
+    """Exit 3; every fault is listed, the first bad index stands for itself."""
+    folder, vkey = exported
+    shutil.copytree(folder, tmp_path / "log")
+    assert run("audit", "verify", str(tmp_path / "log"), "--vkey", vkey).out.startswith("verified\tyes")
+    tamper(tmp_path / "log")
+    found = run("audit", "verify", str(tmp_path / "log"), "--vkey", vkey, "-o", "json", code=3).json
+    assert found["verified"] is False
+    assert found["faults"]
+    if index is not None:
+        assert found["first_bad_index"] == index
+
+
+def test_the_faults_are_told_to_people_too(exported: tuple[Path, str], tmp_path: Path) -> None:
+    """One line a fault: where, what, what it means; and what to do next."""
+    folder, vkey = exported
+    shutil.copytree(folder, tmp_path / "log")
+    edit_entry(tmp_path / "log")
+    shown = run("audit", "verify", str(tmp_path / "log"), "--vkey", vkey, code=3)
+    assert "fault: entry 5: " in shown.out
+    assert "first_bad_index\t5" in shown.out
+    assert "keep this copy" in shown.err
+
+
+def test_an_export_is_nobodys_without_a_key(exported: tuple[Path, str], pair: Pair) -> None:
+    """No home and no key: usage. Another party's key: not verified. The home's own: verified."""
+    folder, _ = exported
+    assert "give --vkey V, or --home DIR" in run("audit", "verify", str(folder), code=2).fault
+    other = pair.b.json("card", "show")["log_vkey"]
+    assert run("audit", "verify", str(folder), "--vkey", other, code=3).out.startswith("verified\tno")
+    assert pair.a.run("audit", "verify", str(folder)).code == 0
+    assert pair.b.run("audit", "verify", str(folder), code=3).code == 3
+
+
+def test_a_database_changed_behind_the_gateways_back_is_found(home: Home) -> None:
+    """SQL on the live log: the entry that was changed is named."""
+    with closing(sqlite3.connect(home.path / "data" / "gateway.db")) as database:
+        [data] = database.execute("SELECT data FROM entries WHERE seq = 4").fetchone()
+        database.execute("UPDATE entries SET data = ? WHERE seq = 4", (data.replace(b'"system"', b'"sister"'),))
+        database.commit()
+    found = json.loads(home.run("audit", "verify", "-o", "json", code=3).out)
+    assert found["first_bad_index"] == 4
