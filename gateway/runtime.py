@@ -46,7 +46,7 @@ from gateway.services.rules import Rules
 from gateway.services.settle import Settler
 from gateway.services.submit import Submitter
 from gateway.storage.queries import Queries
-from gateway.storage.store import SqliteStore
+from gateway.storage.store import HomeLock, SqliteStore
 from gateway.transport.partner import HttpPartner
 from gateway.transport.tls import ExchangeTls
 
@@ -190,6 +190,7 @@ async def open_gateway(
     keys: FileKeyRing,
     world: World | None = None,
     *,
+    lock: HomeLock | None = None,
     observe: Callable[[str, int], None] = lambda _result, _count: None,
     on_commit: Callable[[int, float], None] | None = None,
 ) -> AsyncIterator[Gateway]:
@@ -197,7 +198,9 @@ async def open_gateway(
     world = world or World()
     agreement = read_agreement(settings)
     codelists, lists = read_codelists(schemas_path())
-    store = SqliteStore.open(settings.database_path, entropy=world.entropy, fault=world.fault, on_commit=on_commit)
+    store = SqliteStore.open(
+        settings.database_path, lock=lock, entropy=world.entropy, fault=world.fault, on_commit=on_commit
+    )
     try:
         # Before anything loads them: a certificate that expired while we were down, or is damaged, is made anew.
         keys.renew_tls(world.clock(), hosts(settings))

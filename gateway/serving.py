@@ -175,35 +175,40 @@ async def opened(
     settings: Settings, keys: FileKeyRing, metrics: Metrics, world: World | None = None
 ) -> AsyncIterator[Gateway]:
     """Open the home, with its numbers counted; wait for a command line that holds it for a moment."""
-    await _lock_free(settings)
-    async with open_gateway(settings, keys, world, observe=metrics.attempt, on_commit=metrics.commit) as gateway:
-
-        def sent(recorded: Recorded) -> None:
-            metrics.outcome("out", "accepted", recorded.accepted)
-            metrics.outcome("out", "rejected", recorded.rejected)
-
-        def received(accepted: int, rejected: int) -> None:
-            metrics.outcome("in", "accepted", accepted)
-            metrics.outcome("in", "rejected", rejected)
-
-        gateway.settler.on_recorded(sent)
-        gateway.receiver.on_received(received)
-        yield gateway
+    # Held from here on: between a look at the lock and the store's own, a command could take it.
+    with contextlib.closing(await _lock_of(settings)) as lock:
+        async with open_gateway(
+            settings, keys, world, lock=lock, observe=metrics.attempt, on_commit=metrics.commit
+        ) as gateway:
+            _count(gateway, metrics)
+            yield gateway
 
 
-async def _lock_free(settings: Settings) -> None:
+def _count(gateway: Gateway, metrics: Metrics) -> None:
+    def sent(recorded: Recorded) -> None:
+        metrics.outcome("out", "accepted", recorded.accepted)
+        metrics.outcome("out", "rejected", recorded.rejected)
+
+    def received(accepted: int, rejected: int) -> None:
+        metrics.outcome("in", "accepted", accepted)
+        metrics.outcome("in", "rejected", rejected)
+
+    gateway.settler.on_recorded(sent)
+    gateway.receiver.on_received(received)
+
+
+async def _lock_of(settings: Settings) -> HomeLock:
+    """Return the home's lock, held once whoever had it for a moment let go; else the store says who has it."""
     lock = HomeLock(settings.database_path.with_suffix(".lock"))
     deadline = time.monotonic() + LOCK_WAIT_S
     with contextlib.suppress(OSError):  # a folder that cannot be written is told of when the store opens
-        while not lock.take():
+        while not lock.take() and time.monotonic() < deadline:
             other = local.connect(local.socket_path(settings.home), 1)
             if other is not None:
                 other.close()
-                return  # another `serve`: the store says so
-            if time.monotonic() > deadline:
-                return
+                break  # another `serve`
             await asyncio.sleep(LOCK_STEP_S)
-        lock.free()
+    return lock
 
 
 @asynccontextmanager

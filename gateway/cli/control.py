@@ -159,7 +159,7 @@ def _free(lock: Path) -> bool:
         taken = held.take()
     except OSError:
         return True  # cannot be written: opening the store says why
-    held.free()
+    held.close()
     return taken
 
 

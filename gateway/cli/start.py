@@ -255,4 +255,4 @@ def _alone() -> Iterator[None]:
     try:
         yield
     finally:
-        lock.free()
+        lock.close()

@@ -41,7 +41,9 @@ class HomeLock:
         self._fd: int | None = None
 
     def take(self) -> bool:
-        """Take the lock; False where another process holds it."""
+        """Take the lock, or keep it where it is ours; False where another process holds it."""
+        if self._fd is not None:
+            return True
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
@@ -52,8 +54,8 @@ class HomeLock:
         self._fd = fd
         return True
 
-    def free(self) -> None:
-        """Give the lock back."""
+    def close(self) -> None:
+        """Give the lock back, if it is ours."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -74,15 +76,17 @@ class SqliteStore:
         cls,
         path: Path,
         *,
+        lock: HomeLock | None = None,
         entropy: Entropy = os.urandom,
         fault: FaultPoint | None = None,
         on_commit: Callable[[int, float], None] | None = None,
     ) -> SqliteStore:
         """Open the database for writing, migrated to this code's revision; call inside a running loop.
 
-        Raises ConfigurationError when another process writes there, or the file cannot be used.
+        A `lock` that the caller waited for is taken over. Raises ConfigurationError when another process
+        writes there, or the file cannot be used.
         """
-        lock = HomeLock(path.with_suffix(".lock"))
+        lock = lock or HomeLock(path.with_suffix(".lock"))
         try:
             taken = lock.take()
         except OSError as error:
@@ -96,7 +100,7 @@ class SqliteStore:
             connection = _connect(path)
             transaction = SqlTransaction(connection, entropy)
         except BaseException:
-            lock.free()
+            lock.close()
             raise
         writer = Writer(connection, transaction, fault=fault, on_commit=on_commit)
         writer.start()
@@ -130,7 +134,7 @@ class SqliteStore:
             # Whatever the writer died of, the next start must find the home free.
             await self.readers.dispose()
             self._connection.close()
-            self._lock.free()
+            self._lock.close()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
