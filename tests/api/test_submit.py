@@ -50,6 +50,26 @@ async def test_the_same_key_and_body_give_the_stored_answer(api: Api) -> None:
     assert other_caller.json["id"] != first.json["id"]
 
 
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, "idempotency-key-missing"),
+        ({"Idempotency-Key": ""}, "malformed-request"),
+        ({"Idempotency-Key": "x" * 256}, "malformed-request"),
+        ({"Idempotency-Key": "a b"}, "malformed-request"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/messages", "/messages/batch"])
+async def test_a_creating_post_needs_a_key(api: Api, path: str, headers: dict[str, str], code: str) -> None:
+    """Missing or unfit: 400, and nothing is created."""
+    before = (await api.get("/messages")).body
+
+    answer = await api.call("POST", path, headers=headers, json=example(REFERRAL))
+
+    assert (answer.status, answer.json["code"]) == (400, code)
+    assert (await api.get("/messages")).body == before
+
+
 async def test_a_dry_run_judges_and_accepts_nothing(api: Api) -> None:
     """200 valid or the 422 it would have been, without a key and without a message."""
     before = (await api.get("/messages")).body
@@ -131,6 +151,19 @@ async def test_a_batch_is_repeated_as_one(api: Api) -> None:
     assert again.body == first.body
     assert again.headers["Idempotency-Replayed"] == "true"
     assert len((await api.get("/messages?limit=200")).json["items"]) == count
+
+
+async def test_a_full_queue_says_when_to_come_back(api: Api) -> None:
+    """The bound on unanswered work is 429 with Retry-After, and no log entry that would grow it."""
+    submitter = api.side.gateway.submitter
+    before, submitter.unanswered = submitter.unanswered, api.side.settings.limits.unanswered_messages
+    try:
+        answer = await api.submit(example(REFERRAL))
+    finally:
+        submitter.unanswered = before
+
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "30")
+    assert await api.entries(object=answer.json["trace_id"]) == []
 
 
 async def test_the_callers_trace_travels_with_the_event(api: Api) -> None:
