@@ -14,12 +14,15 @@ import time
 import urllib.request
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import orjson
 
 from benchmarks.record import record_body
+
+# Each look costs the gateway a count of all that waits.
+LOOK_EVERY_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Seen:
     seconds: float = 0.0
     cpu_us: float = 0.0
     refused: int = 0
+    why: str = ""
     posted_ms: list[float] = field(default_factory=list)
     ended_ms: list[float] = field(default_factory=list)
 
@@ -113,11 +117,17 @@ class Loader:
             found = await answer.read()
         self._seen.posted_ms.append((time.perf_counter() - started) * 1000)
         if answer.status != 202:
-            self._seen.refused += job.batch
+            self._refused(orjson.loads(found), job.batch)
         elif job.batch > 1:
-            self._seen.refused += sum("id" not in result for result in orjson.loads(found)["results"])
+            for result in orjson.loads(found)["results"]:
+                if "id" not in result:
+                    self._refused(result, 1)
         elif job.watch:
             await self._follow(orjson.loads(found)["id"], started)
+
+    def _refused(self, problem: dict[str, Any], count: int) -> None:
+        self._seen.refused += count
+        self._seen.why = f"{problem.get('code')} {problem.get('detail')} {problem.get('errors', '')}"
 
     async def _follow(self, jti: str, started: float) -> None:
         while True:
@@ -131,7 +141,7 @@ class Loader:
         while True:
             self._settled = await asyncio.to_thread(self._count) - self._first
             self._moved.set()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _count(self) -> int:
         with urllib.request.urlopen(self._job.metrics, timeout=30) as answer:  # noqa: S310

@@ -21,6 +21,10 @@ def make_record(number: int) -> dict[str, Any]:
     """Return a record whose compact JSON is RECORD_BYTES long; the same for the same number."""
     draw = random.Random(number)  # noqa: S311
     record: dict[str, Any] = {
+        "meta": {
+            "transferBasis": {"code": "ART56_3_BINDING_INSTRUMENT", "instrumentRef": "TEST-INSTRUMENT"},
+            "language": "eng",
+        },
         "number": number,
         "stage": draw.choice(_STAGES),
         "office": f"OFFICE-{draw.randrange(1000):03d}",
@@ -85,6 +89,10 @@ def schema() -> bytes:
         "title": "Record for measurements",
         "x-case": "none",
         **_closed({
+            "meta": _closed({
+                "transferBasis": _closed({"code": _text("^[A-Z0-9_]{1,40}$"), "instrumentRef": _text()}),
+                "language": _text("^[a-z]{3}$"),
+            }),
             "number": {"type": "integer", "minimum": 0},
             "stage": {"enum": list(_STAGES)},
             "office": _text("^OFFICE-[0-9]{3}$"),
@@ -115,4 +123,10 @@ def schema() -> bytes:
 
 def record_body(number: int) -> dict[str, Any]:
     """Return the POST body that sends a record to kh.gdi."""
-    return {"recipient": "kh.gdi", "type": SUBJECT, "urgency": "ROUTINE", "handling": [], "data": make_record(number)}
+    return {
+        "recipient": "kh.gdi",
+        "type": SUBJECT,
+        "urgency": "ROUTINE",
+        "handling": ["V1", "H2"],
+        "data": make_record(number),
+    }

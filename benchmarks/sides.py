@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TICKS: Final = os.sysconf("SC_CLK_TCK")
-LOOK_EVERY_S: Final = 0.02
+LOOK_EVERY_S: Final = 0.1
 STALLED_S: Final = 60.0
 _OUTCOMES: Final = re.compile(r'^gateway_outcomes_total\{direction="(\w+)",status="(\w+)"\} ([0-9.e+]+)$', re.MULTILINE)
 

@@ -5,6 +5,7 @@ Reads only: it opens no database for writing, asks no partner, and works while `
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import resource
@@ -241,6 +242,10 @@ def _stored(connection: sqlite3.Connection, settings: Settings, now: float, ping
         yield Check("warn", "card", "none is signed yet", "start `gateway serve` once, or `gateway card sign` offline")
     else:
         yield _card("card", row[0], now, "start `gateway serve`, or sign a new one where the root keys live")
+    found = connection.execute("SELECT value FROM state WHERE name = 'guard'").fetchone()
+    if found is not None and found[0]:
+        fix = "stop serving, and restore the newest database: a partner cosigned more than this one holds"
+        yield Check("fail", "audit log", json.loads(found[0])["reason"], fix)
     partners = "SELECT p.party, state, down_since, problem, jws FROM partners p JOIN cards c ON c.id = p.card_id"
     rows = connection.execute(partners).fetchall()
     if not rows:

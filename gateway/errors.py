@@ -307,6 +307,15 @@ class Draining(GatewayError):
         super().__init__(detail, retry_after_s=retry_after_s)
 
 
+class Paused(GatewayError):
+    """Nothing is exchanged with partners for now (protocol.md §6): our log waits for a witness, or is behind it."""
+
+    slug, title, status = "paused", "This gateway exchanges nothing for now", 503
+
+    def __init__(self, detail: str = "", *, retry_after_s: int = 5) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+
+
 # --- tampering ------------------------------------------------------------------------------------
 
 

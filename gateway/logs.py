@@ -12,6 +12,7 @@ Laws:
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import logging
@@ -57,7 +58,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _finish],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=lambda *_names: _Lines(out),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -136,6 +137,21 @@ def _describe(exception: BaseException) -> dict[str, Any]:
 
 def _short(filename: str) -> str:
     return "/".join(filename.split("/")[-2:])
+
+
+class _Lines:
+    """Writes each line and never fails: a full log volume must not stop the exchange."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, text: str) -> None:
+        """Write one line."""
+        with contextlib.suppress(OSError, ValueError):  # full, or closed
+            self._stream.write(text + "\n")
+            self._stream.flush()
+
+    log = debug = info = warn = warning = error = critical = exception = fatal = failure = err = msg
 
 
 class _Handler(logging.Handler):

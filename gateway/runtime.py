@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from gateway.casework.codelists import CodeLists
 from gateway.errors import ConfigurationError, GatewayError, RequestError
 from gateway.home import hosts
-from gateway.ledger.note import COSIGNATURE, ED25519, NoteKey, NoteSigner
+from gateway.keyring.notes import card_notes, log_signers, witness_signer
 from gateway.logs import get_logger
 from gateway.ports import Actor, Clock, Entropy, FaultPoint, Transaction
 from gateway.primitives import strictjson
@@ -34,7 +34,9 @@ from gateway.services.checkpoints import Checkpointer
 from gateway.services.contact import Contacts
 from gateway.services.directory import Directory
 from gateway.services.dispatch import Dispatcher, Lane, Link
+from gateway.services.disputes import Disputes
 from gateway.services.enrol import Enroller
+from gateway.services.gate import Gate
 from gateway.services.giveup import GiveUp
 from gateway.services.identity import Identity, Self
 from gateway.services.keyroom import KeyRoom
@@ -45,6 +47,7 @@ from gateway.services.registrar import Registrar
 from gateway.services.rules import Rules
 from gateway.services.settle import Settler
 from gateway.services.submit import Submitter
+from gateway.services.witnessing import Witnessing
 from gateway.storage.queries import Queries
 from gateway.storage.store import HomeLock, SqliteStore
 from gateway.transport.partner import HttpPartner
@@ -53,8 +56,6 @@ from gateway.transport.tls import ExchangeTls
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
-
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from gateway.config import Settings
     from gateway.keyring.files import FileKeyRing
@@ -66,6 +67,8 @@ SYSTEM = Actor("gateway", "system")
 DAY_MS = 86_400_000
 ANSWERS_KEPT_MS = 7 * DAY_MS
 HOUSEKEEPING_EVERY_S = 3600
+# With more messages than that on their way, receipts are proved at leisure.
+BUSY_MESSAGES = 50
 
 
 def wall_clock() -> int:
@@ -112,6 +115,7 @@ class Gateway:
     tls: ExchangeTls
     link: Callable[[PartyId], Link]
     epoch: _Epoch
+    witnessing: Witnessing
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -125,12 +129,14 @@ class Gateway:
                 ("checkpoints", self.checkpoints.run()),
                 ("refusals", self.refusals.run()),
                 ("housekeeping", self._keep_house()),
+                ("unwitnessed", self.witnessing.watch()),
             )
         ]
         try:
             yield
         finally:
             await self.dispatcher.stop()
+            await self.witnessing.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -138,6 +144,7 @@ class Gateway:
 
     def _follow(self) -> None:
         self.dispatcher.follow(p.party for p in self.directory.partners.values() if p.active)
+        self.witnessing.follow()
 
     async def _started(self) -> None:
         def work(tx: Transaction) -> int:
@@ -220,12 +227,15 @@ def _compose(
     catalogue = Catalogue(lists)
     rules = Rules(me, settings.party.environment, directory, agreement, catalogue, codelists)
     cases = CaseFile(me, settings.party.country)
+    gate = Gate()
+    signers = partial(log_signers, keys, settings.log_origin)
     checkpoints = Checkpointer(
-        store, lambda: _note_signer(settings.log_origin, ED25519, keys.log_key()), clock,
-        every_s=settings.audit.checkpoint_every_s, every_leaves=settings.audit.checkpoint_every_leaves,
+        store, signers, clock, every_s=settings.audit.checkpoint_every_s,
+        every_leaves=settings.audit.checkpoint_every_leaves, may_sign=lambda: gate.may_sign,
     )  # fmt: skip
     store.on_grown(checkpoints.grew)
-    contacts = Contacts(store, keys, directory, clock)
+    disputes = Disputes(store, directory, clock)
+    contacts = Contacts(store, keys, directory, disputes, clock)
     settler = Settler(store, cases, clock, world.draw)
     give_up = GiveUp(store, directory, settler, clock, world.entropy, environment=settings.party.environment)
     tls = ExchangeTls(keys.tls, clock)
@@ -245,7 +255,7 @@ def _compose(
             party, store=store, keys=keys, directory=directory, settler=settler, contacts=contacts, give_up=give_up,
             clock=clock, entropy=world.entropy, draw=world.draw, fence=epoch.number, observe=observe,
             probe_every_s=settings.delivery.probe_every_s, linger_s=settings.delivery.linger_ms / 1000,
-            most=settings.delivery.envelope_events_max, fault=world.fault,
+            most=settings.delivery.envelope_events_max, fault=world.fault, paused=lambda: gate.closed is not None,
         )  # fmt: skip
 
     dispatcher = Dispatcher(lane, link)
@@ -263,23 +273,32 @@ def _compose(
     identity = Identity(
         store, keys, directory, catalogue, clock,
         me=Self(me, settings.party.name, settings.party.country, settings.party.environment, settings.exchange.url),
-        notes=partial(_notes, settings, keys), roots=(keys.roots[0], keys.roots[1]), ca_pem=keys.ca_pem,
+        notes=partial(card_notes, keys, settings.log_origin), roots=(keys.roots[0], keys.roots[1]), ca_pem=keys.ca_pem,
     )  # fmt: skip
     keyroom = KeyRoom(
         store, keys, identity, clock, world.entropy,
         renew_tls=lambda now, force: keys.renew_tls(now, hosts(settings), force=force),
     )  # fmt: skip
     keyroom.on_renewed(tls.reload)
+    witnessing = Witnessing(
+        store, directory, contacts, checkpoints, disputes, gate, clock, links=link, log_signers=signers,
+        witness_signer=partial(witness_signer, keys),
+        alarm_s=settings.audit.unwitnessed_alarm_s, stop_s=settings.audit.unwitnessed_stop_s,
+        busy=lambda: submitter.unanswered > BUSY_MESSAGES, fault=world.fault,
+    )  # fmt: skip
+    store.on_grown(witnessing.cosigning.grew)
+    gate.on_open(dispatcher.wake_all)
     return Gateway(
         settings=settings, keys=keys, store=store, queries=Queries(store.readers), clock=clock, rules=rules,
         directory=directory, registrar=Registrar(store, catalogue, clock),
         accounts=Accounts(store, clock, world.entropy, token_ttl_ms=settings.access.token_ttl_days * DAY_MS),
         submitter=submitter,
-        receiver=Receiver(store, keys, rules, cases, checkpoints, clock, world.fault), operator=operator,
+        receiver=Receiver(store, keys, rules, cases, checkpoints, clock, world.fault, gate), operator=operator,
         enroller=Enroller(store, directory, contacts, clock, environment=settings.party.environment),
         contacts=contacts, identity=identity, keyroom=keyroom, checkpoints=checkpoints,
         refusals=Refusals(store, clock), settler=settler,
         give_up=give_up, dispatcher=dispatcher, tls=tls, link=link, epoch=epoch,
+        witnessing=witnessing,
     )  # fmt: skip
 
 
@@ -311,6 +330,7 @@ async def _prepare(gateway: Gateway) -> None:
         approve=test,
     )
     await gateway.directory.load()
+    await gateway.witnessing.load()
     await gateway.keyroom.advance()
     await gateway.store.write(lambda tx: _note_settings(tx, gateway))
     gateway.submitter.unanswered = await gateway.store.write(lambda tx: tx.outbox.open_count())
@@ -366,16 +386,3 @@ def read_schemas(folder: Path, held: Mapping[tuple[str, str], bytes]) -> list[Sc
             detail = f"{path}: {error.detail} {places}; correct the file or remove it"
             raise ConfigurationError(detail) from None
     return found
-
-
-def _note_signer(name: str, algorithm: int, key: Ed25519PrivateKey) -> NoteSigner:
-    return NoteSigner(NoteKey(name, algorithm, key.public_key().public_bytes_raw()), key.sign)
-
-
-def _notes(settings: Settings, keys: FileKeyRing) -> dict[str, str]:
-    witness = settings.log_origin.replace("/log/", "/witness/")
-    return {
-        "origin": settings.log_origin,
-        "log": _note_signer(settings.log_origin, ED25519, keys.log_key()).key.vkey,
-        "witness": _note_signer(witness, COSIGNATURE, keys.witness_key()).key.vkey,
-    }

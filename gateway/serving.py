@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import shutil
 import signal
@@ -51,6 +52,8 @@ log = get_logger()
 # A command of the command line may hold the home for a moment when `serve` starts.
 LOCK_WAIT_S: Final = 10.0
 LOCK_STEP_S: Final = 0.05
+# New containers before a young collection, and how many of those before an older generation is looked at.
+COLLECT_AFTER: Final = (20_000, 20, 20)
 # Of the drain time, what is kept for stopping the lanes and the last writes.
 FLUSH_S: Final = 2.0
 DISK_FREE_LEAST: Final = 16 * 1024 * 1024
@@ -83,7 +86,11 @@ class Health:
         queries, latest = self.gateway.queries, self.gateway.checkpoints.latest
         depth = {row["urgency"]: Depth(row["count"], row["oldest_at"]) for row in await queries.depth()}
         up = {row["party"]: row["down_since"] is None for row in await queries.partners() if row["state"] == "active"}
-        return self.metrics.text(depth, await queries.dead(), latest.size if latest else 0, up, self.gateway.clock())
+        witnessing = self.gateway.witnessing
+        return self.metrics.text(
+            depth, await queries.dead(), latest.size if latest else 0, up, self.gateway.clock(),
+            witnessing.cosigning.unwitnessed_ms(), witnessing.gate.closed,
+        )  # fmt: skip
 
     async def _database(self) -> str | None:
         broken = self.gateway.store.writer.broken
@@ -160,6 +167,7 @@ async def serve(
             health.phase = None
             addresses = front.addresses(control)
             _log_addresses(addresses)
+            calm_collector()
             announce(addresses)
             notify("READY=1")
             await stopping.wait()
@@ -245,7 +253,9 @@ class _Front:
 
     async def __aenter__(self) -> Self:
         g, settings = self._gateway, self._gateway.settings
-        parts = ExchangeParts(g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls)
+        parts = ExchangeParts(
+            g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls, g.witnessing
+        )
         exchange = exchange_app(parts, settings.exchange.path, self._outermost("exchange"))
         ops = ops_app(self._health.ready, self._health.text, self._outermost("ops"))
         api = api_app(g, self._outermost("api"), bearer(g))
@@ -278,6 +288,17 @@ class _Front:
 
     def _outermost(self, listener: str) -> object:
         return middleware(listener, self._metrics.request, time.monotonic)
+
+
+def calm_collector() -> None:
+    """Have the garbage collector leave alone what lives as long as the process, and look less often.
+
+    A record of 4 KB is some two hundred small objects: with the defaults a batch of them sets off dozens of
+    collections, each through schemas, code lists and modules that never die.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 def _handle_signals(stopping: asyncio.Event, reload: Callable[[], None]) -> None:

@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`--seed` replays one story of the simulator; the others say how long the long runs are."""
     group = parser.getgroup("fault experiments")
     group.addoption("--seed", type=int, default=None, help="replay this seed of the simulator and no other")
-    group.addoption("--seeds", type=int, default=1000, help="seeds of the long simulator run")
+    group.addoption("--seeds", type=int, default=400, help="seeds of the long simulator run")
     group.addoption("--kills", type=int, default=200, help="kills of each side in the long run of real processes")
 
 

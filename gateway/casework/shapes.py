@@ -1,6 +1,7 @@
 """Read members of a JSON object without trusting its shape, and walk it with JSON Pointers (RFC 6901).
 
 A member of the wrong type reads as absent: the schema says so elsewhere, and a policy must not fall over it.
+Types are compared exactly: parsed JSON has no others, and every policy asks many times.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ Json = dict[str, Any]
 
 def obj(holder: Any, key: str) -> Json:
     """Return the object at `key`, or an empty one."""
-    found = holder.get(key) if isinstance(holder, dict) else None
-    return found if isinstance(found, dict) else {}
+    found = holder.get(key) if type(holder) is dict else None
+    return found if type(found) is dict else {}
 
 
 def rows(holder: Any, key: str) -> list[Any]:
     """Return the array at `key`, or an empty one."""
-    found = holder.get(key) if isinstance(holder, dict) else None
-    return found if isinstance(found, list) else []
+    found = holder.get(key) if type(holder) is dict else None
+    return found if type(found) is list else []
 
 
 def text(holder: Any, key: str) -> str | None:
     """Return the string at `key`, or None."""
-    found = holder.get(key) if isinstance(holder, dict) else None
-    return found if isinstance(found, str) else None
+    found = holder.get(key) if type(holder) is dict else None
+    return found if type(found) is str else None
 
 
 def number(holder: Any, key: str) -> int | None:

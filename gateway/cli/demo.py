@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gateway.cli.demo_authority import Authority
-    from gateway.cli.demo_steps import Step, Story
+    from gateway.cli.demo_steps import Story
+    from gateway.cli.demo_story import Step
 
 INDONESIA = ("id.imigrasi", "Direktorat Jenderal Imigrasi (demo)", "ID")
 CAMBODIA = ("kh.gdi", "General Department of Immigration (demo)", "KH")
@@ -84,7 +85,8 @@ async def _run(folder: Path, *, stay: bool) -> int:
     from contextlib import AsyncExitStack
 
     from gateway.cli.demo_authority import Authority, Place, free_ports
-    from gateway.cli.demo_steps import STEPS, Story
+    from gateway.cli.demo_steps import Story
+    from gateway.cli.demo_story import STEPS
 
     interrupted, complete = asyncio.Event(), asyncio.Event()
     me = asyncio.current_task()

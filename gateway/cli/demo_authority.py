@@ -113,7 +113,7 @@ class Authority:
                 await process.wait()
         if process.returncode != code:
             told = (err or out).decode("utf-8", "replace").strip().splitlines()
-            shown = told[0] if told else "no word"
+            shown = next((line for line in told if line.startswith("error")), told[-1] if told else "no word")
             raise NotHeldError(f"`gateway {' '.join(words[:2])}` ended with {process.returncode}: {shown}")
         return out.decode("utf-8")
 

@@ -9,7 +9,7 @@ import asyncio
 import json
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.demo_authority import NotHeldError, told
 from gateway.cli.demo_wire import Refusal, Wire, knock
@@ -19,7 +19,6 @@ from gateway.protocol.card import read_card
 from gateway.resources import schemas_path
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from gateway.cli.demo_authority import Authority
@@ -88,14 +87,6 @@ class Story:
         if not self.case:
             raise NotHeldError("there is no case: its referral was not accepted")
         return self.case
-
-
-class Step(NamedTuple):
-    """One row of the table."""
-
-    what: str
-    expected: str
-    act: Callable[[Story], Awaitable[str]]
 
 
 def sample(name: str) -> dict[str, Any]:
@@ -372,70 +363,3 @@ def _first_fault(out: str) -> str:
     faults = found.get("faults", found) if isinstance(found, dict) else found
     first = faults[0] if isinstance(faults, list) and faults else {}
     return f"entry {first.get('index')}: {first.get('what')}"
-
-
-STEPS: Final = (
-    Step(
-        "Two authorities start, Indonesia (id.imigrasi) and Cambodia (kh.gdi)",
-        "two processes, each with its own home, keys, database and certificate authority",
-        start,
-    ),
-    Step(
-        "They exchange cards (keys and address, signed) and read the fingerprints to one another",
-        "each takes the other's card under the fingerprint read",
-        exchange_cards,
-    ),
-    Step(
-        "A stranger without a certificate knocks; the partner pings",
-        "the stranger is refused by TLS 1.3, the partner answers signed",
-        refuse_stranger,
-    ),
-    Step(
-        "Accounts are added; every call needs a bearer token",
-        "client, officer, auditor, operator on each side; 401 without a token",
-        give_tokens,
-    ),
-    Step(
-        "Indonesia refers a woman confined at Bavet, one name only, passport taken (REST)",
-        "accepted; receipt signed by Cambodia, verified, its log entry named",
-        refer,
-    ),
-    Step(
-        "Both sides work on the case: questions, answers, status reports",
-        "6 messages accepted, 4 from Cambodia, 2 from Indonesia",
-        converse,
-    ),
-    Step("Cambodia asks about telephone numbers; Indonesia replies", "request and reply accepted", ask_back),
-    Step("The case is read on both sides", "the same status and the same messages", compare_status),
-    Step(
-        "A client repeats a request under one Idempotency-Key",
-        "one message; the stored answer again; 422 for another body",
-        repeat_request,
-    ),
-    Step(
-        "A client submits a referral with a wrong date and a wrong code",
-        "422 with JSON Pointers to the places, no value repeated",
-        refuse_invalid,
-    ),
-    Step(
-        "Cambodia's gateway is killed (kill -9) and started again",
-        "messages wait meanwhile, then each arrives exactly once",
-        kill_partner,
-    ),
-    Step(
-        "A message is sent again in a new envelope, as after a lost receipt",
-        "the first answer again, no new log entry",
-        send_duplicate,
-    ),
-    Step(
-        "Envelopes are altered, stripped of a signature, forged",
-        "400 authentication-failed each time, logged, nothing taken",
-        tamper,
-    ),
-    Step(
-        "Both audit logs are exported and verified offline, under the partner-pinned key",
-        "every entry, hash and signature holds",
-        verify_logs,
-    ),
-    Step("One byte of an exported log is changed", "verification fails (exit 3) and names the entry", edit_log),
-)

@@ -46,17 +46,20 @@ def init(
     api_url: Annotated[str | None, typer.Option(metavar="URL", help="How they reach it, without a path.")] = None,
     ops_listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Health and metrics, loopback.")] = None,
 ) -> None:
-    """Make a home: settings, agreement, keys and an empty data folder."""
+    """Make a home: settings, agreement, keys and an empty database."""
     from gateway.home import InitOptions
     from gateway.home import init as make
     from gateway.protocol.card import fingerprint
     from gateway.runtime import wall_clock
+    from gateway.storage.schema import upgrade
 
     options = InitOptions(
         party=party, name=name, country=country, environment=environment, exchange_listen=exchange_listen,
         exchange_url=exchange_url, api_listen=api_listen, api_url=api_url, ops_listen=ops_listen,
     )  # fmt: skip
     settings, keys = make(home(), options, now_ms=wall_clock())
+    # Here and not in the first `serve`: the migration tool would stay in its memory, 14 MiB.
+    upgrade(settings.database_path)
     output.show(
         {
             "home": str(settings.home),

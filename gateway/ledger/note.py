@@ -256,15 +256,19 @@ def _signature_line(key: NoteKey, signature: bytes) -> str:
     return f"{_PREFIX}{key.name} {base64.b64encode(key.key_id + signature).decode()}\n"
 
 
-def sign_checkpoint(size: int, root: bytes, signer: NoteSigner) -> str:
+def sign_checkpoint(size: int, root: bytes, signer: NoteSigner, *more: NoteSigner) -> str:
     """Return the checkpoint note of the log `signer` speaks for: its key name is the origin.
+
+    `more` are older keys of the same log, each of which adds its line.
 
     Raises ValueError for a witness key: one key must not sign in both roles.
     """
-    if signer.key.algorithm != ED25519:
-        raise ValueError("a checkpoint is signed with a log key")
+    signers = (signer, *more)
+    if any(one.key.algorithm != ED25519 or one.key.name != signer.key.name for one in signers):
+        raise ValueError("a checkpoint is signed with a log key, or several of one log")
     body = checkpoint_body(signer.key.name, size, root)
-    return f"{body}\n{_signature_line(signer.key, signer.sign(body.encode()))}"
+    lines = (_signature_line(one.key, one.sign(body.encode())) for one in signers)
+    return f"{body}\n{''.join(lines)}"
 
 
 def cosign(body: str, signer: NoteSigner, now_s: int) -> str:

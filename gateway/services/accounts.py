@@ -32,8 +32,10 @@ PERMITS: dict[str, frozenset[str]] = {
     "supervisor": frozenset(
         {"message.submit", "message.read", "event.read", "case.read", "inbox.read", "reference.read"}
     ),
-    "auditor": frozenset({"message.read", "audit.read", "reference.read"}),
-    "operator": frozenset({"message.read", "queue.operate", "partner.operate", "schema.operate", "reference.read"}),
+    "auditor": frozenset({"message.read", "audit.read", "evidence.export", "reference.read"}),
+    "operator": frozenset(
+        {"message.read", "queue.operate", "partner.operate", "schema.operate", "evidence.export", "reference.read"}
+    ),
 }
 
 

@@ -10,7 +10,7 @@ from gateway.ledger import proof, tiles
 from gateway.ledger.tiles import TILE_WIDTH, TileRef
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.ports import SignedCheckpoint
     from gateway.services.checkpoints import Checkpointer
@@ -38,8 +38,12 @@ class Inclusion:
 class AuditLog:
     """Reads what is signed: nothing behind the newest checkpoint is shown as part of the tree."""
 
-    def __init__(self, reads: _Reads, checkpoints: Checkpointer) -> None:
+    def __init__(
+        self, reads: _Reads, checkpoints: Checkpointer, published: Callable[[], SignedCheckpoint | None] = lambda: None
+    ) -> None:
+        """Take `published`: it gives the newest cosigned checkpoint, or None where there is none."""
         self._reads = reads
+        self._published = published
         self._checkpoints = checkpoints
 
     @property
@@ -50,6 +54,11 @@ class AuditLog:
             detail = "no checkpoint is signed yet; ask again in a second"
             raise NotFound(detail)
         return latest
+
+    @property
+    def published(self) -> SignedCheckpoint:
+        """The newest checkpoint for whoever trusts neither side: with its cosignatures. Raises NotFound."""
+        return self._published() or self.checkpoint
 
     async def inclusion(self, index: int, size: int | None) -> Inclusion:
         """Return an entry with its proof at `size`, the newest checkpoint's where None. Raises NotFound."""

@@ -22,12 +22,18 @@ class Catalogue:
     def __init__(self, codelists: Mapping[str, Collection[str]]) -> None:
         self._codelists = codelists
         self._stored: dict[tuple[str, str], StoredSchema] = {}
+        self._approved: dict[str, tuple[str, ...]] = {}
         self._loaded: dict[tuple[str, str], SchemaVersion] = {}
         self._validators: dict[tuple[str, str], Validator] = {}
 
     def take(self, schemas: Sequence[StoredSchema]) -> None:
         """Replace what is known by what is stored; an approved version never changes its bytes."""
         self._stored = {(s.subject, s.version): s for s in schemas}
+        found: dict[str, list[str]] = {}
+        for (subject, version), stored in self._stored.items():
+            if stored.approved_at is not None:
+                found.setdefault(subject, []).append(version)
+        self._approved = {subject: tuple(sorted(found[subject], key=version_key)) for subject in sorted(found)}
 
     @property
     def codelists(self) -> Mapping[str, Collection[str]]:
@@ -40,12 +46,8 @@ class Catalogue:
         return list(self._stored.values())
 
     def approved(self) -> dict[str, tuple[str, ...]]:
-        """Return the versions we approved, by subject: the card's `schemas`."""
-        found: dict[str, list[str]] = {}
-        for (subject, version), stored in self._stored.items():
-            if stored.approved_at is not None:
-                found.setdefault(subject, []).append(version)
-        return {subject: tuple(sorted(found[subject], key=version_key)) for subject in sorted(found)}
+        """Return the versions we approved, by subject, oldest first: the card's `schemas`."""
+        return dict(self._approved)
 
     def version(self, subject: str, version: str) -> SchemaVersion:
         """Return one registered version, parsed. Raises UnknownSchemaRequested."""
@@ -60,8 +62,8 @@ class Catalogue:
 
     def usable(self, subject: str, partner: Card) -> SchemaVersion:
         """Return the highest version both parties approved. Raises UnknownSchemaRequested with the fix."""
-        ours = set(self.approved().get(subject, ()))
-        both = ours & set(partner.schemas.get(subject, ()))
+        ours, theirs = self._approved.get(subject, ()), partner.schemas.get(subject, ())
+        both = [version for version in ours if version in theirs]
         if not both:
             if not any(s == subject for s, _ in self._stored):
                 detail = "no schema of this type is registered here; `gateway schema list` shows the types"
@@ -70,7 +72,7 @@ class Catalogue:
             else:
                 detail = f"{partner.party} has approved no version of {subject} that is approved here"
             raise UnknownSchemaRequested(detail, errors=(Finding("/type", detail),))
-        return self.version(subject, max(both, key=version_key))
+        return self.version(subject, both[-1])
 
     def held(self, event: Event) -> SchemaVersion:
         """Return the approved version an event was written for. Raises UnknownSchema (step 10)."""

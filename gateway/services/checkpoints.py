@@ -12,7 +12,7 @@ from gateway.logs import get_logger
 from gateway.ports import Clock, SignedCheckpoint, Store, Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 log = get_logger()
 
@@ -23,14 +23,21 @@ class Checkpointer:
     def __init__(
         self,
         store: Store,
-        signer: Callable[[], note.NoteSigner],
+        signers: Callable[[], Sequence[note.NoteSigner]],
         clock: Clock,
         *,
         every_s: float,
         every_leaves: int,
+        may_sign: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Take `signers`: the log key in force, then retiring ones, so that an older card still verifies.
+
+        `may_sign` is false while nobody has said that this log is the newest (protocol.md §6).
+        """
         self._store = store
-        self._signer = signer
+        self._signers = signers
+        self._may_sign = may_sign
+        self._listeners: list[Callable[[], None]] = []
         self._clock = clock
         self._every_s = every_s
         self._every_leaves = every_leaves
@@ -43,6 +50,10 @@ class Checkpointer:
         """The newest checkpoint that is on disk."""
         return self._latest
 
+    def on_signed(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when there is a newer checkpoint on disk."""
+        self._listeners.append(listener)
+
     def grew(self, leaves: int) -> None:
         """Note that leaves were committed."""
         self._leaves += leaves
@@ -51,19 +62,28 @@ class Checkpointer:
 
     async def sign(self) -> SignedCheckpoint | None:
         """Sign the head unless a checkpoint of its size exists; return the newest one."""
-        self._leaves = 0
+        leaves, self._leaves = self._leaves, 0
 
         def work(tx: Transaction) -> SignedCheckpoint | None:
             size, root = tx.log.head()
             last = tx.log.last_checkpoint()
-            if size == 0 or (last is not None and last.size == size):
-                # Never a second signature over one size: two would look like a fork.
+            # Never a second signature over one size: two would look like a fork.
+            if size == 0 or (last is not None and last.size >= size) or not self._may_sign():
                 return last
-            fresh = SignedCheckpoint(size, root, note.sign_checkpoint(size, root, self._signer()), self._clock())
+            fresh = SignedCheckpoint(size, root, note.sign_checkpoint(size, root, *self._signers()), self._clock())
             tx.log.add_checkpoint(fresh)
             return fresh
 
-        self._latest = await self._store.write(work)
+        before = self._latest
+        try:
+            self._latest = await self._store.write(work)
+        except BaseException:
+            # They are still there to be signed, however long it takes until the next one comes.
+            self._leaves += leaves
+            raise
+        if self._latest is not None and (before is None or before.size < self._latest.size):
+            for listener in self._listeners:
+                listener()
         return self._latest
 
     async def run(self) -> None:
@@ -71,7 +91,9 @@ class Checkpointer:
         while True:
             self._grown.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._grown.wait(), self._every_s)
+                # Not wait_for: before Python 3.12 it loses a cancellation that meets a wake-up.
+                async with asyncio.timeout(self._every_s):
+                    await self._grown.wait()
             if self._leaves:
                 try:
                     await self.sign()

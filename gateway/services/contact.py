@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from gateway.protocol.ids import PartyId
     from gateway.services.directory import Directory
+    from gateway.services.disputes import Disputes
 
 log = get_logger()
 
@@ -36,16 +37,18 @@ NOTE_CONTACT_EVERY_MS = 60_000
 class Contacts:
     """The state of the link to each partner, and the cards that come over it."""
 
-    def __init__(self, store: Store, keys: KeyRing, directory: Directory, clock: Clock) -> None:
+    def __init__(self, store: Store, keys: KeyRing, directory: Directory, disputes: Disputes, clock: Clock) -> None:
         self._store = store
         self._keys = keys
         self._directory = directory
+        self._disputes = disputes
         self._clock = clock
         self._asked: dict[PartyId, int] = {}
         self._noted: dict[PartyId, int] = {}
         self._down: set[PartyId] = set()
         self._heads: dict[str, tuple[int, bytes]] = {}
         self._listeners: list[Callable[[PartyId], None]] = []
+        self._head_listeners: list[Callable[[PartyId, str], None]] = []
         self._links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]] | None = None
 
     def use_links(self, links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]]) -> None:
@@ -55,6 +58,10 @@ class Contacts:
     def on_heard(self, listener: Callable[[PartyId], None]) -> None:
         """Call `listener(party)` at each verified contact."""
         self._listeners.append(listener)
+
+    def on_head(self, listener: Callable[[PartyId, str], None]) -> None:
+        """Call `listener(party, note)` with each checkpoint of a receipt that is not the one before it."""
+        self._head_listeners.append(listener)
 
     def remember(self, down: Iterable[PartyId]) -> None:
         """Take over who was down when an earlier process stopped: their first contact ends the back-off."""
@@ -153,15 +160,19 @@ class Contacts:
             head = open_checkpoint(text, [known.log_key])
         except MalformedProof as error:
             raise MalformedReceipt(f"checkpoint: {error.detail}") from None
+        if head.origin in self._disputes.forked:
+            raise MalformedReceipt("the log of this checkpoint has two histories")
         if head.origin not in self._heads:
             await self._store.write(lambda tx: self._recall_head(tx, party))
         seen = self._heads.get(head.origin)
         if seen == (head.size, head.root):
             return
         if seen is not None and seen[0] == head.size:
-            await self._store.write(lambda tx: self._keep_fork(tx, party, head.size, text))
-            log.error("partner signed two roots for one log size", partner=party, size=head.size)
+            held = await self._store.write(lambda tx: tx.parties.checkpoint_seen(party))
+            await self._disputes.report(party, "fork", held or text, head.note)
             raise MalformedReceipt("the checkpoint contradicts one seen before")
+        for listener in self._head_listeners:
+            listener(party, text)
         if seen is not None and head.size < seen[0]:
             # A log only grows: this is a replayed answer, or a log that was cut back.
             raise MalformedReceipt("the checkpoint is older than one seen before")
@@ -174,13 +185,6 @@ class Contacts:
         if held is not None:
             head = read_tree_head(held)
             self._heads.setdefault(head.origin, (head.size, head.root))
-
-    def _keep_fork(self, tx: Transaction, party: PartyId, size: int, text: str) -> None:
-        name = f"fork {party} {size}"
-        if tx.state.get(name) is None:
-            # Both notes together are the evidence; once is enough, a partner must not fill the log.
-            tx.state.put(name, f"{tx.parties.checkpoint_seen(party)}\n{text}")
-            self._alarm(tx, party, "fork", str(size))
 
     def _store_card(self, tx: Transaction, party: PartyId, card: Card) -> None:
         now = self._clock()

@@ -13,7 +13,7 @@ from gateway.protocol.ids import Kid, PartyId
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.ports import Clock, Store, Transaction
+    from gateway.ports import Clock, Partner, Store, Transaction
     from gateway.protocol.keys import VerifyKey
 
 
@@ -25,6 +25,8 @@ class KnownPartner:
     state: Literal["active", "suspended"]
     card: Card
     log_key: NoteKey
+    witness_key: NoteKey
+    enrolled_at: int
 
     @property
     def active(self) -> bool:
@@ -52,14 +54,14 @@ class Directory:
 
         def read(
             tx: Transaction,
-        ) -> tuple[bytes | None, Sequence[tuple[PartyId, Literal["active", "suspended"], bytes]]]:
+        ) -> tuple[bytes | None, Sequence[Partner]]:
             newest = tx.parties.newest_card(self.me)
-            return newest.jws if newest else None, [(p.party, p.state, p.card) for p in tx.parties.partners()]
+            return newest.jws if newest else None, tx.parties.partners()
 
         mine, partners = await self._store.write(read)
         try:
             self._mine = read_card(mine) if mine is not None else None
-            self._partners = {party: _known(party, state, card) for party, state, card in partners}
+            self._partners = {stored.party: _known(stored) for stored in partners}
         except MalformedCard as error:
             detail = f"a stored party card is damaged: {error.detail}"
             raise LedgerError(detail) from None
@@ -93,6 +95,9 @@ class Directory:
         return {party: [known.card.tls_ca] for party, known in self._partners.items() if known.active}
 
 
-def _known(party: PartyId, state: Literal["active", "suspended"], raw: bytes) -> KnownPartner:
-    card = read_card(raw)
-    return KnownPartner(party, state, card, NoteKey.parse(card.log_vkey))
+def _known(stored: Partner) -> KnownPartner:
+    card = read_card(stored.card)
+    return KnownPartner(
+        stored.party, stored.state, card, NoteKey.parse(card.log_vkey), NoteKey.parse(card.witness_vkey),
+        stored.enrolled_at,
+    )  # fmt: skip

@@ -88,8 +88,11 @@ class Lane:
         linger_s: float = 0.002,
         most: int = delivery.MAX_EVENTS,
         fault: FaultPoint | None = None,
+        paused: Callable[[], bool] = lambda: False,
     ) -> None:
+        """Take `paused`: while it says so, nothing leaves; messages are still given up when their time is over."""
         self._fault = fault
+        self._paused = paused
         self.party = party
         self._store = store
         self._keys = keys
@@ -142,7 +145,9 @@ class Lane:
                 due = self._clock() + 5000
             wait = max(0, due - self._clock()) / 1000
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), min(wait, self._probe_every_ms / 1000))
+                # Not wait_for: before Python 3.12 it loses a cancellation that meets a wake-up, and we never stop.
+                async with asyncio.timeout(min(wait, self._probe_every_ms / 1000)):
+                    await self._wake.wait()
 
     async def _round(self, link: PartnerLink) -> int:
         """Do what is due; return when to look again, in ms."""
@@ -163,6 +168,8 @@ class Lane:
         if now - self._looked_for_expired >= EXPIRY_EVERY_MS:
             self._looked_for_expired = now
             await self._give_up.expire(self.party)
+        if self._paused():
+            return now + self._probe_every_ms
         if now < self._not_before:
             return self._not_before
         if self._failures == 0:
@@ -254,7 +261,8 @@ class Lane:
         try:
             await asyncio.shield(recording)
         except asyncio.CancelledError:
-            await recording
+            with contextlib.suppress(Exception):
+                await recording
             raise
 
     async def _renew(self, eid: EnvelopeId) -> None:
@@ -302,6 +310,8 @@ class Lane:
                 found = read()
             except UnknownSigner as error:
                 raise MalformedReceipt("signed with a key we do not hold") from error
+        if any(o.jti not in {None, m.jti} for m, o in zip(outgoing.messages, found.outcomes, strict=True)):
+            raise MalformedReceipt("an outcome names another message than its event")
         await self._contacts.check_checkpoint(self.party, found.checkpoint)
         return found
 
@@ -404,6 +414,11 @@ class Dispatcher:
         """Tell the lane that something waits."""
         if party in self._lanes:
             self._lanes[party].wake()
+
+    def wake_all(self) -> None:
+        """Tell every lane that something may go."""
+        for lane in self._lanes.values():
+            lane.wake()
 
     def heard(self, party: PartyId) -> None:
         """Tell the lane that its partner was heard of."""

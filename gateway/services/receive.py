@@ -18,6 +18,7 @@ from gateway.errors import (
     LocalFault,
     NotAgreed,
     PartnerError,
+    Paused,
     PolicyRefused,
     SchemaInvalid,
     Voided,
@@ -41,6 +42,7 @@ from gateway.protocol.ids import CaseRef, EnvelopeId, MessageId, PartyId, case_s
 from gateway.protocol.receipt import Outcome
 from gateway.services.casefile import CaseFile, CaseMessage
 from gateway.services.desk import Desk
+from gateway.services.gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,8 +85,11 @@ class Receiver:
         checkpoints: Checkpointer,
         clock: Clock,
         fault: FaultPoint | None = None,
+        gate: Gate | None = None,
     ) -> None:
+        """Take `gate`: while it is closed no envelope is opened and no receipt signed."""
         self._fault = fault
+        self._gate = gate or Gate()
         self._store = store
         self._keys = keys
         self._rules = rules
@@ -98,7 +103,8 @@ class Receiver:
         self._listeners.append(listener)
 
     def open(self, raw: bytes, peer: PartyId) -> OpenedEnvelope:
-        """Do steps (1) to (4). Raises PartnerError: the envelope as a whole is refused, unsigned."""
+        """Do steps (1) to (4). Raises PartnerError: the envelope as a whole is refused, unsigned; Paused."""
+        self._gate.check()
         return open_sealed(
             raw, me=self._rules.me, peer=peer, open_key_for=self._keys.open_key,
             verify_key_for=lambda kid, alg: self._rules.directory.verify_key(peer, kid, alg),
@@ -122,6 +128,7 @@ class Receiver:
 
     async def answer_again(self, sender: PartyId, jti: MessageId) -> bytes:
         """Return the receipt for one earlier message: `GET messages/{jti}`, with the log entry and its proof."""
+        self._gate.check()
 
         def find(tx: Transaction) -> tuple[Outcome, int]:
             unknown = Outcome(event=None, status="unknown", received_at_ms=None, jti=jti)
@@ -134,7 +141,8 @@ class Receiver:
         if leaf is not None:
             if checkpoint is None or leaf >= checkpoint.size:
                 checkpoint = await self._checkpoints.sign()
-            assert checkpoint is not None
+            if checkpoint is None or leaf >= checkpoint.size:
+                raise Paused("no checkpoint covers this answer yet")
             size = checkpoint.size
             entry, path = await self._store.write(lambda tx: (tx.log.data(leaf), tx.log.proof(leaf, size)))
             found = replace(found, entry=entry, proof=tuple(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from gateway.services.rules import Rules
 
 SALT_BYTES = 16
+# Messages of a batch judged before the loop is given back: what a reader of the same loop may have to wait for.
+SLICE = 20
 # Room for attributes around `data`: a data object near the limit must not make an event over it.
 ATTRIBUTES_BYTES = 4096
 
@@ -136,7 +139,11 @@ class Submitter:
         if self.unanswered + len(requests) > self._most_unanswered:
             detail = "too many messages wait for an answer; see `gateway queue list`"
             raise TooManyRequests(detail, retry_after_s=30)
-        prepared = [self._try_prepare(request) for request in requests]
+        prepared: list[_Ready | RequestError] = []
+        for place, request in enumerate(requests):
+            if place and place % SLICE == 0:
+                await asyncio.sleep(0)
+            prepared.append(self._try_prepare(request))
         stored, results = await self._store.write(
             lambda tx: self._commit(tx, prepared, account, idempotency, answer, traceparent)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import and_, bindparam, func, insert, select
+from sqlalchemy import bindparam, insert, select
 
 from gateway.errors import Finding
 from gateway.ports import NewArrival, NewVoid, StreamItem, Taken
@@ -38,19 +38,11 @@ _TAKEN_JTI = compiled(select(*_TAKEN).where(i.sender == bindparam("sender"), i.j
 _TAKEN_SEQ = compiled(
     select(*_TAKEN).where(i.sender == bindparam("sender"), i.stream_seq.in_(values_of("l"))), "sender", "l"
 )
-_PAIRS = func.json_each(bindparam("l")).table_valued("value")
 _TAKEN_CASE = compiled(
-    select(*_TAKEN)
-    .select_from(_PAIRS)
-    .join(
-        t.inbox,
-        and_(
-            i.sender == bindparam("sender"),
-            i.case_ref == func.json_extract(_PAIRS.c.value, fixed("$[0]")),
-            i.case_seq == func.json_extract(_PAIRS.c.value, fixed("$[1]")),
-        ),
+    select(*_TAKEN).where(
+        i.sender == bindparam("sender"), i.case_ref == bindparam("ref"), i.case_seq == bindparam("seq")
     ),
-    "l", "sender",
+    "sender", "ref", "seq",
 )  # fmt: skip
 _NEW = (
     "sender", "digest", "jti", "stream_seq", "case_ref", "case_seq", "status", "subject", "urgency", "handling",
@@ -116,8 +108,9 @@ class InboxRows:
             found += [Taken(*row) for row in self._run(_TAKEN_JTI, (sender, json_list(jtis)))]
         if stream_seqs:
             found += [Taken(*row) for row in self._run(_TAKEN_SEQ, (sender, json_list(stream_seqs)))]
-        if cases:
-            found += [Taken(*row) for row in self._run(_TAKEN_CASE, (json_list(cases), sender))]
+        # One look-up each: a join with a list of pairs makes SQLite read the sender's whole inbox.
+        for ref, seq in cases:
+            found += [Taken(*row) for row in self._run(_TAKEN_CASE, (sender, ref, seq))]
         return found
 
     def add(self, arrivals: Sequence[NewArrival]) -> None:

@@ -25,6 +25,7 @@ _OUT = (
     o.stream_seq, o.urgency, o.handling, o.schema_version, o.state, o.held_for, o.created_at.label("at"),
     o.expires_at, o.attempts, o.next_at, o.reason, o.errors, o.received_at, o.settled_at, o.in_reply_to,
     o.supersedes, o.account, o.eid, o.leaf, o.partner_leaf, o.digest,
+    o.proved_at, o.unproved,
 )  # fmt: skip
 _IN = (
     i.jti, literal("in").label("direction"), i.sender.label("partner"), i.subject, i.case_ref, i.case_seq,
@@ -32,7 +33,7 @@ _IN = (
     cast(null(), Text).label("held_for"), i.received_at.label("at"), null().label("expires_at"),
     literal(0).label("attempts"), null().label("next_at"), i.problem.label("reason"), i.errors, i.received_at,
     i.received_at.label("settled_at"), i.in_reply_to, i.supersedes, cast(null(), Text).label("account"), i.eid,
-    i.leaf, null().label("partner_leaf"), i.digest,
+    i.leaf, null().label("partner_leaf"), i.digest, null().label("proved_at"), cast(null(), Text).label("unproved"),
 )  # fmt: skip
 
 
@@ -113,6 +114,34 @@ class Queries:
             .order_by((v.eid == o.jti).desc())
         )
         return row["receipt"] if row else None
+
+    async def envelope(self, eid: str) -> Row | None:
+        """Return what is kept under an envelope's id: manifest, digests, our entry, receipt."""
+        v = t.envelopes.c
+        return await self._one(select(v.eid, v.manifest, v.digests, v.leaf, v.receipt).where(v.eid == eid))
+
+    async def envelopes_of(self, jti: str) -> Sequence[Row]:
+        """Return id and entry of each envelope that carried one of our messages."""
+        v, a = t.envelopes.c, t.attempts.c
+        tried = select(a.eid).where(a.jti == jti).union(select(o.eid).where(o.jti == jti))
+        return await self._all(select(v.eid, v.leaf).where(v.eid.in_(tried), v.direction == "out").order_by(v.at))
+
+    async def cards(self, party: str) -> Sequence[bytes]:
+        """Return every undisputed card of a party, by version."""
+        k = t.cards.c
+        rows = await self._all(select(k.jws).where(k.party == party, k.disputed == 0).order_by(k.version, k.id))
+        return [row["jws"] for row in rows]
+
+    async def answers_to(self, jti: str, case: str) -> Sequence[Row]:
+        """Return the messages of a case that answer one of its messages, with the entry each was accepted by."""
+        out = select(o.jti, o.leaf).where(o.case_ref == case, o.in_reply_to == jti)
+        inward = select(i.jti, i.leaf).where(i.case_ref == case, i.in_reply_to == jti, i.status == "accepted")
+        return await self._all(union_all(out, inward))
+
+    async def checkpoint_over(self, leaf: int) -> Row | None:
+        """Return the smallest checkpoint we signed that covers an entry."""
+        k = t.checkpoints.c
+        return await self._one(select(k.size, k.note).where(k.size > leaf).order_by(k.size).limit(1))
 
     async def cases(
         self,
@@ -223,7 +252,7 @@ class Queries:
 
     async def dead(self) -> int:
         """Return the number of dead letters."""
-        row = await self._one(select(func.count().label("count")).where(o.state == "dead"))
+        row = await self._one(select(func.count().label("count")).select_from(t.outbox).where(t.DEAD))
         return int(row["count"]) if row else 0
 
     async def inbox(self, after: int, limit: int) -> Sequence[Row]:

@@ -43,7 +43,10 @@ bodies = Table(
 
 # The literal words matter: SQLite uses a partial index only where the query repeats its WHERE.
 VOID_DUE = text("void = 'due'")
+# Dead letters are counted by every probe and scrape: without an index each would read the whole table.
+DEAD = text("state = 'dead'")
 OPEN_STATES = text("state IN ('queued', 'sending', 'held')")
+UNPROVED = text("partner_leaf IS NOT NULL AND proved_at IS NULL AND coalesce(unproved, 'late') = 'late'")
 
 outbox = Table(
     "outbox",
@@ -81,6 +84,8 @@ outbox = Table(
     Column("settled_at", BigInteger),
     Column("received_at", BigInteger, comment="the partner's receivedAt"),
     Column("partner_leaf", BigInteger, comment="the partner's log entry"),
+    Column("proved_at", BigInteger, comment="when that entry was seen under a checkpoint we cosigned"),
+    Column("unproved", Text, comment="why it could not be: late, differs, unknown; alarmed once"),
     Column("void", Text, comment="due: the partner must be told; told: jti of the bcx.void is in void_jti"),
     Column("void_jti", Text),
     Column(
@@ -108,7 +113,9 @@ outbox = Table(
         postgresql_where=text("case_ref IS NOT NULL"),
     ),
     Index("outbox_case_open", "case_ref", "case_seq", sqlite_where=OPEN_STATES, postgresql_where=OPEN_STATES),
-    Index("outbox_void", "recipient", sqlite_where=VOID_DUE, postgresql_where=VOID_DUE),
+    Index("outbox_dead", "id", sqlite_where=DEAD, postgresql_where=DEAD),
+    Index("outbox_void", "recipient", "stream_seq", sqlite_where=VOID_DUE, postgresql_where=VOID_DUE),
+    Index("outbox_unproved", "recipient", "partner_leaf", sqlite_where=UNPROVED, postgresql_where=UNPROVED),
     comment="messages we send; one row each, for ever",
 )
 
@@ -262,6 +269,44 @@ checkpoints = Table(
     Column("at", BigInteger, nullable=False),
 )
 
+cosignatures = Table(
+    "cosignatures",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False, comment="of our checkpoint"),
+    Column("witness", Text, primary_key=True, comment="party"),
+    Column("lines", Text, nullable=False, comment="signature lines, verified"),
+    Column("at", BigInteger, nullable=False),
+    comment="our checkpoints as partners cosigned them",
+)
+
+witnessed = Table(
+    "witnessed",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("party", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", Text, nullable=False, comment="as its log signed it"),
+    Column("at", BigInteger, nullable=False),
+    Column("forked", SmallInteger, nullable=False, server_default="0", comment="1: never believed again"),
+    comment="the newest checkpoint we cosigned of each log we watch; stored before the cosignature leaves",
+)
+
+disputes = Table(
+    "disputes",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("party", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("reason", Text, nullable=False, comment="fork, or bad-proof"),
+    Column("held", Text, nullable=False, comment="signed checkpoint we had"),
+    Column("shown", Text, nullable=False, comment="signed checkpoint that does not agree with it"),
+    Column("proof", LargeBinary, nullable=False, comment="what was shown to join them, as add-checkpoint has it"),
+    Column("at", BigInteger, nullable=False),
+    UniqueConstraint("origin", "reason", "held", "shown"),
+    comment="evidence: checkpoints of one log, signed by it, that contradict each other",
+)
+
 cards = Table(
     "cards",
     metadata,
@@ -336,5 +381,5 @@ state = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
-    comment="epoch (fencing number), digest of the settings last seen",
+    comment="epoch (fencing number), digest of the settings last seen, what the start found out about the log",
 )

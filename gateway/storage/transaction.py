@@ -11,6 +11,7 @@ from gateway.storage.outbox import OutboxRows
 from gateway.storage.parties import PartyRows
 from gateway.storage.people import AccountRows, AnswerRows
 from gateway.storage.registrations import EnvelopeRows, RegistrationRows, StateRows
+from gateway.storage.witness import WitnessRows
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,3 +33,4 @@ class SqlTransaction:
         self.answers = AnswerRows(connection)
         self.envelopes = EnvelopeRows(connection)
         self.state = StateRows(connection)
+        self.witness = WitnessRows(connection)

@@ -82,6 +82,18 @@ class HttpPartner:
         """POST {endpoint}/ping."""
         return await self._call("POST", "/ping", body, JOSE + "+json")
 
+    async def add_checkpoint(self, body: bytes) -> Reply:
+        """POST {endpoint}/witness/add-checkpoint."""
+        return await self._call("POST", "/witness/add-checkpoint", body, "text/plain")
+
+    async def get_witnessed(self, log_id: str) -> Reply:
+        """GET {endpoint}/witness/{log id}/checkpoint."""
+        return await self._call("GET", f"/witness/{log_id}/checkpoint")
+
+    async def get_log(self, path: str) -> Reply:
+        """GET {endpoint}/log/{path}: `checkpoint`, or `tile/…`."""
+        return await self._call("GET", f"/log/{path}")
+
     async def _call(self, method: str, path: str, body: bytes | None = None, media_type: str | None = None) -> Reply:
         assert self._session is not None
         headers = {"Content-Type": media_type} if media_type else {}

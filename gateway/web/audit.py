@@ -40,8 +40,8 @@ class TileLog:
         ]  # fmt: skip
 
     async def get_checkpoint(self, call: Call) -> web.Response:
-        """GET checkpoint: the signed note."""
-        note = self._log.checkpoint.note.encode()
+        """GET checkpoint: the signed note, with the partners' cosignatures where there is a witness."""
+        note = self._log.published.note.encode()
         return tagged(call.request, note, media_type="text/plain", cache="no-cache")
 
     async def get_tile(self, call: Call) -> web.Response:

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from gateway.services.directory import Directory
     from gateway.services.receive import Receiver
     from gateway.services.refusals import Refusals
+    from gateway.services.witnessing import Witnessing
     from gateway.web.problems import Handler
 from gateway.web.server import DRAIN
+from gateway.web.witness import witness_routes
 
 log = get_logger()
 
@@ -65,6 +67,7 @@ class ExchangeParts:
     store: Store
     clock: Clock
     tls: Identify
+    witnessing: Witnessing
 
 
 def exchange_app(parts: ExchangeParts, prefix: str, outermost: Any) -> web.Application:
@@ -78,6 +81,7 @@ def exchange_app(parts: ExchangeParts, prefix: str, outermost: Any) -> web.Appli
             web.get(f"{prefix}/stream", handlers.get_stream, allow_head=False),
             web.get(f"{prefix}/card", handlers.get_card, allow_head=False),
             web.post(f"{prefix}/ping", handlers.post_ping),
+            *witness_routes(parts, prefix, lambda request: request[PARTY]),
         ]
     )
     app[DRAIN] = handlers.drain
@@ -120,8 +124,9 @@ class _Handlers:
             return None
         now = self._parts.clock()
         held = self._peers.get(transport)
-        # Looked at again each minute: a certificate expires, a partner changes its CA.
-        if held is None or now - held[1] > PEER_CHECK_EVERY_MS:
+        # Looked at again each minute: a certificate expires, a partner changes its CA. That it is nobody's is not
+        # remembered: a suspended partner that is taken back would be refused for a minute more.
+        if held is None or held[0] is None or now - held[1] > PEER_CHECK_EVERY_MS:
             tls = transport.get_extra_info("ssl_object")
             party = self._parts.tls.peer_of(tls.getpeercert(binary_form=True) if tls is not None else None)
             held = (party, now)
@@ -203,7 +208,11 @@ async def _body(request: web.Request, media_type: str) -> bytes:
         raise UnsupportedMediaType("no Content-Encoding is read")
     if request.content_length is not None and request.content_length > MAX_REQUEST_BYTES:
         raise TooLarge(f"a request is at most {MAX_REQUEST_BYTES} bytes")
-    return await request.read()
+    try:
+        return await request.read()
+    except (ConnectionError, web.RequestPayloadError):
+        # A partner that hangs up is no fault of ours, and must not fill our log with tracebacks.
+        raise MalformedRequest("the body broke off") from None
 
 
 def _query_number(request: web.Request, name: str, default: int) -> int:

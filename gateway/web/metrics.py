@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+PAUSES = ("start", "behind", "unwitnessed")
 URGENCIES = ("FLASH", "URGENT", "PRIORITY", "ROUTINE", "INFO")
 
 
@@ -49,6 +50,12 @@ class Metrics:
         self._log_size = Gauge(
             "gateway_log_entries", "Entries of the audit log under the newest checkpoint", registry=reg
         )
+        self._unwitnessed = Gauge(
+            "gateway_log_unwitnessed_seconds", "Age of the oldest entry that no partner has cosigned", registry=reg
+        )
+        self._paused = Gauge(
+            "gateway_exchange_paused", "1 while nothing is exchanged with partners", ["cause"], registry=reg
+        )
         self._up = Gauge(
             "gateway_partner_up", "1 while the last attempt reached the partner", ["partner"], registry=reg
         )
@@ -72,15 +79,19 @@ class Metrics:
         self._requests.labels(listener, route, str(status)).observe(seconds)
 
     def text(
-        self, depth: Mapping[str, Depth], dead: int, log_size: int, partners: Mapping[str, bool], now_ms: int
-    ) -> bytes:
-        """Return the exposition, with what is true now."""
+        self, depth: Mapping[str, Depth], dead: int, log_size: int, partners: Mapping[str, bool], now_ms: int,
+        unwitnessed_ms: int = 0, paused: str | None = None,
+    ) -> bytes:  # fmt: skip
+        """Return the exposition, with what is true now; `paused` is a cause of `services.gate`."""
         for urgency in URGENCIES:
             found = depth.get(urgency)
             self._depth.labels(urgency).set(found.count if found else 0)
             self._oldest.labels(urgency).set(max(0, now_ms - found.oldest_at) / 1000 if found else 0)
         self._dead.set(dead)
         self._log_size.set(log_size)
+        self._unwitnessed.set(unwitnessed_ms / 1000)
+        for cause in PAUSES:
+            self._paused.labels(cause).set(cause == paused)
         for partner, up in partners.items():
             self._up.labels(partner).set(up)
         return generate_latest(self.registry)

@@ -44,6 +44,8 @@ async def listening(
         app,
         access_log=None,
         handler_cancellation=False,
+        # Nothing here reads a coded body, so that none may unpack while it waits to be refused.
+        auto_decompress=False,
         keepalive_timeout=KEEP_ALIVE_S,
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,

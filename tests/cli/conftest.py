@@ -60,7 +60,9 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(enrolled: Path, tmp_path: Path) -> Home:
     """Return a home of id.imigrasi, enrolled with kh.gdi; yours to change; no `serve` runs on it."""
     shutil.copytree(enrolled / "id.imigrasi", tmp_path / "home")
-    return Home(tmp_path / "home")
+    # Ports of the system's choice: the home this is a copy of may be serving on its own.
+    listen = {f"GATEWAY__{name}__LISTEN": "127.0.0.1:0" for name in ("EXCHANGE", "API", "OPS")}
+    return Home(tmp_path / "home", listen)
 
 
 @pytest.fixture(scope="module")

@@ -188,6 +188,8 @@ def test_an_expired_certificate_is_made_anew_at_the_start(tmp_path: Path) -> Non
     checks = {check["check"]: check for check in json.loads(home.run("doctor", "-o", "json", code=1).out)}
     assert checks["certificate exchange server"]["state"] == "fail"
     assert "gateway serve" in checks["certificate exchange server"]["fix"]
+    # What cannot even be read must not stop the start that mends it.
+    (home.path / "keys" / "exchange-server.pem").write_text("damaged")
     with home.serve() as serving:
         assert serving.stop() == 0
     checks = {check["check"]: check for check in json.loads(home.run("doctor", "-o", "json").out)}

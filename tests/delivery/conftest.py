@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from gateway.home import open_home
+from gateway.ports import Actor
 from gateway.runtime import Gateway, World, open_gateway
 from tests.support.hostile import Author
 from tests.support.link import ID, KH, post_envelope, two_homes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from gateway.ports import Reply
     from gateway.protocol.receipt import Outcome, Receipt
     from tests.support.hostile import Letter
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet() -> Iterator[None]:
+    """Thousands of refused attempts are what is tried here: nobody reads a line about each."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
 
 
 class Desk:
@@ -33,6 +44,7 @@ class Desk:
         """Have the receiver's home open while the block runs."""
         settings, keys = open_home(self.home, environ={})
         async with open_gateway(settings, keys, World(clock=lambda: self.now)) as self.gateway:
+            await self.gateway.witnessing.guard.vouch(Actor("local", "operator"), "its partner is a script")
             await self.gateway.checkpoints.sign()
             yield
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SLICES = 4  # of the steps: each its own test, so that two workers share them
-EVERY_STEP = {"begin", "unit", "commit", "committed"}
+EVERY_STEP = {"begin", "unit", "commit", "committed", "witnessed"}
 SENDER_STEPS = EVERY_STEP | {"sealed", "sending", "answered", "verified", "recorded"}
 RECEIVER_STEPS = EVERY_STEP | {"validated"}
 

@@ -9,7 +9,7 @@ from tests.support.simulation import play
 if TYPE_CHECKING:
     import pytest
 
-SEEDS = 60
+SEEDS = 50
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -22,4 +22,4 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_what_was_promised_holds_once_all_is_well_again(seed: int) -> None:
     """Safety while it is bad, liveness once it is healed, and then the checker."""
     told = play(seed)
-    assert told.events
+    assert told.accepted, told.events

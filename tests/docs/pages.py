@@ -13,10 +13,10 @@ def page(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
 
 
-def listed(name: str, title: str) -> str:
-    """Return the text of one list of a page."""
-    found = re.search(rf"<!-- list: {re.escape(title)} -->\n(.*?)<!-- end -->", page(name), re.DOTALL)
-    assert found, f"{name} has no list {title}"
+def listed(name: str, title: str, kind: str = "list") -> str:
+    """Return the text of one list, or one `output`, of a page."""
+    found = re.search(rf"<!-- {kind}: {re.escape(title)} -->\n(.*?)<!-- end -->", page(name), re.DOTALL)
+    assert found, f"{name} has no {kind} {title}"
     return found[1]
 
 

@@ -57,6 +57,10 @@ class Side:
             self.leaves = self._rows("SELECT seq, data, leaf FROM entries ORDER BY seq")
             self.tiles = {(r["level"], r["number"]): r["hashes"] for r in self._rows("SELECT * FROM tiles")}
             self.checkpoints = [row["note"] for row in self._rows("SELECT note FROM checkpoints ORDER BY size")]
+            self.cosignatures = self._rows(
+                "SELECT c.note, s.lines, s.witness FROM cosignatures s JOIN checkpoints c USING (size)"
+            )
+            self.witnessed = self._rows("SELECT * FROM witnessed")
             partners = {row["party"] for row in self._rows("SELECT party FROM partners")}
             self.cards: dict[str, list[Card]] = {}
             for row in self._rows("SELECT party, jws FROM cards ORDER BY id"):
@@ -121,6 +125,7 @@ def check(
         for sender, receiver in (sides, sides[::-1]):
             _agree(found, sender, receiver, drained=drained)
             _prefixes(found, sender, receiver)
+            _cosigned(found, sender, receiver)
     _leaks(found, canaries, traces)
     if found:
         raise Violations("\n".join(["", *found[:40]]))
@@ -247,6 +252,22 @@ def _prefixes(found: _Findings, holder: Side, issuer: Side) -> None:
             head.size <= len(issuer.leaves) and head.root == issuer.root(head.size),
             f"{holder.party}: holds a checkpoint of {issuer.party} at {head.size} that is no prefix of its log",
         )
+
+
+def _cosigned(found: _Findings, issuer: Side, witness: Side) -> None:
+    """Check that every checkpoint a partner cosigned, or remembers, is a prefix of the final log, under its key."""
+    keys = [note.NoteKey.parse(card.witness_vkey) for card in witness.cards[witness.party]]
+    shown = [
+        note.add_lines(row["note"], row["lines"]) for row in issuer.cosignatures if row["witness"] == witness.party
+    ]
+    held = [row["note"] for row in witness.witnessed if row["party"] == issuer.party]
+    for text in shown + held:
+        head = note.open_checkpoint(text, issuer.log_keys, keys)
+        found.unless(
+            head.size <= len(issuer.leaves) and head.root == issuer.root(head.size),
+            f"{witness.party}: cosigned {issuer.party} at {head.size}, which is no prefix of its log",
+        )
+        found.unless(text in held or head.cosignatures, f"{issuer.party}: no cosignature at {head.size}")
 
 
 def _payload(receipt: bytes) -> dict[str, Any]:

@@ -25,7 +25,7 @@ import orjson
 
 from gateway.errors import GatewayError, PartnerError, StorageUnavailable, TransportError, UnknownSigner
 from gateway.home import InitOptions, init, open_home
-from gateway.ports import Actor, Reply, StoredAnswer
+from gateway.ports import Actor, PartnerLink, Reply, StoredAnswer
 from gateway.protocol.ids import MessageId, PartyId, parse_message_id
 from gateway.protocol.stream import read_ping, sign_ping
 from gateway.runtime import Gateway, World, open_gateway, wall_clock
@@ -35,6 +35,7 @@ from gateway.services.submit import Accepted, Idempotency
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from gateway.errors import RequestError
@@ -183,6 +184,7 @@ class Process:
         self.kill_at: int | None = None
         self.fail_at: int | None = None
         self.alive = False
+        self.links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]] | None = None
         self.skew_ms = 0
         self.gateway: Gateway = None  # type: ignore[assignment]
         self._died = asyncio.Event()
@@ -215,7 +217,7 @@ class Process:
         settings, keys = open_home(self.home, environ={})
         world = World(
             clock=self.clock, entropy=self.chance.randbytes, draw=self.chance.random,
-            link=lambda party: MemoryLink(self, party), fault=self._step,
+            link=self.links or (lambda party: MemoryLink(self, party)), fault=self._step,
         )  # fmt: skip
         async with open_gateway(settings, keys, world) as gateway:
             self.gateway = gateway
@@ -491,6 +493,33 @@ class MemoryLink:
     async def ping(self, body: bytes) -> Reply:
         """POST ping."""
         return await self._call("ping", body, lambda g, sent: _ping(g, self._source.party, sent))
+
+    async def add_checkpoint(self, body: bytes) -> Reply:
+        """POST witness/add-checkpoint."""
+
+        async def add(gateway: Gateway, sent: bytes) -> Reply:
+            answer = await gateway.witnessing.witness.add_checkpoint(self._source.party, sent)
+            media_type = (answer.content_type or "").partition(";")[0]
+            return Reply(answer.status, media_type, answer.body.encode(), None)
+
+        return await self._call("add-checkpoint", body, add)
+
+    async def get_witnessed(self, log_id: str) -> Reply:
+        """GET witness/{log id}/checkpoint."""
+
+        async def witnessed(gateway: Gateway, _body: bytes) -> Reply:
+            found = await gateway.witnessing.witness.checkpoint(log_id)
+            return Reply(404 if found is None else 200, "text/plain", (found or "").encode(), None)
+
+        return await self._call("witnessed", b"", witnessed)
+
+    async def get_log(self, path: str) -> Reply:
+        """GET log/{path}: a tile."""
+
+        async def tile(gateway: Gateway, _body: bytes) -> Reply:
+            return Reply(200, "application/octet-stream", await gateway.witnessing.log.tile(path), None)
+
+        return await self._call("tile", b"", tile)
 
     async def _call(self, name: str, body: bytes, what: Callable[[Gateway, bytes], Awaitable[Reply]]) -> Reply:
         async with asyncio.timeout(TIMEOUT_S * 3):

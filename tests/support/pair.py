@@ -97,7 +97,9 @@ class Side:
             self._listener = None
         if on:
             g = self.gateway
-            parts = ExchangeParts(g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls)
+            parts = ExchangeParts(
+                g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls, g.witnessing
+            )
             app = exchange_app(
                 parts, self.settings.exchange.path, middleware("exchange", lambda *_: None, time.monotonic)
             )

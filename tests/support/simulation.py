@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Coroutine
 
-CANARY = "Zyxwvq Kanarienvogel"
+CANARY = "Zyxwvq Kanarienvogel, held in a guarded building near the border"
 LONGEST_STEP = 60
 LONGEST_STORY_S = 20_000
 
@@ -58,6 +58,7 @@ class Story:
     async def run(self) -> None:
         """Live through it; the homes are at rest afterwards."""
         await self.two.start()
+        await self._submit(self.two.a)
         for _ in range(self.steps):
             await self.two.revive()
             await self._one_step(self.chance.choice(self.two.both))

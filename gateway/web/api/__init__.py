@@ -12,6 +12,7 @@ from gateway.web.api import table
 from gateway.web.api.answering import Cursors, secure
 from gateway.web.api.audit import Audit
 from gateway.web.api.cases import Cases
+from gateway.web.api.evidence import EvidenceOf
 from gateway.web.api.guard import bearer, guarded
 from gateway.web.api.inbox import Inbox
 from gateway.web.api.messages import Messages
@@ -54,6 +55,7 @@ def api_app(
         *table.inbox_routes(inbox),
         *table.reference_routes(Reference(gateway)),
         *table.audit_routes(audit),
+        *table.evidence_routes(EvidenceOf(gateway, messages.reader)),
         *TileLog(audit.log).routes(),
     ]
     routes += docs_routes(routes)

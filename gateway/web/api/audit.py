@@ -31,7 +31,7 @@ class Audit:
     def __init__(self, gateway: Gateway, cursors: Cursors) -> None:
         self._gateway = gateway
         self._cursors = cursors
-        self.log = AuditLog(gateway.queries, gateway.checkpoints)
+        self.log = AuditLog(gateway.queries, gateway.checkpoints, lambda: gateway.witnessing.cosigning.published)
 
     async def get_entries(self, call: Call) -> web.Response:
         """GET /audit/entries: newest first."""

@@ -141,6 +141,8 @@ class ReceiptFacts(Model):
     received_at: Time | None
     leaf: int | None = Field(description="the partner's log entry")
     envelope: str | None
+    proved_at: Time | None = Field(description="when that entry was seen under a checkpoint we cosigned")
+    unproved: str | None = Field(description="why it could not be: late, differs, unknown, not-shown")
 
 
 class MessageWhole(Message):

@@ -224,6 +224,26 @@ class LogEntry(Model):
     hash: Digest
 
 
+class ChainStep(Model):
+    """What entry `index` of a party's log says of a message; `message` is the answer's where it is `answered`."""
+
+    at: Time
+    step: str
+    log: Party
+    index: int
+    role: str
+    actor: str
+    outcome: str | None
+    message: MessageId | None
+
+
+class Chain(Model):
+    """What happened to a message, oldest first."""
+
+    message: MessageId
+    steps: list[ChainStep]
+
+
 class LogEntries(Page):
     """Log entries, newest first."""
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.casework.codelists import CodeList
+    from gateway.evidence.chain import Step as ChainStep
     from gateway.services.caseview import CaseView, Step
     from gateway.services.directory import Directory, KnownPartner
     from gateway.services.feed import Change
@@ -89,6 +90,8 @@ def message_whole(row: Row, me: str, attempts: Sequence[Row]) -> dict[str, Any]:
         "received_at": time(row["received_at"]),
         "leaf": row["partner_leaf"],
         "envelope": row["eid"],
+        "proved_at": time(row["proved_at"]),
+        "unproved": row["unproved"],
     }
     return {
         **message(row, me),
@@ -176,6 +179,14 @@ def log_entry(row: Row) -> dict[str, Any]:
         "event": None if found.event is None else b64u.encode(found.event), "outcome": found.outcome,
         "purpose": found.purpose, "basis": found.basis, "data": b64u.encode(row["data"]),
         "hash": b64u.encode(leaf_hash(row["data"])),
+    }  # fmt: skip
+
+
+def chain_step(step: ChainStep) -> dict[str, Any]:
+    """Return one step of a message's evidence chain."""
+    return {
+        "at": format_ms(step.at_ms), "step": step.step, "log": step.party, "index": step.index, "role": step.role,
+        "actor": step.actor, "outcome": step.outcome, "message": step.message,
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from gateway.web.api.route import PREFIX, Param, Route
 if TYPE_CHECKING:
     from gateway.web.api.audit import Audit
     from gateway.web.api.cases import Cases
+    from gateway.web.api.evidence import EvidenceOf
     from gateway.web.api.inbox import Inbox
     from gateway.web.api.messages import Messages
     from gateway.web.api.reference import Reference
@@ -166,4 +167,24 @@ def audit_routes(of: Audit) -> list[Route]:
               params=(Param("index", "number of the entry", number, required=True),
                       Param("size", "of the log; absent: the newest checkpoint's", number), ETAG),
               problems=(400, 404)),
+    ]  # fmt: skip
+
+
+def evidence_routes(of: EvidenceOf) -> list[Route]:
+    """Return the routes of evidence."""
+    tag = "audit"
+    return [
+        Route(
+            "GET", f"{PREFIX}/audit/messages/{{id}}", ("message.read", "message.read-own"), of.get_chain,
+            "What happened to a message, step by step", tag, v.Chain, params=(ETAG,), problems=(404,),
+            text="From the audit log: each step names its entry.",
+        ),
+        Route(
+            "GET", f"{PREFIX}/evidence/{{id}}", ("evidence.export",), of.get_bundle, "Fetch the evidence of a message",
+            tag, media_type="application/zip", problems=(400, 404, 409),
+            params=(Param("redacted", "true: without the event, its digest only; absent: with it where you may read "
+                          "events", {"type": "boolean"}), ETAG),
+            text="A bundle `bcx-evidence/1`; `gateway evidence verify` checks it offline. The audit log has the export "
+                 "before the answer leaves.",
+        ),
     ]  # fmt: skip

@@ -16,13 +16,19 @@ if TYPE_CHECKING:
     from gateway.runtime import Gateway
 
 PURPOSE_MOST = 200
+# A partner that is there has cosigned by then.
+COSIGNED_WITHIN_S = 3.0
 
 
 def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
     """Return the routes."""
 
     async def export(request: web.Request) -> web.Response:
-        """POST log/exports {"purpose"?}: log who takes a copy, sign a checkpoint over that; return it."""
+        """POST log/exports {"purpose"?}: log who takes a copy; return the checkpoint to write beside it.
+
+        That is one over this very entry, cosigned where there is a witness; where no partner answers, or none may
+        be signed now, the newest there is.
+        """
         purpose = text(await members(request), "purpose", "")
 
         def work(tx: Transaction) -> int:
@@ -32,9 +38,24 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
             )  # fmt: skip
 
         seq = await gateway.store.write(work)
-        checkpoint = await gateway.checkpoints.sign()
-        if checkpoint is None or checkpoint.size <= seq:
-            raise StorageUnavailable("no checkpoint covers the entry of this export yet; try again")
+        await gateway.checkpoints.sign()
+        within_s = COSIGNED_WITHIN_S if gateway.witnessing.gate.may_sign else 0
+        checkpoint = await gateway.witnessing.cosigning.covering(seq, within_s)
+        if checkpoint is None:
+            raise StorageUnavailable("no checkpoint is signed yet: no partner has answered since the start; try again")
         return answer({"seq": seq, "size": checkpoint.size, "checkpoint": checkpoint.note})
 
-    return (web.post("/log/exports", export),)
+    async def vouch(request: web.Request) -> web.Response:
+        """POST log/vouched {"reason"}: an operator's word, on record, that this log is the newest."""
+        await gateway.witnessing.guard.vouch(OPERATOR, text(await members(request), "reason"))
+        return answer({"paused": gateway.witnessing.gate.reason})
+
+    async def paused(_request: web.Request) -> web.Response:
+        """GET log/state: whether anything is exchanged, and how old the log is that nobody has cosigned."""
+        gate, cosigning = gateway.witnessing.gate, gateway.witnessing.cosigning
+        return answer({
+            "paused": gate.closed, "reason": gate.reason, "unwitnessed_ms": cosigning.unwitnessed_ms(),
+            "cosigned_size": cosigning.cosigned_size,
+        })  # fmt: skip
+
+    return web.post("/log/exports", export), web.post("/log/vouched", vouch), web.get("/log/state", paused)

@@ -122,6 +122,31 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("size", name=op.f("pk_checkpoints")),
     )
     op.create_table(
+        "cosignatures",
+        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False, comment="of our checkpoint"),
+        sa.Column("witness", sa.Text(), nullable=False, comment="party"),
+        sa.Column("lines", sa.Text(), nullable=False, comment="signature lines, verified"),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("size", "witness", name=op.f("pk_cosignatures")),
+        comment="our checkpoints as partners cosigned them",
+    )
+    op.create_table(
+        "disputes",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("party", sa.Text(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False, comment="fork, or bad-proof"),
+        sa.Column("held", sa.Text(), nullable=False, comment="signed checkpoint we had"),
+        sa.Column("shown", sa.Text(), nullable=False, comment="signed checkpoint that does not agree with it"),
+        sa.Column(
+            "proof", sa.LargeBinary(), nullable=False, comment="what was shown to join them, as add-checkpoint has it"
+        ),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_disputes")),
+        sa.UniqueConstraint("origin", "reason", "held", "shown", name=op.f("uq_disputes_origin_reason_held_shown")),
+        comment="evidence: checkpoints of one log, signed by it, that contradict each other",
+    )
+    op.create_table(
         "entries",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
@@ -269,6 +294,15 @@ def upgrade() -> None:
         sa.Column("received_at", sa.BigInteger(), nullable=True, comment="the partner's receivedAt"),
         sa.Column("partner_leaf", sa.BigInteger(), nullable=True, comment="the partner's log entry"),
         sa.Column(
+            "proved_at",
+            sa.BigInteger(),
+            nullable=True,
+            comment="when that entry was seen under a checkpoint we cosigned",
+        ),
+        sa.Column(
+            "unproved", sa.Text(), nullable=True, comment="why it could not be: late, differs, unknown; alarmed once"
+        ),
+        sa.Column(
             "void",
             sa.Text(),
             nullable=True,
@@ -299,6 +333,13 @@ def upgrade() -> None:
             postgresql_where=sa.text("state IN ('queued', 'sending', 'held')"),
         )
         batch_op.create_index(
+            "outbox_dead",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'dead'"),
+            postgresql_where=sa.text("state = 'dead'"),
+        )
+        batch_op.create_index(
             "outbox_open",
             ["recipient", "state", "rank", "id"],
             unique=False,
@@ -306,8 +347,19 @@ def upgrade() -> None:
             postgresql_where=sa.text("state IN ('queued', 'sending', 'held')"),
         )
         batch_op.create_index(
+            "outbox_unproved",
+            ["recipient", "partner_leaf"],
+            unique=False,
+            sqlite_where=sa.text(
+                "partner_leaf IS NOT NULL AND proved_at IS NULL AND coalesce(unproved, 'late') = 'late'"
+            ),
+            postgresql_where=sa.text(
+                "partner_leaf IS NOT NULL AND proved_at IS NULL AND coalesce(unproved, 'late') = 'late'"
+            ),
+        )
+        batch_op.create_index(
             "outbox_void",
-            ["recipient"],
+            ["recipient", "stream_seq"],
             unique=False,
             sqlite_where=sa.text("void = 'due'"),
             postgresql_where=sa.text("void = 'due'"),
@@ -345,7 +397,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_state")),
-        comment="epoch (fencing number), digest of the settings last seen",
+        comment="epoch (fencing number), digest of the settings last seen, what the start found out about the log",
     )
     op.create_table(
         "stream_heads",
@@ -364,12 +416,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("level", "number", name=op.f("pk_tiles")),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "witnessed",
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("party", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("root", sa.LargeBinary(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False, comment="as its log signed it"),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("forked", sa.SmallInteger(), server_default="0", nullable=False, comment="1: never believed again"),
+        sa.PrimaryKeyConstraint("origin", name=op.f("pk_witnessed")),
+        comment="the newest checkpoint we cosigned of each log we watch; stored before the cosignature leaves",
+    )
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     """Undo."""
     # ### commands auto generated by Alembic - please adjust! ###
+    op.drop_table("witnessed")
     op.drop_table("tiles")
     op.drop_table("stream_heads")
     op.drop_table("state")
@@ -378,6 +443,18 @@ def downgrade() -> None:
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.drop_index(
             "outbox_void", sqlite_where=sa.text("void = 'due'"), postgresql_where=sa.text("void = 'due'")
+        )
+        batch_op.drop_index(
+            "outbox_unproved",
+            sqlite_where=sa.text(
+                "partner_leaf IS NOT NULL AND proved_at IS NULL AND coalesce(unproved, 'late') = 'late'"
+            ),
+            postgresql_where=sa.text(
+                "partner_leaf IS NOT NULL AND proved_at IS NULL AND coalesce(unproved, 'late') = 'late'"
+            ),
+        )
+        batch_op.drop_index(
+            "outbox_dead", sqlite_where=sa.text("state = 'dead'"), postgresql_where=sa.text("state = 'dead'")
         )
         batch_op.drop_index(
             "outbox_open",
@@ -416,6 +493,8 @@ def downgrade() -> None:
         )
 
     op.drop_table("entries")
+    op.drop_table("disputes")
+    op.drop_table("cosignatures")
     op.drop_table("checkpoints")
     with op.batch_alter_table("cases", schema=None) as batch_op:
         batch_op.drop_index("cases_updated")

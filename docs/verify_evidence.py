@@ -1,0 +1,250 @@
+"""A second reading of docs/evidence.md: checks a bundle `bcx-evidence/1` with `cryptography` alone.
+
+    python3 verify_evidence.py FILE.zip "12345 …" "67890 …"
+
+Prints the faults; exit 0 or 3. Of page and guide it checks the SHA-256 only: believe what it prints.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+import zipfile
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
+
+KEYS: dict[str, tuple[Any, str]] = {"Ed25519": (Ed25519PublicKey, "x"), "ML-DSA-65": (MLDSA65PublicKey, "pub")}
+Json = dict[str, Any]
+MANIFEST, RECEIPT = "envelope/manifest.jws", "receipt.jws"
+faults: list[str] = []
+files: dict[str, bytes] = {}
+
+
+def check(step: int, right: object, file: str, what: str) -> None:
+    """Note a fault where something does not hold."""
+    if not right:
+        faults.append(f"step {step}: {file}: {what}")
+
+
+def unb64u(text: str) -> bytes:
+    """Decode base64url."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def b64u(raw: bytes) -> str:
+    """Encode base64url."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def ms(text: str) -> int:
+    """Return a time in milliseconds since 1970."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def joined(*parts: bytes) -> bytes:
+    """RFC 6962: a leaf is SHA-256(00 data), a node SHA-256(01 left right)."""
+    return sha256(b"".join(parts)).digest()
+
+
+def tree(hashes: list[bytes]) -> bytes:
+    """RFC 6962 section 2.1: the root over leaf hashes."""
+    if len(hashes) == 1:
+        return hashes[0]
+    split = 1 << (len(hashes) - 1).bit_length() - 1
+    return joined(b"\x01", tree(hashes[:split]), tree(hashes[split:]))
+
+
+def included(top: bytes, index: int, size: int, path: list[bytes], root: bytes) -> bool:
+    """RFC 9162 section 2.1.3.2."""
+    here, last = index, size - 1
+    for sibling in path:
+        if last <= 0:
+            return False
+        if here & 1 or here == last:
+            top = joined(b"\x01", sibling, top)
+            while here and not here & 1:
+                here, last = here >> 1, last >> 1
+        else:
+            top = joined(b"\x01", top, sibling)
+        here, last = here >> 1, last >> 1
+    return index < size and last == 0 and top == root
+
+
+def prove(alg: str, key: str, signature: bytes, data: bytes) -> None:
+    """Raise InvalidSignature unless one signature holds; `key` is base64url."""
+    KEYS[alg][0].from_public_bytes(unb64u(key)).verify(signature, data)
+
+
+def signed(raw: bytes, typ: str, keys: dict[str, Json]) -> tuple[Json, list[str]]:
+    """Return payload and key ids of a JWS both of whose signatures hold under `keys` (by kid)."""
+    jws = json.loads(raw)
+    if set(jws) != {"payload", "signatures"} or len(jws["signatures"]) != 2:
+        raise ValueError("not a signed object with two signatures")
+    kids = []
+    for alg, entry in zip(KEYS, jws["signatures"], strict=True):
+        head = json.loads(unb64u(entry["protected"]))
+        if head != {"alg": alg, "typ": typ, "kid": head.get("kid"), "crit": ["bcx"], "bcx": "1"}:
+            raise ValueError("another protected header")
+        key, data = keys[head["kid"]][KEYS[alg][1]], f"{entry['protected']}.{jws['payload']}".encode()
+        prove(alg, key, unb64u(entry["signature"]), data)
+        kids.append(head["kid"])
+    return json.loads(unb64u(jws["payload"])), kids
+
+
+def thumbprint(jwk: dict[str, str]) -> str:
+    """RFC 7638."""
+    names = ("crv", "kty", "x") if jwk["kty"] == "OKP" else ("alg", "kty", "pub")
+    return b64u(sha256(json.dumps({name: jwk[name] for name in names}, separators=(",", ":")).encode()).digest())
+
+
+def fingerprint(roots: list[dict[str, str]]) -> str:
+    """Eight groups of five digits over the canonical JSON of the roots."""
+    digest = sha256(json.dumps(roots, sort_keys=True, separators=(",", ":")).encode()).digest()
+    return "".join(f"{int.from_bytes(digest[at : at + 4], 'big') % 100000:05d}" for at in range(0, 32, 4))
+
+
+def judge(step: int, path: str, cards: list[Json], kid: str, at: int, seen: list[int]) -> None:
+    """Judge a key by the card in force at a time; a later card may add that it was revoked: then a witness decides."""
+    known = [card for card in cards if ms(card["issued"]) <= at][-1:]
+    held = [key for card in known for key in card["keys"] if key["kid"] == kid and at < ms(card["expires"])]
+    gone = min((ms(k["revoked"]) for c in cards for k in c["keys"] if k["kid"] == kid and "revoked" in k), default=None)
+    inside = [key for key in held if ms(key["nbf"]) <= at < ms(key["exp"]) and key["status"] != "next"]
+    counts = any(key["status"] != "revoked" or "revoked" in key for key in inside) and (gone is None or at < gone)
+    check(step, counts, path, "its key did not count then")
+    check(8, gone is None or min(seen, default=gone) < gone, path, "revoked later, and no witness saw the entry before")
+
+
+def open_note(text: str, vkeys: set[str]) -> tuple[int, bytes, list[int]]:
+    """Return size, root and cosignature times (ms) of a C2SP checkpoint under these keys. Raises ValueError."""
+    body, _, lines = text.rpartition("\n\n")
+    body, times, by_log = body + "\n", [], False
+    keys = {(owner, bytes.fromhex(one)): base64.b64decode(key) for owner, one, key in (v.split("+", 2) for v in vkeys)}
+    for name, packed in (line.removeprefix("— ").split(" ") for line in lines.splitlines()):
+        raw = base64.b64decode(packed, validate=True)
+        key = keys.get((name, raw[:4]), b" ")
+        log, witness, stamp = key[0] == 1, key[0] == 4, int.from_bytes(raw[4:12], "big")
+        said = f"cosignature/v1\ntime {stamp}\n{body}" if witness else body
+        if log or witness:
+            prove("Ed25519", b64u(key[1:]), raw[12 if witness else 4 :], said.encode())
+        by_log = by_log or (log and name == body.split("\n")[0])
+        times += [stamp * 1000] if witness else []
+    if not by_log:
+        raise ValueError("not signed by its log")
+    return int(body.split("\n")[1]), base64.b64decode(body.split("\n")[2], validate=True), times
+
+
+def read_cards(parties: list[str], given: set[str]) -> dict[str, list[Json]]:
+    """Do step 3; return the cards of each party, by version, every kid made anew."""
+    cards: dict[str, list[Json]] = {party: [] for party in parties}
+    for path in (path for path in files if path.startswith("cards/")):
+        try:
+            roots = json.loads(unb64u(json.loads(files[path])["payload"]))["roots"]
+            card, _ = signed(files[path], "bcx-card+jws", {thumbprint(root): root for root in roots})
+            cards[card["party"]].append(card)
+        except (ValueError, KeyError, TypeError, InvalidSignature):
+            check(3, None, path, "not signed by its roots, or of a third party")
+            continue
+        named = path == f"cards/{card['party']}-{card['version']}.jws"
+        check(3, named and all(key["kid"] == thumbprint(key) for key in card["keys"]), path, "not what its name says")
+        check(3, fingerprint(roots) in given, path, "its fingerprint was not given: trusted by nobody")
+    for held in cards.values():
+        held.sort(key=lambda card: card["version"])
+        check(3, held, "cards/", "no card of one party")
+    return cards
+
+
+def read_receipt(manifest: Json, digest: str, keys: Json) -> tuple[Json, list[str], Json]:
+    """Do step 6; return receipt, key ids, and the outcome of this event."""
+    receipt, kids = signed(files[RECEIPT], "bcx-receipt+jws", keys)
+    rows, right = receipt["outcomes"], (receipt["iss"], receipt["aud"]) == (manifest["aud"], manifest["iss"])
+    if receipt["eid"] is not None:
+        same = unb64u(receipt["manifest"]) == sha256(files[MANIFEST]).digest()
+        whole = tree([unb64u(row["event"]) for row in rows]) == unb64u(manifest["root"])
+        right = right and same and whole and receipt["eid"] == manifest["eid"]
+    ours: Json = next((row for row in rows if row["event"] == digest), {})
+    check(6, right and ours.get("status") in {"accepted", "rejected"}, RECEIPT, "no final answer to this event")
+    return receipt, kids, ours
+
+
+def read_log(party: str, cards: Json, manifest: Json, jti: str, digest: str, ours: Json) -> tuple[Json, list[int]]:
+    """Do step 7 or 9; return the times of the entries by type, and of the cosignatures."""
+    base, step = f"log/{party}/", 7 if party == manifest["aud"] else 9
+    logs = {card["log"]["vkey"] for card in cards[party]}
+    witnesses = {card["witness"]["vkey"] for other, held in cards.items() if other != party for card in held}
+    size, root, cosigned = open_note(files[base + "checkpoint"].decode(), logs | witnesses)
+    found, times = json.loads(files[base + "entries.json"]), {}
+    for row in found["entries"]:
+        data, path, index = unb64u(row["data"]), [unb64u(one) for one in row["path"]], row["index"]
+        one = json.loads(data)
+        below = found["size"] == size and included(joined(b"\x00", data), index, size, path, root)
+        check(step, one["seq"] == index and below, base, f"entry {index} is not under the signed root")
+        about = (one.get("jti", jti), one.get("event", digest)) == (jti, digest) and ("jti" in one or "event" in one)
+        if one["typ"] == "message.sent":
+            about = (one["event"], one["obj"]["id"]) == (manifest["root"], manifest["eid"])
+        check(step, about, base, f"entry {index} is about something else")
+        if ours and one["typ"] in {"message.received", "message.settled"}:
+            said = " ".join(filter(None, (ours["status"], ours.get("problem"))))
+            here = one["typ"] != "message.received" or (index, one["ts"]) == (ours.get("leaf"), ours["receivedAt"])
+            check(step, one["outcome"] == said and here, base, f"entry {index} records another answer than the receipt")
+        times[one["typ"]] = ms(one["ts"])
+    return times, cosigned
+
+
+def verify(given: set[str]) -> None:
+    """Do steps 2 to 10; faults go to `faults`."""
+    about = json.loads(files["manifest.json"])
+    listed = {row["path"]: row["sha256"] for row in about["files"]}
+    check(2, about["format"] == "bcx-evidence/1", "manifest.json", "another format")
+    for path in sorted(listed.keys() | files.keys() - {"manifest.json"}):
+        there = path in files and sha256(files[path]).hexdigest() == listed.get(path)
+        check(2, there, path, "changed, missing or not listed")
+    sender, recipient, jti = about["sender"], about["recipient"], about["message"]
+    cards = read_cards([sender, recipient], given)
+    keys = {party: {key["kid"]: key for card in held for key in card["keys"]} for party, held in cards.items()}
+    place, event = json.loads(files["envelope/place.json"]), json.loads(files.get("event.json", "null"))
+    digest, schema = place["digest"], files.get("schema.json")
+    same = about["redacted"] if event is None else b64u(joined(b"\x00", files["event.json"])) == digest
+    check(4, same, "event.json", "missing, or not the event that is proved")
+    if event is not None:
+        named = (event["id"], event["source"], event["recipient"]) == (jti, f"urn:bcx:party:{sender}", recipient)
+        check(4, named and not about["redacted"], "event.json", "of another message, or shown although left out")
+    wanted = None if event is None or event["type"] == "bcx.void" else event["schemadigest"]
+    check(10, wanted == (schema and b64u(sha256(schema).digest())), "schema.json", "not the schema the event names")
+    manifest, kids = signed(files[MANIFEST], "bcx-manifest+jws", keys[sender])
+    path = [unb64u(one) for one in place["path"]]
+    below = included(unb64u(digest), place["index"], place["size"], path, unb64u(manifest["root"]))
+    named = (manifest["iss"], manifest["aud"], manifest["n"]) == (sender, recipient, place["size"])
+    check(5, named and below, "envelope/place.json", "the sender did not sign this event for this recipient")
+    receipt, signers, ours = read_receipt(manifest, digest, keys[recipient]) if RECEIPT in files else ({}, [], {})
+    logs = {one: read_log(one, cards, manifest, jti, digest, ours) for one in cards if f"log/{one}/checkpoint" in files}
+    (received, seen), (settled, _) = (logs.get(party, ({}, [])) for party in (recipient, sender))
+    seen = seen if "message.received" in received else []
+    told = ms(ours.get("receivedAt", manifest["iat"]))
+    for kid in kids:
+        judge(5, MANIFEST, cards[sender], kid, received.get("message.received", told), seen)
+    for kid in signers:
+        at = settled.get("message.settled") if receipt["eid"] else None
+        judge(6, RECEIPT, cards[recipient], kid, at or ms(receipt["iat"]), seen)
+
+
+def main(path: str, *given: str) -> int:
+    """Check one file under the fingerprints given; return the exit code."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files.update((one.filename, archive.read(one)) for one in archive.infolist())
+            check(1, len(files) == len(archive.infolist()), "the container", "two files of one name")
+        verify({"".join(text.split()) for text in given})
+    except (ValueError, LookupError, TypeError, AttributeError, InvalidSignature, zipfile.BadZipFile) as error:
+        check(0, None, path, f"cannot be read on: {type(error).__name__}: {error}")
+    sys.stdout.write("\n".join([*faults, "not verified"] if faults else ["verified"]) + "\n")
+    return 3 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,130 @@
+"""evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli import output
+from gateway.cli.common import given, group, note, verb
+from gateway.cli.control import API, gateway, segment
+from gateway.cli.failure import UNVERIFIED
+from gateway.errors import Clash, ConfigurationError, PartnerError
+
+if TYPE_CHECKING:
+    from gateway.evidence.verify import Verdict
+    from gateway.ledger.note import NoteKey
+
+evidence = group("evidence", "Proof of one message that a stranger can check offline.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.add_typer(evidence)
+
+
+@verb(evidence, "export")
+def evidence_export(
+    message: Annotated[str, typer.Argument(metavar="MESSAGE_ID")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="A new file.")],
+    *,
+    redacted: Annotated[
+        bool, typer.Option("--redacted", help="Without the message's content: its digest only.")
+    ] = False,
+) -> None:
+    """Write the evidence of a message: event, signatures, receipt, log entries with their proofs."""
+    if file.exists():
+        raise Clash(f"{file} exists; name another")
+    with gateway() as reached:
+        raw = reached.get_bytes(f"{API}/evidence/{segment(message)}" + ("?redacted=true" if redacted else ""))
+    try:
+        file.write_bytes(raw)
+        file.chmod(0o600)
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {error.strerror}; name a file that can be written") from None
+    from gateway.evidence.verify import verify_bundle
+
+    verdict = verify_bundle(raw)
+    output.show({"file": str(file), "message": message, "bytes": len(raw), "redacted": redacted, **_lacking(verdict)})
+    for text in _gap_words(verdict):
+        note(f"note: {text}")
+
+
+@verb(evidence, "verify")
+def evidence_verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE.zip")],
+    *,
+    fingerprint: Annotated[
+        list[str] | None,
+        typer.Option(metavar="F", help="What an authority told you, not what the file says; once for each of the two."),
+    ] = None,
+    vkey: Annotated[
+        list[str] | None,
+        typer.Option(metavar="V", help="A further log's or witness's verifier key; may be given again."),
+    ] = None,
+) -> None:
+    """Check a bundle: no home, no network. Names every fault and what it means; exit 3 where there is one."""
+    from gateway.evidence.verify import verify_bundle
+
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {(error.strerror or 'cannot be read').lower()}; name a bundle") from None
+    verdict = verify_bundle(raw, fingerprints=_fingerprints(fingerprint or []), vkeys=_vkeys(vkey or []))
+    faults = [
+        {"step": one.step, "about": _about(one.step), "file": one.file, "what": one.what, "meaning": one.meaning}
+        for one in verdict.faults
+    ]
+    as_json = given.output == "json"
+    output.show({
+        "verified": verdict.ok, "message": verdict.parts.message if verdict.parts else None,
+        "trusted": list(verdict.trusted), **_lacking(verdict),
+        **({"proves": list(verdict.proves), "faults": faults} if as_json else {}),
+    })  # fmt: skip
+    if not as_json:
+        for text in verdict.proves:
+            print(f"proved: {text}")
+        for text in _gap_words(verdict):
+            print(f"lacking: {text}")
+        for one in faults:
+            where = f"step {one['step']}, {one['about']}: {one['file'] or 'the file'}"
+            print(f"fault: {where}: {one['what']}: {one['meaning']}")
+    if not verdict.ok:
+        note("the bundle does not verify: keep it as it is, and ask whoever gave it to you for another copy")
+        raise typer.Exit(UNVERIFIED)
+
+
+def _about(step: int) -> str:
+    from gateway.evidence.findings import STEPS
+
+    return STEPS[step]
+
+
+def _lacking(verdict: Verdict) -> dict[str, Any]:
+    return {"lacking": list(verdict.gaps)}
+
+
+def _gap_words(verdict: Verdict) -> list[str]:
+    from gateway.evidence.words import word
+
+    return [word(code, "en") for code in verdict.gaps]
+
+
+def _fingerprints(texts: list[str]) -> list[str]:
+    from gateway.evidence.trust import digits
+
+    for text in texts:
+        if digits(text) is None:
+            raise ConfigurationError("--fingerprint: not eight groups of five digits; quote it whole")
+    return texts
+
+
+def _vkeys(texts: list[str]) -> list[NoteKey]:
+    from gateway.ledger.note import NoteKey
+
+    try:
+        return [NoteKey.parse(text.strip()) for text in texts]
+    except PartnerError as error:
+        raise ConfigurationError(f"--vkey: {error.detail}; copy it whole, it reads name+keyid+key") from None

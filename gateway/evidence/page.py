@@ -1,0 +1,151 @@
+"""The page for people: one HTML file, three languages, no scripts, nothing loaded, made for paper too.
+
+It shows no case data: type, case reference and handling are all that comes from the event. Made again by the
+verifier and compared, so it must depend on the parts alone: no clock, no locale, no chance.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+from gateway.evidence.words import LANGUAGES, NAMES, step_word, word
+from gateway.primitives import b64u, times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gateway.evidence.facts import Facts
+    from gateway.evidence.parts import Parts
+
+_STYLE: Final = """
+:root{color-scheme:light dark;--paper:#fff;--ink:#151b21;--muted:#48535d;--edge:#5d6973;--wash:#f1f4f6}
+@media (prefers-color-scheme:dark){:root{--paper:#10161b;--ink:#e9eef2;--muted:#adb8c1;--edge:#8b98a3;--wash:#1a2229}}
+body{background:var(--paper);color:var(--ink);font:1rem/1.5 system-ui,"Noto Sans Khmer","Khmer UI",sans-serif;
+max-width:60rem;margin:2rem auto;padding:0 1rem}
+section[lang=km]{line-height:1.8}
+h1{font-size:1.6rem}h2{font-size:1.3rem;margin-top:3rem}h3{font-size:1.06rem}
+.lead{color:var(--muted)}.state{font-size:1.12rem;font-weight:600;border-left:.3rem solid;padding-left:.75rem}
+table{border-collapse:collapse;width:100%;margin:.5rem 0 1.5rem}
+th,td{text-align:left;vertical-align:top;padding:.3rem .75rem .3rem 0;border-bottom:1px solid var(--edge);
+overflow-wrap:anywhere}
+th{font-weight:600}code,pre{font-family:ui-monospace,monospace;font-size:.875rem}
+pre{background:var(--wash);padding:.75rem;white-space:pre-wrap;overflow-wrap:anywhere}
+nav a{margin-right:1rem;color:inherit}
+.mark{border:2px solid;padding:.25rem .5rem;display:inline-block}
+@media print{body{margin:0;max-width:none;font-size:10pt}nav{display:none}
+section+section{break-before:page}tr,pre{break-inside:avoid}h3{break-after:avoid}}
+"""
+
+
+def write_page(parts: Parts, facts: Facts) -> bytes:
+    """Return the page, UTF-8."""
+    title = escape(f"{word('title', 'en')}: {parts.message}")
+    links = " ".join(f'<a href="#{one}" lang="{one}">{NAMES[one]}</a>' for one in LANGUAGES)
+    text = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{_STYLE}</style></head>\n<body>\n<header><h1>{title}</h1>\n"
+        f"<nav>{links}</nav></header>\n<main>\n"
+        + "\n".join(_section(parts, facts, language) for language in LANGUAGES)
+        + "\n</main></body></html>\n"
+    )
+    return text.encode()
+
+
+def _section(parts: Parts, facts: Facts, language: str) -> str:
+    def say(key: str) -> str:
+        return escape(word(key, language))
+
+    gaps = "".join(f"<li>{say(code)}</li>" for code in facts.gaps)
+    return "\n".join((
+        f'<section id="{language}" lang="{language}"><h2>{say("title")}</h2>',
+        f'<p class="lead">{say("lead")}</p>',
+        f'<p class="state">{say(facts.status)}</p>',
+        _marks(facts),
+        f"<h3>{say('facts')}</h3>{_pairs(_about(parts, facts), language)}",
+        f"<h3>{say('steps')}</h3>{_steps(facts, language)}",
+        f"<h3>{say('logs')}</h3>{_logs(facts, language)}",
+        f"<h3>{say('cards')}</h3>{_cards(facts, language)}",
+        f"<h3>{say('gaps')}</h3>" + (f"<ul>{gaps}</ul>" if gaps else f"<p>{say('whole')}</p>"),
+        f"<h3>{say('check')}</h3><p>{say('checking')}</p>",
+        '<pre lang="en">gateway evidence verify FILE.zip --fingerprint "…" --fingerprint "…"</pre></section>',
+    ))  # fmt: skip
+
+
+def _marks(facts: Facts) -> str:
+    # Whoever holds paper must see how it may be used (handling codes stand on every copy).
+    return f'<p class="mark">{escape(" ".join(facts.event.handling))}</p>' if facts.event else ""
+
+
+def _about(parts: Parts, facts: Facts) -> list[tuple[str, str | None]]:
+    names: dict[str, str] = {card.party: f"{card.name} ({card.party})" for card in facts.cards}
+    event = facts.event
+    return [
+        ("message", parts.message),
+        ("sender", names.get(parts.sender, parts.sender)),
+        ("recipient", names.get(parts.recipient, parts.recipient)),
+        ("type", f"{event.subject} {event.schema_version}" if event else None),
+        ("case", event.case if event else None),
+        ("urgency", event.urgency if event else None),
+        ("handling", " ".join(event.handling) if event else None),
+        ("received", None if facts.received_at_ms is None else times.format_ms(facts.received_at_ms)),
+        ("problem", facts.problem),
+        ("envelope", facts.envelope),
+        ("signed", facts.envelope_signed),
+        ("answered", facts.receipt_signed),
+        ("digest", b64u.encode(parts.digest)),
+        ("exporter", parts.exporter),
+    ]
+
+
+def _pairs(rows: Iterable[tuple[str, str | None]], language: str) -> str:
+    return _table((), [(word(key, language), value) for key, value in rows if value is not None], heads=True)
+
+
+def _steps(facts: Facts, language: str) -> str:
+    return _table(
+        [word(key, language) for key in ("time", "log", "index", "step", "role")],
+        [
+            (times.format_ms(one.at_ms), one.party, str(one.index), _step(one.step, one.outcome, language), one.role)
+            for one in facts.steps
+        ],
+    )
+
+
+def _step(step: str, outcome: str | None, language: str) -> str:
+    reason = (outcome or "").removeprefix("accepted").removeprefix("rejected").strip()
+    return step_word(step, language) + (f" ({reason})" if reason else "")
+
+
+def _logs(facts: Facts, language: str) -> str:
+    nobody = word("nobody", language)
+    return _table(
+        [word(key, language) for key in ("log", "size", "cosigned")],
+        [
+            (
+                log.origin or log.party, str(log.size),
+                "; ".join(f"{name}, {times.format_ms(at)}" for name, at in log.cosigned) or nobody,
+            )
+            for log in facts.logs
+        ],
+    )  # fmt: skip
+
+
+def _cards(facts: Facts, language: str) -> str:
+    return _table(
+        [word(key, language) for key in ("party", "version", "fingerprint")],
+        [(card.party, str(card.version), card.fingerprint) for card in facts.cards],
+    )
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, heads: bool = False) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+    body = ""
+    for row in rows:
+        cells = [f"<td>{escape(cell)}</td>" for cell in row]
+        if heads:
+            cells[0] = f'<th scope="row">{escape(row[0])}</th>'
+        body += f"<tr>{''.join(cells)}</tr>\n"
+    return "<table>" + (f"<thead><tr>{head}</tr></thead>" if columns else "") + f"<tbody>\n{body}</tbody></table>"

@@ -1,0 +1,71 @@
+"""What a bundle holds, as values: nothing here is believed before `verify` has looked at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FORMAT: Final = "bcx-evidence/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A log entry: its number, its leaf data, and its inclusion path (RFC 6962 §2.1.1) at the size of its log."""
+
+    index: int
+    data: bytes
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """Entries of one party's log under one signed checkpoint, cosigned where a witness has seen it; by number."""
+
+    party: str
+    checkpoint: str
+    size: int
+    entries: tuple[Proved, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CardPart:
+    """A party card as received, with the names its file goes by."""
+
+    party: str
+    version: int
+    jws: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything about one message. `place` of `count` is where its event stood in its envelope.
+
+    `event` None: redacted, only its `digest` is shown. `receipt` None: the recipient never answered.
+    `schema` is in JCS, so that its SHA-256 is the event's `schemadigest`.
+    """
+
+    message: str
+    sender: str
+    recipient: str
+    exporter: str
+    event: bytes | None = field(repr=False)
+    digest: bytes
+    place: int
+    count: int
+    path: tuple[bytes, ...]
+    manifest: bytes
+    receipt: bytes | None
+    cards: tuple[CardPart, ...]
+    logs: tuple[LogPart, ...]
+    schema: bytes | None = None
+
+    def log_of(self, party: str) -> LogPart | None:
+        """Return the part of a party's log, or None."""
+        return next((log for log in self.logs if log.party == party), None)
+
+    def cards_of(self, party: str) -> Sequence[CardPart]:
+        """Return the cards of a party, by rising version."""
+        return sorted((card for card in self.cards if card.party == party), key=lambda card: card.version)

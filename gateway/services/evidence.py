@@ -1,0 +1,226 @@
+"""Evidence of one message: its chain of steps from the log, and the bundle a stranger can check offline.
+
+Law: a bundle is logged before it leaves, and holds what was there when the message was answered, so that the next
+export of the same message gives the same bytes until more is known of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import rfc8785
+
+from gateway.errors import Clash, NotPermitted, Paused, UnknownSchemaRequested
+from gateway.evidence import chain
+from gateway.evidence.bundle import write_bundle
+from gateway.evidence.facts import read_event
+from gateway.evidence.parts import CardPart, LogPart, Parts, Proved
+from gateway.ledger import entry, note
+from gateway.logs import get_logger
+from gateway.primitives import merkle
+from gateway.services.accounts import actor_of, permitted
+from gateway.services.evidence_cards import choose_cards
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.ports import Account, Clock, Store, Transaction
+    from gateway.services.catalogue import Catalogue
+    from gateway.services.checkpoints import Checkpointer
+    from gateway.services.evidence_partner import PartnerEntries
+    from gateway.services.reading import Reader
+    from gateway.services.receive import Receiver
+
+    Row = Mapping[str, Any]
+
+log = get_logger()
+
+ENTRIES_MOST: Final = 1000
+READS_MOST: Final = 100
+"""Entries of readings a bundle holds: a message read daily must not outgrow the format."""
+READ: Final = "message.read"
+SENT: Final = "message.sent"
+
+
+class _Reads(Protocol):
+    """The questions asked here."""
+
+    async def event(self, jti: str) -> bytes | None: ...
+    async def receipt(self, jti: str) -> bytes | None: ...
+    async def envelope(self, eid: str) -> Row | None: ...
+    async def envelopes_of(self, jti: str) -> Sequence[Row]: ...
+    async def cards(self, party: str) -> Sequence[bytes]: ...
+    async def answers_to(self, jti: str, case: str) -> Sequence[Row]: ...
+    async def checkpoint_over(self, leaf: int) -> Row | None: ...
+    async def leaf_data(self, start: int, end: int) -> Sequence[bytes]: ...
+    async def entries(self, *, jti: str | None = None, limit: int) -> Sequence[Row]: ...
+
+
+class Evidence:
+    """`chain` tells what happened to a message, `export` proves it."""
+
+    def __init__(
+        self, store: Store, reads: _Reads, reader: Reader, checkpoints: Checkpointer,
+        receiver: Receiver, catalogue: Catalogue, partner_entries: PartnerEntries, clock: Clock, *, me: str,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._reads = reads
+        self._reader = reader
+        self._checkpoints = checkpoints
+        self._receiver = receiver
+        self._catalogue = catalogue
+        self._partner_entries = partner_entries
+        self._clock = clock
+        self._me = me
+
+    # --- the chain ------------------------------------------------------------------------------
+
+    async def chain(self, jti: str, owner: str | None) -> list[chain.Step]:
+        """Return the steps of a message from our log, oldest first: each names its entry. Raises NotFound.
+
+        `sent` stands once an attempt; the entry of an answer to it counts as `answered` (its `message` is the answer).
+        """
+        row = await self._reader.message(jti, owner)
+        found = [(self._me, e["seq"], e["data"]) for e in await self._own_rows(jti)]
+        for envelope in await self._reads.envelopes_of(jti):
+            if envelope["leaf"] is not None:
+                [data] = await self._reads.leaf_data(envelope["leaf"], envelope["leaf"] + 1)
+                found.append((self._me, envelope["leaf"], data))
+        steps = {(one.index, one.step): one for one in chain.steps(found)}
+        if row["case_ref"] is not None:
+            for answer in await self._reads.answers_to(jti, row["case_ref"]):
+                [data] = await self._reads.leaf_data(answer["leaf"], answer["leaf"] + 1)
+                for one in chain.steps([(self._me, answer["leaf"], data)]):
+                    steps[one.index, "answered"] = chain.answered(one)
+        return sorted(steps.values(), key=lambda one: (one.at_ms, one.index))
+
+    async def _own_rows(self, jti: str) -> Sequence[Row]:
+        return await self._reads.entries(jti=jti, limit=ENTRIES_MOST)
+
+    # --- the bundle -----------------------------------------------------------------------------
+
+    async def export(self, jti: str, account: Account, *, redacted: bool | None = None) -> bytes:
+        """Return the bundle of a message, after the export is in the log.
+
+        `redacted` None: whole for who may read events, without the event for others. Raises NotFound, NotPermitted,
+        and Clash where nothing was ever sent: then there is nothing two parties have signed.
+        """
+        may_read = permitted(account, "event.read")
+        if redacted is False and not may_read:
+            detail = f"the role {account.role} may not read events; ask for the redacted bundle"
+            raise NotPermitted(detail)
+        row = await self._reader.message(jti, None)
+        whole = may_read and not redacted
+        event = await self._reads.event(jti) if whole else None
+        raw = write_bundle(await self._collect(row, event))
+
+        def work(tx: Transaction) -> None:
+            tx.log.append(
+                "evidence.exported", actor=actor_of(account), obj=("message", jti), at=self._clock(), jti=jti,
+                event=row["digest"], case=row["case_ref"], outcome="whole" if event is not None else "redacted",
+            )  # fmt: skip
+
+        await self._store.write(work)
+        return raw
+
+    async def _collect(self, row: Row, event: bytes | None) -> Parts:
+        out = row["direction"] == "out"
+        sender, recipient = (self._me, row["partner"]) if out else (row["partner"], self._me)
+        envelope = await self._reads.envelope(row["eid"]) if row["eid"] else None
+        if envelope is None or not envelope["manifest"]:
+            detail = (
+                "this message was never sent, so nothing is signed yet; `gateway audit search --message` has the log"
+            )
+            raise Clash(detail)
+        digests = [envelope["digests"][at : at + 32] for at in range(0, len(envelope["digests"]), 32)]
+        place = digests.index(row["digest"])
+        receipt = await self._reads.receipt(row["jti"]) if out else await self._answer(row)
+        logs = [await self._own_log(row, envelope)]
+        if out and row["partner_leaf"] is not None:
+            logs += await self._partner_entries.part(row)
+        cards = await self._cards(row, envelope["manifest"], receipt, logs)
+        return Parts(
+            message=row["jti"], sender=sender, recipient=recipient, exporter=self._me, event=event,
+            digest=row["digest"], place=place, count=len(digests), path=tuple(merkle.inclusion_path(digests, place)),
+            manifest=envelope["manifest"], receipt=receipt, cards=cards, logs=tuple(logs),
+            schema=self._schema(event),
+        )  # fmt: skip
+
+    async def _answer(self, row: Row) -> bytes | None:
+        """Return our signed answer to a message we received: made once and kept, since no two signatures are alike."""
+        name = f"{row['jti']}.answer"
+        held = await self._reads.envelope(name)
+        if held is not None and held["receipt"] is not None:
+            kept: bytes = held["receipt"]
+            return kept
+        try:
+            fresh = await self._receiver.answer_again(row["partner"], row["jti"])
+        except Paused:
+            # No receipt is signed before a partner has said that this log is the newest; the bundle tells the gap.
+            return None
+
+        def work(tx: Transaction) -> None:
+            tx.envelopes.add(
+                eid=name, partner=row["partner"], direction="in", at=self._clock(), manifest=b"",
+                digests=[row["digest"]], leaf=None,
+            )  # fmt: skip
+            tx.envelopes.set_receipt(name, fresh)
+
+        await self._store.write(work)
+        return fresh
+
+    async def _own_log(self, row: Row, envelope: Row) -> LogPart:
+        numbers = {
+            e["seq"]: found.typ
+            for e in await self._own_rows(row["jti"])
+            if (found := entry.parse(e["data"])).typ in chain.IN_BUNDLE and found.event in {None, row["digest"]}
+        }
+        # Of the envelopes that carried it only the answered one is in the bundle, and so is its entry.
+        numbers = {number: typ for number, typ in numbers.items() if typ != SENT}
+        if envelope["leaf"] is not None:
+            numbers[envelope["leaf"]] = SENT
+        reads = sorted(number for number, typ in numbers.items() if typ == READ)[READS_MOST:]
+        wanted = sorted(numbers.keys() - set(reads))
+        size, text = await self._checkpoint(wanted)
+
+        def prove(tx: Transaction) -> tuple[Proved, ...]:
+            there = [number for number in wanted if number < size]
+            return tuple(Proved(number, tx.log.data(number), tx.log.proof(number, size)) for number in there)
+
+        return LogPart(self._me, text, size, await self._store.write(prove))
+
+    async def _checkpoint(self, wanted: Sequence[int]) -> tuple[int, str]:
+        """Return the first cosigned checkpoint over all entries, else the first signed one: the same at each export.
+
+        Where none may be signed now (protocol.md §6), the newest there is: what it does not reach is left out.
+        """
+        cosigned = await self._store.write(lambda tx: tx.witness.first_cosigned(wanted[-1]))
+        if cosigned is not None:
+            return cosigned.size, note.add_lines(cosigned.note, cosigned.lines)
+        signed = await self._reads.checkpoint_over(wanted[-1])
+        if signed is not None:
+            return signed["size"], signed["note"]
+        newest = await self._checkpoints.sign()
+        if newest is None or newest.size <= wanted[0]:
+            detail = "our log is not signed so far yet; try again while `gateway serve` runs"
+            raise Paused(detail)
+        return newest.size, newest.note
+
+    async def _cards(
+        self, row: Row, manifest: bytes, receipt: bytes | None, logs: Sequence[LogPart]
+    ) -> tuple[CardPart, ...]:
+        times = [at for at in (row["at"], row["received_at"], row["settled_at"]) if at is not None]
+        texts = [log.checkpoint for log in logs]
+        held = {party: await self._reads.cards(party) for party in sorted((self._me, row["partner"]))}
+        return choose_cards(held, times, [manifest, *([receipt] if receipt else [])], texts)
+
+    def _schema(self, event: bytes | None) -> bytes | None:
+        """Return the schema an event names, in JCS: its SHA-256 is then the event's `schemadigest`."""
+        found = read_event(event)
+        if found is None or found.is_void:
+            return None
+        try:
+            return rfc8785.dumps(self._catalogue.version(found.subject, found.schema_version).document)
+        except UnknownSchemaRequested:
+            log.warning("the schema of a message is not held", message=found.id)
+            return None

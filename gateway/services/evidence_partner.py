@@ -1,0 +1,153 @@
+"""The partner's log entry of a message of ours: asked for once, proved under a cosigned checkpoint, kept."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from gateway.errors import GatewayError, MalformedProof, PartnerError, TransportError
+from gateway.evidence.files import canonical
+from gateway.evidence.parts import LogPart, Proved
+from gateway.ledger import proof
+from gateway.ledger.note import COSIGNATURE, NoteKey, open_checkpoint, read_tree_head
+from gateway.logs import get_logger
+from gateway.primitives import b64u, merkle, strictjson
+from gateway.protocol.receipt import read_receipt
+from gateway.services.partnerlog import Tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from gateway.ledger.note import Checkpoint
+    from gateway.ports import Clock, PartnerLink, Store, Transaction
+    from gateway.protocol.ids import PartyId
+    from gateway.services.directory import Directory
+
+    Row = Mapping[str, Any]
+
+log = get_logger()
+
+TEXT_MOST: Final = 64 * 1024
+
+
+class _Reads(Protocol):
+    """The questions asked here."""
+
+    async def envelope(self, eid: str) -> Row | None: ...
+
+
+class PartnerEntries:
+    """`part` gives what the partner wrote down of a message of ours, with the best proof there is."""
+
+    def __init__(
+        self, store: Store, reads: _Reads, directory: Directory,
+        links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]], clock: Clock,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._reads = reads
+        self._directory = directory
+        self._links = links
+        self._clock = clock
+
+    async def part(self, row: Row) -> Sequence[LogPart]:
+        """Return the part of the partner's log, or nothing: an export must not fail because the partner is away.
+
+        What is cosigned is kept for good and never asked for again; until then each export asks once more.
+        """
+        name = f"{row['jti']}.entry"
+        held = await self._reads.envelope(name)
+        kept = _read_kept(row["partner"], held["receipt"]) if held is not None and held["receipt"] else None
+        if kept is not None and self._is_cosigned(kept):
+            return [kept]
+        try:
+            fresh = await self._fetch(row)
+        except (TransportError, PartnerError) as error:
+            log.warning("the partner's log entry is not to be had", partner=row["partner"], detail=error.detail)
+            return [kept] if kept is not None else []
+        if kept is not None and not self._is_cosigned(fresh):
+            return [kept]
+        await self._store.write(lambda tx: self._keep(tx, name, row, fresh))
+        return [fresh]
+
+    def _keep(self, tx: Transaction, name: str, row: Row, part: LogPart) -> None:
+        [one] = part.entries
+        held = canonical({
+            "checkpoint": part.checkpoint, "index": one.index, "data": b64u.encode(one.data),
+            "path": [b64u.encode(node) for node in one.path],
+        })  # fmt: skip
+        tx.envelopes.add(
+            eid=name, partner=row["partner"], direction="out", at=self._clock(), manifest=b"", digests=[row["digest"]],
+            leaf=None,
+        )  # fmt: skip
+        tx.envelopes.set_receipt(name, held)
+
+    def _is_cosigned(self, part: LogPart) -> bool:
+        try:
+            return bool(self._opened(part.party, part.checkpoint).cosignatures)
+        except MalformedProof:
+            return False
+
+    def _opened(self, party: str, text: str | bytes) -> Checkpoint:
+        known = self._directory.partner(party)
+        if known is None:
+            raise MalformedProof("no such partner is enrolled")
+        witness = NoteKey.parse(self._directory.mine.witness_vkey)
+        assert witness.algorithm == COSIGNATURE
+        return open_checkpoint(text, [known.log_key], [witness])
+
+    async def _fetch(self, row: Row) -> LogPart:
+        """Ask what was logged, and prove it. Raises TransportError or PartnerError."""
+        party: PartyId = row["partner"]
+        async with self._links(party) as link:
+            reply = await link.get_message(row["jti"])
+            if reply.status != 200:
+                detail = f"the partner answers {reply.status}"
+                raise TransportError(detail)
+            answer = read_receipt(
+                reply.body, iss=party, aud=self._directory.me, eid=None, manifest_sha256=None, digests=None,
+                key_for=lambda kid, alg: self._directory.verify_key(party, kid, alg),
+            )  # fmt: skip
+            [outcome] = answer.outcomes
+            if outcome.event != row["digest"] or outcome.entry is None or outcome.leaf is None or outcome.proof is None:
+                raise MalformedProof("the partner shows no log entry of this message")
+            plain = LogPart(
+                party, answer.checkpoint, read_tree_head(answer.checkpoint).size,
+                (Proved(outcome.leaf, outcome.entry, outcome.proof),),
+            )  # fmt: skip
+            self._judge(plain)
+            try:
+                return await self._cosigned(link, plain)
+            except (TransportError, PartnerError, GatewayError, ValueError) as error:
+                log.info("no cosigned checkpoint of the partner over this entry yet", partner=party, why=str(error))
+                return plain
+
+    def _judge(self, part: LogPart) -> None:
+        head = self._opened(part.party, part.checkpoint)
+        [one] = part.entries
+        if not merkle.verify_inclusion(merkle.leaf_hash(one.data), one.index, head.size, one.path, head.root):
+            raise MalformedProof("the partner's proof does not lead to its checkpoint")
+
+    async def _cosigned(self, link: PartnerLink, plain: LogPart) -> LogPart:
+        """Prove the entry again, out of the partner's tiles, under the checkpoint of its log that we cosigned."""
+        reply = await link.get_log("checkpoint")
+        if reply.status != 200 or len(reply.body) > TEXT_MOST:
+            detail = f"its log answers {reply.status}"
+            raise TransportError(detail)
+        head = self._opened(plain.party, reply.body)
+        [one] = plain.entries
+        if not head.cosignatures or head.size <= one.index:
+            raise MalformedProof("it is not cosigned, or does not reach the entry")
+        tiles = Tiles(link, head.size, OrderedDict(), 0)
+        await tiles.fetch(proof.needs_inclusion(one.index, head.size))
+        path = proof.inclusion(tiles.read, one.index, head.size)
+        found = LogPart(plain.party, head.note, head.size, (Proved(one.index, one.data, tuple(path)),))
+        self._judge(found)
+        return found
+
+
+def _read_kept(party: str, raw: bytes) -> LogPart:
+    found = strictjson.loads(raw)
+    path = tuple(map(b64u.decode, found["path"]))
+    one = Proved(found["index"], b64u.decode(found["data"]), path)
+    return LogPart(party, found["checkpoint"], read_tree_head(found["checkpoint"]).size, (one,))

@@ -1,0 +1,77 @@
+"""Whether this gateway exchanges with partners now, and why not: one place that all who must stop ask.
+
+Closed or not, it witnesses, serves its card and its log, and takes local submissions: two gateways that have
+stopped free each other (protocol.md §6).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from gateway.errors import Paused
+from gateway.logs import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = get_logger()
+
+Cause = Literal["start", "behind", "unwitnessed"]
+"""start: no partner has said yet what it cosigned last. behind: our log is not the one a partner cosigned.
+unwitnessed: nobody has cosigned our log for too long."""
+
+RETRY_AFTER_S: Final = {"start": 2, "behind": 300, "unwitnessed": 30}
+
+
+class Gate:
+    """`check` raises Paused while anything keeps it closed."""
+
+    def __init__(self) -> None:
+        self._closed: dict[Cause, str] = {}
+        self._cleared = False
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_open(self, listener: Callable[[], None]) -> None:
+        """Call `listener` each time nothing keeps it closed any more."""
+        self._listeners.append(listener)
+
+    @property
+    def closed(self) -> Cause | None:
+        """The gravest cause it is closed for, or None."""
+        causes: tuple[Cause, ...] = ("behind", "start", "unwitnessed")
+        return next((cause for cause in causes if cause in self._closed), None)
+
+    @property
+    def reason(self) -> str | None:
+        """In words, with what to do; None while it is open."""
+        cause = self.closed
+        return self._closed[cause] if cause is not None else None
+
+    @property
+    def may_sign(self) -> bool:
+        """Whether checkpoints may be signed: a log nobody has cosigned for long must be, to be cosigned again."""
+        return "behind" not in self._closed and (self._cleared or "start" not in self._closed)
+
+    def clear(self) -> None:
+        """Let checkpoints be signed again, before exchange goes on: the first receipt must carry one."""
+        self._cleared = True
+
+    def check(self) -> None:
+        """Raise Paused (503 with Retry-After) while it is closed."""
+        cause = self.closed
+        if cause is not None:
+            # The reason is ours to read: a partner learns only that it should come back.
+            raise Paused("nothing is exchanged for now; try again", retry_after_s=RETRY_AFTER_S[cause])
+
+    def close(self, cause: Cause, reason: str) -> None:
+        """Stop exchanging."""
+        if cause not in self._closed:
+            log.warning("exchange paused", state=cause, reason=reason)
+        self._closed[cause] = reason
+
+    def open(self, cause: Cause) -> None:
+        """Take one cause away; exchange goes on when none is left."""
+        if self._closed.pop(cause, None) is not None and not self._closed:
+            log.info("exchange goes on", state=cause)
+            for listener in self._listeners:
+                listener()

@@ -1,0 +1,185 @@
+"""Asks partners at the start whether our log is still the one they cosigned last (protocol.md §6).
+
+A restored backup would sign a second history, and receipts that its own log no longer holds; so would whoever
+rebuilt the log. Until a partner has answered, or an operator has vouched on record, no checkpoint and no
+receipt is signed; a partner that cosigned more than we have, or something else, makes us read-only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import LedgerError, MalformedProof, MalformedRequest
+from gateway.ledger import note, proof
+from gateway.ledger.witness import origin_id
+from gateway.logs import get_logger
+from gateway.ports import Actor
+from gateway.primitives import strictjson, times
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.ledger.note import Checkpoint
+    from gateway.ports import Clock, PartnerLink, Store, Transaction
+    from gateway.protocol.ids import PartyId
+    from gateway.services.checkpoints import Checkpointer
+    from gateway.services.directory import Directory
+    from gateway.services.gate import Gate
+
+log = get_logger()
+
+SYSTEM = Actor("gateway", "system")
+STATE: Final = "guard"
+"""The name under which `state` keeps what was found: JSON of cause, partner, reason and at; empty where all is well."""
+REASON_MOST: Final = 200
+
+DAMAGED = "this log does not lead to the checkpoint we signed last; run `gateway audit verify`, restore a backup"
+WAITING = "no partner has said yet which checkpoint of ours it cosigned last; `gateway doctor` names who is not reached"
+
+
+class Guard:
+    """`ask` puts the question to one partner; `vouch` is an operator's word instead."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        checkpoints: Checkpointer,
+        gate: Gate,
+        clock: Clock,
+        *,
+        log_keys: Callable[[], Sequence[note.NoteKey]],
+    ) -> None:
+        """Take `log_keys`: the keys our checkpoints are, or until lately were, signed with."""
+        self._store = store
+        self._directory = directory
+        self._checkpoints = checkpoints
+        self._gate = gate
+        self._clock = clock
+        self._log_keys = log_keys
+        self._answered: set[PartyId] = set()
+
+    async def begin(self) -> None:
+        """Close the gate where there is a partner to ask. Called once, when the home is opened."""
+        if not await self._store.write(_same_past):
+            self._gate.close("behind", DAMAGED)
+            log.error("this log is not the one we signed: read-only")
+        elif any(known.active for known in self._directory.partners.values()):
+            self._gate.close("start", WAITING)
+        else:
+            await self._settled()
+
+    def follow(self) -> None:
+        """Look at the partners again: with nobody left to ask there is nothing to wait for."""
+        if not any(known.active for known in self._directory.partners.values()):
+            self._gate.open("start")
+
+    def asked(self, party: PartyId) -> bool:
+        """Tell whether a partner has answered since the start."""
+        return party in self._answered
+
+    async def ask(self, party: PartyId, link: PartnerLink) -> bool:
+        """Ask one partner; return whether it answered. Raises TransportError where it is not reached."""
+        keys = self._log_keys()
+        reply = await link.get_witnessed(origin_id(keys[0].name))
+        if reply.status == 404:
+            await self._store.write(lambda tx: self._forgot(tx, party))
+        elif reply.status != 200:
+            return False
+        else:
+            try:
+                # Our own signature is what convinces: a partner could invent a cosignature, but not that.
+                theirs = note.open_checkpoint(reply.body, keys)
+            except MalformedProof as error:
+                log.warning("partner shows no checkpoint of ours", partner=party, detail=error.detail)
+                return False
+            fault = await self._store.write(lambda tx: _compare(tx, theirs))
+            if fault is not None:
+                await self._behind(party, theirs, fault)
+                self._answered.add(party)
+                return True
+        if self._gate.closed != "behind":
+            await self._settled()
+            await self._open()
+        self._answered.add(party)
+        return True
+
+    async def vouch(self, actor: Actor, reason: str) -> None:
+        """Take an operator's word that this log is the newest, where no partner can be asked. It is logged.
+
+        Raises MalformedRequest without a reason, or where a partner has shown that it is not.
+        """
+        if not reason.strip():
+            raise MalformedRequest("say why: it goes into the log")
+        if self._gate.closed == "behind":
+            raise MalformedRequest(
+                "a partner holds a checkpoint this log does not lead to; restore the newest database"
+            )
+
+        def work(tx: Transaction) -> None:
+            tx.log.append("config.changed", actor=actor, obj=("guard", "vouched"), at=self._clock(),
+                          purpose=reason.strip()[:REASON_MOST])  # fmt: skip
+
+        await self._store.write(work)
+        await self._open()
+
+    async def _open(self) -> None:
+        if self._gate.closed == "start":
+            self._gate.clear()
+            await self._checkpoints.sign()
+            self._gate.open("start")
+
+    def _forgot(self, tx: Transaction, party: PartyId) -> None:
+        size = tx.witness.cosigned_by(party)
+        if size is None:
+            return  # the first start: nothing of ours was cosigned there
+        log.error("a witness lost its memory", partner=party, size=size)
+        self._alarm(tx, party, f"witness forgot {size}")
+
+    async def _behind(self, party: PartyId, theirs: Checkpoint, fault: str) -> None:
+        reason = (
+            f"{party} cosigned a checkpoint of ours at size {theirs.size} that this log {fault}: a restored backup or "
+            "a changed log; stop, and restore the newest database"
+        )
+        found = {"cause": "behind", "partner": party, "reason": reason, "at": times.format_ms(self._clock())}
+
+        def work(tx: Transaction) -> None:
+            if (tx.state.get(STATE) or "") == "":
+                tx.state.put(STATE, strictjson.dumps(found).decode())
+                self._alarm(tx, party, f"behind {theirs.size}")
+
+        # Closed before it is written down: not even a full disk lets this log be signed.
+        self._gate.close("behind", reason)
+        log.error("this log is not the one a partner cosigned", partner=party, size=theirs.size, reason=fault)
+        await self._store.write(work)
+
+    async def _settled(self) -> None:
+        def work(tx: Transaction) -> None:
+            if tx.state.get(STATE):
+                tx.state.put(STATE, "")
+
+        await self._store.write(work)
+
+    def _alarm(self, tx: Transaction, party: PartyId, outcome: str) -> None:
+        tx.log.append("audit.alarm", actor=SYSTEM, obj=("party", party), at=self._clock(), outcome=outcome)
+
+
+def _same_past(tx: Transaction) -> bool:
+    last = tx.log.last_checkpoint()
+    if last is None:
+        return True
+    try:
+        return proof.root(tx.log.read_hashes, last.size) == last.root
+    except LedgerError:
+        return False
+
+
+def _compare(tx: Transaction, theirs: Checkpoint) -> str | None:
+    """Return in what our log differs from a checkpoint under our own signature, or None."""
+    if theirs.size > tx.log.head()[0]:
+        return "does not reach"
+    try:
+        same = theirs.size == 0 or proof.root(tx.log.read_hashes, theirs.size) == theirs.root
+    except LedgerError:
+        same = False
+    return None if same else "contradicts"

@@ -1,0 +1,75 @@
+"""What a partner's witness and log clients call, in every state: C2SP tlog-witness v1.0.0, tlog-tiles v0.1.0."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Protocol
+
+from aiohttp import web
+
+from gateway.errors import NotFound, TooLarge
+from gateway.ledger.note import MAX_NOTE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.protocol.ids import PartyId
+    from gateway.services.witnessing import Witnessing
+
+# A checkpoint, and 63 lines of proof before it.
+MAX_BODY_BYTES = MAX_NOTE_BYTES + 8192
+TEXT = "text/plain; charset=utf-8"
+OCTETS = "application/octet-stream"
+_LOG_ID = re.compile(r"[0-9a-f]{64}")
+
+
+class Parts(Protocol):
+    """What of the listener's parts is called here."""
+
+    @property
+    def witnessing(self) -> Witnessing:
+        """The witness and our log."""
+        ...
+
+
+def witness_routes(parts: Parts, prefix: str, party_of: Callable[[web.Request], PartyId]) -> list[web.RouteDef]:
+    """Return the routes; `party_of` tells whose certificate a request came with."""
+
+    async def add_checkpoint(request: web.Request) -> web.Response:
+        """POST witness/add-checkpoint: old size, proof and checkpoint in, a cosignature line out."""
+        body = await request.content.read(MAX_BODY_BYTES + 1)
+        while len(body) <= MAX_BODY_BYTES and (more := await request.content.read(MAX_BODY_BYTES)):
+            body += more
+        if len(body) > MAX_BODY_BYTES:
+            raise TooLarge(f"a checkpoint with its proof is at most {MAX_BODY_BYTES} bytes")
+        answer = await parts.witnessing.witness.add_checkpoint(party_of(request), body)
+        headers = {"Content-Type": answer.content_type} if answer.content_type else {}
+        return web.Response(status=answer.status, body=answer.body.encode(), headers=headers)
+
+    async def get_witnessed(request: web.Request) -> web.Response:
+        """GET witness/<hex SHA-256 of an origin>/checkpoint: what we cosigned last of that log."""
+        log_id = request.match_info["log_id"]
+        found = await parts.witnessing.witness.checkpoint(log_id) if _LOG_ID.fullmatch(log_id) else None
+        if found is None:
+            raise NotFound("nothing of this log was cosigned here")
+        return _text(found)
+
+    async def get_checkpoint(_request: web.Request) -> web.Response:
+        """GET log/checkpoint: our newest cosigned one."""
+        return _text(parts.witnessing.log.checkpoint())
+
+    async def get_tile(request: web.Request) -> web.Response:
+        """GET log/tile/<L>/<N>[.p/<W>]: hashes."""
+        found = await parts.witnessing.log.tile(f"tile/{request.match_info['path']}")
+        return web.Response(body=found, content_type=OCTETS)
+
+    return [
+        web.post(f"{prefix}/witness/add-checkpoint", add_checkpoint),
+        web.get(f"{prefix}/witness/{{log_id}}/checkpoint", get_witnessed, allow_head=False),
+        web.get(f"{prefix}/log/checkpoint", get_checkpoint, allow_head=False),
+        web.get(f"{prefix}/log/tile/{{path:.+}}", get_tile, allow_head=False),
+    ]
+
+
+def _text(note: str) -> web.Response:
+    return web.Response(body=note.encode(), headers={"Content-Type": TEXT})

@@ -1,0 +1,37 @@
+"""`gateway bench` with very little load: every row is there, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIMIT_S = 90  # of a busy machine; alone it takes about ten
+
+
+def test_a_small_run_prints_every_row_and_loses_nothing(tmp_path: Path) -> None:
+    """Each figure has its unit; throughput and latency have a floor of the same run; the counts of both sides agree."""
+    target = tmp_path / "figures.json"
+    command = (sys.executable, "-c", "from gateway.cli.main import run; run()")
+    done = subprocess.run(
+        [*command, "bench", "--messages", "200", "--json", str(target)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"].strip(): row for row in json.loads(target.read_text("utf-8"))["rows"]}
+    assert rows["lost"]["figure"] == 0
+    assert "receipts 200, received 200, log entries 200" in rows["lost"]["note"]
+    for name in ("full envelopes, posts of 100", "single posts, 64 in flight", "drain of 200"):
+        assert rows[name]["unit"] == "msg/s"
+        assert 0 < rows[name]["ratio"] < 1
+    for name in ("202 to a single post, alone: p50", "accepted with receipt, alone: p50"):
+        assert rows[name]["floor"] > 0
+    for name in rows:
+        assert name in done.stdout

@@ -1,0 +1,200 @@
+"""The bundle: bytes that depend on nothing but what goes in, and files that people can read."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import zipfile
+from dataclasses import replace
+from hashlib import sha256
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.errors import MalformedProof
+from gateway.evidence import chain, facts, words
+from gateway.evidence import files as f
+from gateway.evidence.bundle import write_bundle
+from gateway.evidence.container import read, write
+from gateway.evidence.guide import climb
+from gateway.primitives import merkle
+from tests.evidence.story import CANARY, Story, files_of, seed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PARTS = Story().parts()
+RAW = write_bundle(PARTS)
+FILES = files_of(RAW)
+
+
+def test_the_same_parts_give_the_same_bytes() -> None:
+    """No clock, no chance, no order of a set."""
+    assert write_bundle(replace(PARTS)) == RAW
+
+
+def test_files_and_parts_are_two_forms_of_one_thing() -> None:
+    """What is written is read back."""
+    faults: list[tuple[str, str]] = []
+    assert f.read_parts(FILES, json.loads(FILES[f.LISTING]), faults) == PARTS
+    assert faults == []
+
+
+def test_any_unzip_reads_it() -> None:
+    """The container is a zip, whole by its own check sums, nothing compressed, no time told."""
+    with zipfile.ZipFile(io.BytesIO(RAW)) as archive:
+        assert archive.testzip() is None
+        assert {one.filename: archive.read(one) for one in archive.infolist()} == FILES
+        assert {one.compress_type for one in archive.infolist()} == {zipfile.ZIP_STORED}
+        assert {one.date_time for one in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    assert [path for path, _ in read(RAW)] == [f.LISTING, *sorted(FILES.keys() - {f.LISTING})]
+
+
+@pytest.mark.parametrize("raw", [b"", b"PK\x03\x04", RAW[:200], b"x" + RAW, bytes(64 * 1024 * 1024 + 1)])
+def test_what_is_no_container_is_refused(raw: bytes) -> None:
+    """With a fault of ours, never an exception of a parser's."""
+    with pytest.raises(MalformedProof):
+        read(raw)
+
+
+def test_a_container_of_nothing_is_empty() -> None:
+    """The smallest zip there is: the end of its directory."""
+    assert write([]) == b"PK\x05\x06" + bytes(18)
+
+
+def test_the_list_names_each_file_with_its_role_and_digest() -> None:
+    """`manifest.json` is the list the issue of a bundle begins with."""
+    listing = json.loads(FILES[f.LISTING])
+    assert listing["format"] == "bcx-evidence/1"
+    assert [row["path"] for row in listing["files"]] == sorted(FILES.keys() - {f.LISTING})
+    for row in listing["files"]:
+        assert row["sha256"] == sha256(FILES[row["path"]]).hexdigest()
+        assert row["role"] == f.role_of(row["path"])
+
+
+def test_a_redacted_bundle_shows_the_digest_only() -> None:
+    """Neither event nor what it says of itself is in any file of it."""
+    raw = write_bundle(replace(PARTS, event=None, schema=None))
+    assert CANARY.encode() in RAW
+    for secret in (CANARY, "XC-ID-2026-000123-8", "case.referral", "URGENT"):
+        assert secret.encode() not in raw
+
+
+# --- the page -----------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """Reads the page as a browser would: tags, attributes, text a language."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[str] = []
+        self.text = dict.fromkeys(words.LANGUAGES, "")
+        self._language = "en"
+        self.feed(raw.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag and its attributes."""
+        self.tags.append(tag)
+        self.attributes += [name for name, _ in attrs]
+        if tag == "section":
+            self._language = dict(attrs)["lang"] or ""
+
+    def handle_data(self, data: str) -> None:
+        """Add to the text of the section."""
+        self.text[self._language] += data
+
+
+def test_the_page_runs_and_loads_nothing() -> None:
+    """One file: no script, no image, no address, no handler; its own policy forbids them too."""
+    page = Page(FILES[f.PAGE])
+    assert not {"script", "img", "link", "iframe", "object", "form"} & set(page.tags)
+    assert not any(name.startswith("on") or name in {"src", "srcset"} for name in page.attributes)
+    assert b"default-src 'none'" in FILES[f.PAGE]
+    assert b"://" not in FILES[f.PAGE]
+    assert b"@media print" in FILES[f.PAGE]
+    assert page.tags.count("h1") == 1
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_each_language_has_the_whole_story(language: str) -> None:
+    """Ids, digests, times and fingerprints stand in each; and the words are that language's own."""
+    text = Page(FILES[f.PAGE]).text[language]
+    story = Story()
+    for part in (PARTS.message, "XC-ID-2026-000123-8", "2026-11-24T02:00:00.050Z", *story.fingerprints, "H0 H2"):
+        assert part in text
+    for key in ("accepted", "steps", "cosigned", "checking", "delivered", "sent"):
+        assert words.word(key, language) in text
+
+
+def test_the_page_shows_no_case_data() -> None:
+    """Type, case reference, urgency and handling are all that comes from the event."""
+    assert CANARY.split()[0].encode() not in FILES[f.PAGE]
+    assert CANARY.split()[0].encode() not in FILES[f.GUIDE]
+
+
+def test_every_word_exists_three_times_and_differs() -> None:
+    """No language is left with another one's text."""
+    for key in words.keys():  # noqa: SIM118 - a function, not a mapping
+        texts = [words.word(key, language) for language in words.LANGUAGES]
+        assert all(texts)
+        assert re.search(r"[\u1780-\u17ff]", texts[2]), key
+        assert not re.search(r"[\u1780-\u17ff]", texts[0] + texts[1]), key
+
+
+def test_every_gap_and_step_has_words() -> None:
+    """What a bundle may lack and what a log may say is told in words."""
+    assert set(facts.GAPS) <= words.keys()
+    for step in {*chain.STEPS.values(), "delivered", "rejected", "received", "refused"} - {"exported"}:
+        assert words.step_word(step, "id") != step
+
+
+def test_hostile_text_stays_text() -> None:
+    """A party's name is whatever the party wrote."""
+    story = Story(cards=False)
+    for party in (story.id, story.kh):
+        party.card(name="<b onclick=x>&\"'")
+    page = files_of(write_bundle(story.parts()))[f.PAGE]
+    assert b"<b onclick" not in page
+    assert b"&lt;b onclick=x&gt;&amp;" in page
+
+
+# --- the guide ----------------------------------------------------------------------------------------
+
+
+def test_the_path_by_hand_leads_where_the_verifier_says() -> None:
+    """Every leaf of every tree of 1 to 40: the last value by hand is the root."""
+    for size in range(1, 41):
+        leaves = [seed(size, at) for at in range(size)]
+        for at, leaf in enumerate(leaves):
+            path = merkle.inclusion_path(leaves, at)
+            steps = climb(leaf, at, size, path)
+            assert [step.sibling for step in steps] == path
+            assert (steps[-1].result if steps else leaf) == merkle.root(leaves)
+
+
+def test_the_commands_of_the_guide_give_the_values_beside_them(tmp_path: Path) -> None:
+    """Each command of `VERIFY.md` that has its result beside it is run in a shell, in the unpacked bundle."""
+    for path, content in FILES.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    guide = FILES[f.GUIDE].decode()
+    sums = "\n".join(re.findall(r"^    ([0-9a-f]{64}  \S+)$", guide, re.MULTILINE)) + "\n"
+    done = subprocess.run(
+        ["sha256sum", "--check"], input=sums, text=True, cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done
+    commands = re.findall(r"^    (\(printf '\\001'; printf %s (\w+) .*) +# ([0-9a-f]{64})$", guide, re.MULTILINE)
+    assert len(commands) >= 10
+    for command, pair, result in commands:
+        # As the command says, without `xxd`, which not every machine has.
+        assert sha256(b"\x01" + bytes.fromhex(pair)).hexdigest() == result, command
+    event = subprocess.run(
+        ["sh", "-c", f"(printf '\\000'; cat {f.EVENT}) | sha256sum"], cwd=tmp_path, capture_output=True, check=True
+    )
+    assert event.stdout.split()[0].decode() == PARTS.digest.hex()
+    assert PARTS.digest.hex() in guide

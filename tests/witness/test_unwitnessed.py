@@ -1,0 +1,85 @@
+"""A partner that never cosigns: an alarm after an hour, a stop after a day, and everything goes on once it does."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.support.link import ID, MemoryLink, example
+from tests.witness.stage import Stage, alarms, cosigned, play, signed, states
+
+REFERRAL = "case.referral/s1-sumarni"
+HOUR_S, DAY_S = 3600, 86_400
+
+
+def test_an_unwitnessed_log_is_alarmed_stopped_and_freed() -> None:
+    """In each state submissions queue, checkpoints are signed, and partner, card and log are served."""
+
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(5)
+        stage.a_link.witnessed = False
+        gate, cosigning = stage.a.gateway.witnessing.gate, stage.a.gateway.witnessing.cosigning
+        await stage.a.submit(example(REFERRAL))
+        await stage.until(lambda: states(stage.a) == ["accepted"])
+        began = asyncio.get_running_loop().time()
+        await asyncio.sleep(HOUR_S - 60)
+        assert alarms(stage.a) == []
+        await asyncio.sleep(120)
+        assert (alarms(stage.a), gate.closed) == (["unwitnessed"], None)
+        await stage.a.submit(example(REFERRAL))
+        await stage.until(lambda: states(stage.a) == ["accepted"] * 2)
+
+        await asyncio.sleep(DAY_S - 120 - (asyncio.get_running_loop().time() - began))
+        assert gate.closed is None
+        await asyncio.sleep(240)
+        assert gate.closed == "unwitnessed"
+        assert alarms(stage.a) == ["unwitnessed"]
+        assert DAY_S * 1000 <= cosigning.unwitnessed_ms() < (DAY_S + 300) * 1000
+
+        await stage.a.submit(example(REFERRAL))
+        await stage.b.submit(example("info.request/telephone-three-numbers"))
+        held = cosigned(stage.b)
+        await asyncio.sleep(120)
+        assert (states(stage.a)[-1], states(stage.b)[-1]) == ("queued", "queued")
+        assert stage.a.look("SELECT count(*) FROM envelopes WHERE direction = 'in'") == [(0,)]
+        assert signed(stage.a) > cosigned(stage.a)
+        assert cosigned(stage.b) == signed(stage.b) > held
+        async with MemoryLink(stage.b, ID) as link:
+            assert (await link.get_card()).status == 200
+            assert (await link.get_log("tile/0/000.p/1")).status == 200
+
+        stage.a_link.witnessed = True
+        await stage.until(lambda: gate.closed is None, 120)
+        await stage.until(lambda: states(stage.a) == ["accepted"] * 3, 120)
+        await stage.until(lambda: states(stage.b)[-1] == "accepted", 120)
+        assert cosigning.unwitnessed_ms() < 5000
+
+    play(story)
+
+
+def test_the_alarm_is_raised_once_however_often_it_is_started_anew() -> None:
+    """An alarm for each start would make the log of a troubled day unreadable."""
+
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(5)
+        stage.a_link.witnessed = False
+        await stage.a.submit(example(REFERRAL))
+        await asyncio.sleep(HOUR_S + 60)
+        for _ in range(2):
+            await stage.restart(stage.a)
+            await asyncio.sleep(600)
+        assert [outcome for outcome in alarms(stage.a) if outcome == "unwitnessed"] == ["unwitnessed"]
+
+    play(story)
+
+
+def test_an_idle_log_is_never_unwitnessed() -> None:
+    """Where every entry is under a cosigned checkpoint, no time that passes makes it old."""
+
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(5)
+        await asyncio.sleep(3 * DAY_S / 4)
+        await asyncio.sleep(3 * DAY_S / 4)
+        cosigning = stage.a.gateway.witnessing.cosigning
+        assert (alarms(stage.a), cosigning.unwitnessed_ms(), stage.a.gateway.witnessing.gate.closed) == ([], 0, None)
+
+    play(story)
