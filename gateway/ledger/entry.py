@@ -29,7 +29,7 @@ _GROUPS: Final = {
     "card": "published",
     "partner": "added updated suspended resumed",
     "message": "accepted held released cancelled sent settled dead received read erased",
-    "attachment": "stored read erased",
+    "attachment": "stored read refused erased",
     "case": "changed",
     "schema": "registered approved",
     "user": "added changed signed-in refused",
