@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.storage.attachments import AttachmentRows
 from gateway.storage.cases import CaseRows
 from gateway.storage.inbox import InboxRows
 from gateway.storage.log import LogRows
@@ -34,3 +35,4 @@ class SqlTransaction:
         self.envelopes = EnvelopeRows(connection)
         self.state = StateRows(connection)
         self.witness = WitnessRows(connection)
+        self.attachments = AttachmentRows(connection)
