@@ -27,7 +27,10 @@ from gateway.primitives import strictjson
 from gateway.protocol.agreement import Agreement, parse_agreement
 from gateway.registry.subject import SchemaVersion, load_schema
 from gateway.resources import schemas_path
+from gateway.screening.clamd import Clamd
+from gateway.screening.images import ImageProcess
 from gateway.services.accounts import Accounts
+from gateway.services.attachments import Attachments
 from gateway.services.casefile import CaseFile
 from gateway.services.catalogue import Catalogue
 from gateway.services.checkpoints import Checkpointer
@@ -48,6 +51,7 @@ from gateway.services.rules import Rules
 from gateway.services.settle import Settler
 from gateway.services.submit import Submitter
 from gateway.services.witnessing import Witnessing
+from gateway.storage.files import FileStore
 from gateway.storage.queries import Queries
 from gateway.storage.store import HomeLock, SqliteStore
 from gateway.transport.partner import HttpPartner
@@ -116,6 +120,7 @@ class Gateway:
     link: Callable[[PartyId], Link]
     epoch: _Epoch
     witnessing: Witnessing
+    attachments: Attachments
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -137,13 +142,16 @@ class Gateway:
         finally:
             await self.dispatcher.stop()
             await self.witnessing.stop()
+            await self.attachments.carrier.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._stopped()
 
     def _follow(self) -> None:
-        self.dispatcher.follow(p.party for p in self.directory.partners.values() if p.active)
+        active = [p.party for p in self.directory.partners.values() if p.active]
+        self.dispatcher.follow(active)
+        self.attachments.carrier.follow(active)
         self.witnessing.follow()
 
     async def _started(self) -> None:
@@ -160,6 +168,7 @@ class Gateway:
         taken = await self.store.write(work)
         if taken:
             log.info("messages of a stopped process taken back", count=taken)
+        await self.attachments.sweep()
         await self.checkpoints.sign()
 
     async def _stopped(self) -> None:
@@ -185,6 +194,7 @@ class Gateway:
         now = self.clock()
         await self.store.write(partial(_forget_answers, before=now - ANSWERS_KEPT_MS))
         await self.keyroom.advance()
+        await self.attachments.tidy()
         for partner in list(self.directory.partners.values()):
             if partner.active and now - partner.card.issued_ms > DAY_MS:
                 async with self.link(partner.party) as link:
@@ -259,10 +269,21 @@ def _compose(
         )  # fmt: skip
 
     dispatcher = Dispatcher(lane, link)
+    scanner = settings.limits.virus_scanner
+    attachments = Attachments(
+        store, FileStore(settings.attachments_path), keys, codelists, ImageProcess(),
+        Clamd(scanner) if scanner else None, gate, clock, world.entropy, link, me=me,
+        most_bytes=settings.limits.attachment_bytes, partner_bytes=settings.limits.partner_upload_bytes,
+    )  # fmt: skip
     submitter = Submitter(
         store, rules, cases, clock, world.entropy, most_unanswered=settings.limits.unanswered_messages,
-        default_lifetime_ms=settings.delivery.default_expiry_days * DAY_MS,
+        default_lifetime_ms=settings.delivery.default_expiry_days * DAY_MS, encloser=attachments.encloser,
     )  # fmt: skip
+    submitter.on_accepted(attachments.carrier.wake)
+    attachments.carrier.on_arrived(dispatcher.wake)
+    contacts.on_heard(attachments.carrier.heard)
+    settler.on_recorded(lambda r: attachments.carrier.wake_all() if r.deferred else None)
+    gate.on_open(attachments.carrier.wake_all)
     operator = Operator(store, give_up, clock)
     submitter.on_accepted(dispatcher.wake)
     operator.on_moved(dispatcher.wake)
@@ -293,12 +314,14 @@ def _compose(
         directory=directory, registrar=Registrar(store, catalogue, clock),
         accounts=Accounts(store, clock, world.entropy, token_ttl_ms=settings.access.token_ttl_days * DAY_MS),
         submitter=submitter,
-        receiver=Receiver(store, keys, rules, cases, checkpoints, clock, world.fault, gate), operator=operator,
+        receiver=Receiver(
+            store, keys, rules, cases, checkpoints, clock, world.fault, gate, attachments.inspector
+        ), operator=operator,
         enroller=Enroller(store, directory, contacts, clock, environment=settings.party.environment),
         contacts=contacts, identity=identity, keyroom=keyroom, checkpoints=checkpoints,
         refusals=Refusals(store, clock), settler=settler,
         give_up=give_up, dispatcher=dispatcher, tls=tls, link=link, epoch=epoch,
-        witnessing=witnessing,
+        witnessing=witnessing, attachments=attachments,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ class Desk:
     """What is stored of the ids, numbers and cases of one envelope, and what its earlier events added."""
 
     def __init__(self, tx: Transaction, sender: PartyId, events: Sequence[Event]) -> None:
-        self._tx = tx
+        self.tx = tx
         self._sender = sender
         self._ids: dict[str, Taken] = {}
         self._numbers: dict[int, Taken] = {}
@@ -89,7 +89,7 @@ class Desk:
     def case(self, ref: CaseRef) -> Case | None:
         """Return a case shared with the sender, as this envelope leaves it."""
         if ref not in self._cases:
-            case = self._tx.cases.find(ref)
+            case = self.tx.cases.find(ref)
             if case is None or case.partner != self._sender:
                 return None
             self._cases[ref] = case
@@ -97,11 +97,11 @@ class Desk:
 
     def exists_elsewhere(self, ref: CaseRef) -> bool:
         """Say whether the reference belongs to a case with somebody else."""
-        return self._tx.cases.find(ref) is not None
+        return self.tx.cases.find(ref) is not None
 
     def handling_of(self, jti: str) -> tuple[str, ...] | None:
         """Return the handling of a message exchanged with this sender, or None."""
-        return handling_of(self._tx, self._sender, jti)
+        return handling_of(self.tx, self._sender, jti)
 
     def hold_case(self, case: Case) -> None:
         """Keep what an accepted event did to its case, for the next events and for storage."""
@@ -111,4 +111,4 @@ class Desk:
     def save_cases(self) -> None:
         """Store what the accepted events did to their cases."""
         for ref in self._touched:
-            self._tx.cases.save(self._cases[ref])
+            self.tx.cases.save(self._cases[ref])

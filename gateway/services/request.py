@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.errors import Finding, MalformedRequest, SchemaViolation
 from gateway.primitives.times import parse_ms
+from gateway.protocol.attachment import AttachmentId, parse_attachment_id
 from gateway.protocol.event import URGENCIES
 from gateway.protocol.ids import MessageId, PartyId, parse_message_id, parse_party, parse_subject
 
@@ -35,9 +36,10 @@ class SubmitRequest:
     in_reply_to: MessageId | None
     supersedes: MessageId | None
     expires_at: int | None
+    attachments: tuple[AttachmentId, ...] = ()
 
 
-def read_request(body: object) -> SubmitRequest:  # noqa: C901
+def read_request(body: object) -> SubmitRequest:
     """Read one message of a POST body (strict JSON, parsed).
 
     Raises MalformedRequest where it is no object, SchemaViolation naming every member at fault.
@@ -49,8 +51,7 @@ def read_request(body: object) -> SubmitRequest:  # noqa: C901
     if unknown:
         # Not named: a misplaced member may be a person's name.
         found.append(Finding("", f"has {len(unknown)} unknown member(s); known are {', '.join(sorted(MEMBERS))}"))
-    if body.get("attachments"):
-        found.append(Finding("/attachments", "attachments are not offered by this gateway yet: leave it out"))
+    attachments = _attachments(body.get("attachments"), found)
 
     def text(name: str, parse: Callable[[str], Any], words: str, *, required: bool = False) -> Any:
         value = body.get(name)
@@ -85,8 +86,25 @@ def read_request(body: object) -> SubmitRequest:  # noqa: C901
     if found or not isinstance(data, dict):
         raise SchemaViolation(f"{len(found)} member(s) of the message are at fault", errors=tuple(found))
     return SubmitRequest(
-        recipient, subject, case, urgency, tuple(dict.fromkeys(handling)), data, reply, supersedes, expires
-    )
+        recipient, subject, case, urgency, tuple(dict.fromkeys(handling)), data, reply, supersedes, expires,
+        attachments,
+    )  # fmt: skip
+
+
+def _attachments(value: object, found: list[Finding]) -> tuple[AttachmentId, ...]:
+    """Return the ids named, each once and in order."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        found.append(Finding("/attachments", "is a list of ids that POST /attachments gave"))
+        return ()
+    ids: dict[AttachmentId, None] = {}
+    for place, name in enumerate(value):
+        try:
+            ids[parse_attachment_id(name)] = None
+        except ValueError as error:
+            found.append(Finding(f"/attachments/{place}", str(error), "E-REF"))
+    return tuple(ids)
 
 
 def _urgency(text: str) -> str:

@@ -10,6 +10,7 @@ from aiohttp import web
 from gateway.primitives import b64u
 from gateway.web.api import table
 from gateway.web.api.answering import Cursors, secure
+from gateway.web.api.attachments import Attachments
 from gateway.web.api.audit import Audit
 from gateway.web.api.cases import Cases
 from gateway.web.api.evidence import EvidenceOf
@@ -51,6 +52,7 @@ def api_app(
     audit = Audit(gateway, cursors)
     routes = [
         *table.message_routes(messages),
+        *table.attachment_routes(Attachments(gateway)),
         *table.case_routes(Cases(gateway, cursors)),
         *table.inbox_routes(inbox),
         *table.reference_routes(Reference(gateway)),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from gateway.errors import Finding, MalformedRequest, TooLarge, UnsupportedMediaType
+from gateway.errors import Finding, IdempotencyKeyMissing, MalformedRequest, TooLarge, UnsupportedMediaType
 from gateway.primitives import strictjson
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ JSON = "application/json"
 LIMIT = 50
 LIMIT_MOST = 200
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+ -][0-9]{2}:[0-9]{2})")
 
@@ -38,6 +39,18 @@ async def read_body(request: web.Request, most: int) -> bytes:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(detail) from None
+
+
+def idempotency_key(request: web.Request) -> str:
+    """Return what names a creating request. Raises IdempotencyKeyMissing, MalformedRequest."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        detail = "send `Idempotency-Key`, new for each request and the same when you repeat it"
+        raise IdempotencyKeyMissing(detail)
+    if not _KEY.fullmatch(key):
+        detail = "Idempotency-Key is 1 to 255 visible ASCII characters"
+        raise MalformedRequest(detail)
+    return key
 
 
 def parse_body(raw: bytes) -> Any:

@@ -12,8 +12,6 @@ from aiohttp import web
 from gateway.errors import (
     Finding,
     GatewayError,
-    IdempotencyKeyMissing,
-    MalformedRequest,
     NotFound,
     RequestError,
     SchemaViolation,
@@ -39,7 +37,6 @@ REASON_MOST = 200
 OPTIONS_BYTES = 4096
 STATES = frozenset({*(state.value for state in State), "received"})
 STEPS = {"retry": Step.RETRY, "hold": Step.HOLD, "release": Step.RELEASE, "cancel": Step.CANCEL}
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 CASE = re.compile(r"XC-[A-Z]{2}-[0-9]{4}-[0-9]{6}-[0-9A-Z]")
 SUBJECT = re.compile(r"[a-z][a-z0-9.-]{0,99}")
 
@@ -60,7 +57,7 @@ class Messages:
         try:
             if asking.flag(call.request, "dry_run"):
                 body = asking.parse_body(await asking.read_body(call.request, self._most))
-                await self._gateway.submitter.check(read_request(body))
+                await self._gateway.submitter.check(read_request(body), call.account)
                 return json_answer({"valid": True})
             return await self._submit(call, "POST /messages", many=False)
         except RequestError as error:
@@ -76,13 +73,7 @@ class Messages:
             raise
 
     async def _submit(self, call: Call, route: str, *, many: bool) -> web.Response:
-        key = call.request.headers.get("Idempotency-Key")
-        if key is None:
-            detail = "send `Idempotency-Key`, new for each message and the same when you repeat it"
-            raise IdempotencyKeyMissing(detail)
-        if not _KEY.fullmatch(key):
-            detail = "Idempotency-Key is 1 to 255 visible ASCII characters"
-            raise MalformedRequest(detail)
+        key = asking.idempotency_key(call.request)
         raw = await asking.read_body(call.request, self._most)
         digest = sha256(raw).digest()
         body = asking.parse_body(raw)
