@@ -40,8 +40,10 @@ _ACTIVE: Final = frozenset(
 )
 # What says how a stream is packed; only object streams hold objects, and only plain Flate is looked into.
 _PACKING: Final = frozenset({b"/ObjStm", b"/Predictor", b"/Crypt"})
+_SHORT: Final = frozenset({b"/JS", b"/AA"})
 _NAME_REST: Final = rb"[^\x00\t\n\f\r ()<>\[\]{}/%]{1,200}"
-_TOKEN: Final = re.compile(rb"/" + _NAME_REST + rb"|\bendstream\b|\bstream[ \t]*(?:\r\n|\n|\r)|[\s\x00]obj\b")
+_TOKEN: Final = re.compile(rb"/" + _NAME_REST + rb"|\bendstream\b|\bstream[ \t]*(?:\r\n|\n|\r)|(?<=[\s\x00])obj\b")
+_NAME: Final = re.compile(rb"/" + _NAME_REST)
 _ESCAPED: Final = re.compile(rb"#([0-9A-Fa-f]{2})")
 # A token is at most this long; what may be the beginning of one is kept for the next piece.
 _TOKEN_BYTES: Final = 256
@@ -96,8 +98,9 @@ class Screening:
 class PdfScreening:
     """Looks for scripts, actions and embedded files in a PDF, in object streams too.
 
-    A name counts outside of streams, and inside one from where something looks like an object: a reader finds
-    objects by their offset, wherever they lie. Pixels and fonts are passed over: three chance bytes are no script.
+    A name counts wherever it stands: a string or comment may hold the word `stream`, and a reader finds objects by
+    their offset, inside of streams too. Only the shortest names, which pixels spell by chance, count there no sooner
+    than something looks like an object; no action works by them alone.
     """
 
     def __init__(self) -> None:
@@ -108,6 +111,7 @@ class PdfScreening:
         # Since the last stream began. Nothing else clears them: a comment may say `endobj`.
         self._names: set[bytes] = set()
         self._packed: _Inflating | None = None
+        self._left = _INFLATED_MOST
 
     def feed(self, piece: bytes) -> None:
         """Look at the next bytes."""
@@ -126,15 +130,17 @@ class PdfScreening:
             self._unpack(window[done : token.start()])
             done = token.end()
             self._take(token.group())
-        done = max(end, done)
-        self._unpack(window[min(done, end) : done])
-        self._kept = window[done:]
+        end = max(end, done)
+        self._unpack(window[done:end])
+        self._kept = window[end:]
 
     def _take(self, token: bytes) -> None:
         if token == b"endstream":
             if self._packed is not None and not self._packed.whole:
                 # The word stands inside of packed bytes, and what follows is not what it seems.
                 self.fault = HIDDEN
+            if self._packed is not None:
+                self._left = self._packed.left
             self._in_stream = self._objects_inside = False
             self._packed = None
         elif self._packed is not None:
@@ -147,11 +153,10 @@ class PdfScreening:
             self._name(_unescaped(token))
 
     def _name(self, name: bytes) -> None:
-        if not self._in_stream or self._objects_inside:
-            if name in _ACTIVE:
-                self.fault = ACTIVE
-            elif name == b"/Encrypt":
-                self.fault = HIDDEN
+        if name in _ACTIVE and (name not in _SHORT or not self._in_stream or self._objects_inside):
+            self.fault = ACTIVE
+        elif name == b"/Encrypt":
+            self.fault = HIDDEN
         if name in _PACKING or name.endswith(b"Decode"):
             self._names.add(name)
 
@@ -160,7 +165,7 @@ class PdfScreening:
             if self._names != {b"/ObjStm", b"/FlateDecode"}:
                 self.fault = HIDDEN
             else:
-                self._packed = _Inflating()
+                self._packed = _Inflating(self._left)
         self._in_stream, self._objects_inside = True, False
         self._names.clear()
 
@@ -172,10 +177,16 @@ class PdfScreening:
 class _Inflating:
     """Unpacks an object stream and looks at the names in it, in little memory and up to a bound of output."""
 
-    def __init__(self) -> None:
+    def __init__(self, left: int) -> None:
+        """Take how many bytes the document may still unpack to."""
         self._inflate = zlib.decompressobj()
         self._kept = b""
-        self._size = 0
+        self._left = left
+
+    @property
+    def left(self) -> int:
+        """How much may still be unpacked."""
+        return self._left
 
     @property
     def whole(self) -> bool:
@@ -190,11 +201,11 @@ class _Inflating:
             except zlib.error:
                 return HIDDEN
             raw = self._inflate.unconsumed_tail
-            self._size += len(plain)
-            if self._size > _INFLATED_MOST:
+            self._left -= len(plain)
+            if self._left < 0:
                 return HIDDEN
             window = self._kept + plain
-            if any(_unescaped(token) in _ACTIVE for token in _TOKEN.findall(window)):
+            if any(_unescaped(name) in _ACTIVE for name in _NAME.findall(window)):
                 return ACTIVE
             self._kept = window[-_TOKEN_BYTES:]
         return None

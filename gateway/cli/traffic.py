@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from gateway.cli import output
+from gateway.cli.attach import read_attached, upload
 from gateway.cli.common import YesOption, confirm, group, note, read_input, verb
 from gateway.cli.control import API, CONTROL, Client, gateway, segment
 from gateway.cli.failure import FAILURE
@@ -40,21 +41,27 @@ def register(app: typer.Typer) -> None:
 def submit(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="The JSON body of POST /messages; - for stdin.")],
     *,
+    attach: Annotated[
+        list[str] | None,
+        typer.Option(metavar="F", help="A file to send with it, again for each: FILE or 'FILE;type=CODE;…'."),
+    ] = None,
     subject: Annotated[str | None, typer.Option("--type", metavar="T", help="Type, over the file's.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge it and send nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the answer; exit 1 unless accepted.")] = False,
 ) -> None:
     """Accept a message for sending, durably; or say every place where it is wrong."""
     raw = read_input(file)
+    files = [read_attached(text) for text in attach or ()]
     if subject is not None:
-        try:
-            body = json.loads(raw)
-        except ValueError:
-            raise MalformedRequest(f"{file}: not JSON; give the body of POST /messages") from None
-        raw = json.dumps(body | {"type": subject} if isinstance(body, dict) else body).encode()
+        raw = _with(raw, file, {"type": subject})
     headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
     path = f"{API}/messages" + ("?dry_run=true" if dry_run else "")
     with gateway(working=wait) as reached:
+        if files and dry_run:
+            note("a dry run uploads nothing: the files are not judged")
+        elif files:
+            named = _body(raw, file).get("attachments") or []
+            raw = _with(raw, file, {"attachments": [*named, *upload(reached, files)]})
         found: dict[str, Any] = json.loads(reached.raw("POST", path, raw, headers)[1])
         if wait and not dry_run:
             found = _settled(reached, found["id"])
@@ -63,6 +70,20 @@ def submit(
             note("it goes out when `gateway serve` runs; `gateway queue list` shows what waits")
     if wait and not dry_run and found["state"] != "accepted":
         raise typer.Exit(FAILURE)
+
+
+def _body(raw: bytes, file: str) -> dict[str, Any]:
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise MalformedRequest(f"{file}: no JSON object; give the body of POST /messages")
+    return found
+
+
+def _with(raw: bytes, file: str, members: dict[str, Any]) -> bytes:
+    return json.dumps(_body(raw, file) | members).encode()
 
 
 def _settled(reached: Client, jti: str) -> dict[str, Any]:
