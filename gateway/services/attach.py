@@ -62,7 +62,6 @@ class Stored:
     original: Attachment | None
     digests: dict[AttachmentId, bytes]
     """SHA-256 of the sealed file, by attachment: random to whoever has no key, so the log may hold it."""
-    details: dict[str, str]
 
 
 class Attacher:
@@ -123,10 +122,10 @@ class Attacher:
             return found, True
         try:
             stored = await self._judged(draft, draft.kept, meta, account)
+            result = await self._store.write(lambda tx: self._commit(tx, stored, account, once, answer))
         except RequestError as error:
             await self._note_refused(account, error)
             raise
-        result = await self._store.write(lambda tx: self._commit(tx, stored, account, once, answer))
         if not result[1]:
             draft.files.clear()
         return result
@@ -152,7 +151,7 @@ class Attacher:
         name = meta.id or AttachmentId(uuid7(self._clock(), self._entropy))
         if media_type not in media.IMAGES:
             served = self._row(name, kept, meta, account, meta.derived_from)
-            return Stored(served, None, {name: kept.sealed_sha256}, meta.details)
+            return Stored(served, None, {name: kept.sealed_sha256})
         copy = await self._cleaned(kept, media_type)
         draft.files.append(copy.file)
         faults = media.type_faults(self._codelists, meta.attachment_type, media_type, copy.length)
@@ -164,7 +163,7 @@ class Attacher:
             media_type=media.ORIGINAL_MEDIA,
         )  # fmt: skip
         digests = {name: copy.sealed_sha256, source: kept.sealed_sha256}
-        return Stored(self._row(name, copy, meta, account, source), original, digests, meta.details)
+        return Stored(self._row(name, copy, meta, account, source), original, digests)
 
     async def _scan(self, kept: Kept) -> None:
         if self._scanner is None:
@@ -244,10 +243,9 @@ def _answered(tx: Transaction, account: Account, once: Idempotency) -> StoredAns
 
 
 def described(stored: Stored) -> dict[str, Any]:
-    """Return what the catalogue says of a stored file, key apart."""
+    """Return what an answer says of a stored file. Answers are kept as they are: no word of the caller's is in them."""
     row = stored.served
-    found: dict[str, Any] = {
+    return {
         "attachmentId": row.id, "attachmentType": row.attachment_type, "mediaType": row.media_type,
         "byteLength": row.byte_length, "sha256": b64u.encode(row.sha256), "derivedFrom": row.derived_from,
     }  # fmt: skip
-    return found | stored.details

@@ -109,8 +109,6 @@ class Attachment(Catalogued):
     byte_length: int
     sha256: Digest
     derived_from: str | None
-    person_ref: str | None = None
-    description: str | None = None
     original: Original | None
     stored_at: Time = Field(alias="stored_at")
 
