@@ -390,6 +390,8 @@ class Network:
         self.calm = chance is None
         self.cut = False
         self.answers_lost = False
+        self.uploads: list[tuple[int | None, int]] = []
+        """Where each upload began, and how many bytes of it were sent."""
         self.cut_uploads_at: list[int] = []
         """Where the next uploads are cut, one each."""
         self.processes: dict[PartyId, Process] = {}
@@ -539,6 +541,7 @@ class MemoryLink:
         """PUT attachments/{id}, or PATCH: on a rough network it may be cut anywhere."""
         body = b"".join([piece async for piece in pieces])
         network = self._source.network
+        network.uploads.append((offset, len(body)))
         cut = network.cut_uploads_at.pop(0) if network.cut_uploads_at else None
         if cut is None and not network.calm and network.chance.random() < 0.3:
             cut = network.chance.randrange(len(body))
