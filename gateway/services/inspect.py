@@ -103,7 +103,8 @@ class Inspector:
     async def _intact(self, held: Transfer, entry: Enclosure) -> bool:
         """Say whether the ciphertext is the one the event means; another is dropped and counts as not here."""
         measure = Measure()
-        if held.length == entry.encrypted_length:
+        size = await asyncio.to_thread(self._vault.files.size, held.file)
+        if size == held.length == entry.encrypted_length:
             async for piece in self._vault.raw(held.file):
                 await asyncio.to_thread(measure.add, piece)
         if measure.sha256 == entry.encrypted_sha256:
