@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 VECTORS = Path(os.environ.get("BCX_VECTORS", ROOT.parent / "shared" / "vectors" / "third-party"))
 
 
+LONGEST_ID_BYTES = 40
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--seed` replays one story of the simulator; the others say how long the long runs are."""
     group = parser.getgroup("fault experiments")
@@ -27,5 +30,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Write ids in ASCII: a lone surrogate in one would stop the workers' channel."""
+    """Write ids in ASCII: a lone surrogate in one would stop the workers' channel. A file is named by its size."""
+    if isinstance(val, bytes) and len(val) > LONGEST_ID_BYTES:
+        return f"{len(val)} bytes"
     return ascii(val) if isinstance(val, str) and not val.isascii() else None
