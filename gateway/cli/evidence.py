@@ -14,6 +14,8 @@ from gateway.cli.failure import UNVERIFIED
 from gateway.errors import Clash, ConfigurationError, PartnerError
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from gateway.evidence.verify import Verdict
     from gateway.ledger.note import NoteKey
 
@@ -64,6 +66,10 @@ def evidence_verify(
         list[str] | None,
         typer.Option(metavar="V", help="A further log's or witness's verifier key; may be given again."),
     ] = None,
+    tsa: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE.pem", help="Certificates of the timestamp authority; may be given again."),
+    ] = None,
 ) -> None:
     """Check a bundle: no home, no network. Names every fault and what it means; exit 3 where there is one."""
     from gateway.evidence.verify import verify_bundle
@@ -72,7 +78,9 @@ def evidence_verify(
         raw = file.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{file}: {(error.strerror or 'cannot be read').lower()}; name a bundle") from None
-    verdict = verify_bundle(raw, fingerprints=_fingerprints(fingerprint or []), vkeys=_vkeys(vkey or []))
+    verdict = verify_bundle(
+        raw, fingerprints=_fingerprints(fingerprint or []), vkeys=_vkeys(vkey or []), certificates=_certificates(tsa)
+    )
     faults = [
         {"step": one.step, "about": _about(one.step), "file": one.file, "what": one.what, "meaning": one.meaning}
         for one in verdict.faults
@@ -128,3 +136,17 @@ def _vkeys(texts: list[str]) -> list[NoteKey]:
         return [NoteKey.parse(text.strip()) for text in texts]
     except PartnerError as error:
         raise ConfigurationError(f"--vkey: {error.detail}; copy it whole, it reads name+keyid+key") from None
+
+
+def _certificates(paths: list[Path] | None) -> list[Certificate]:
+    from gateway.ledger.timestamp import need_library, read_certificates
+
+    found: list[Certificate] = []
+    for path in paths or []:
+        need_library()
+        try:
+            found += read_certificates(path.read_bytes())
+        except (OSError, ValueError) as error:
+            reason = (error.strerror or "cannot be read") if isinstance(error, OSError) else "no certificates in PEM"
+            raise ConfigurationError(f"--tsa: {path}: {reason.lower()}; name a PEM file") from None
+    return found

@@ -120,13 +120,14 @@ def _step(step: str, outcome: str | None, language: str) -> str:
 
 
 def _logs(facts: Facts, language: str) -> str:
-    nobody = word("nobody", language)
+    nobody, stamped = word("nobody", language), any(log.stamped_ms is not None for log in facts.logs)
     return _table(
-        [word(key, language) for key in ("log", "size", "cosigned")],
+        [word(key, language) for key in ("log", "size", "cosigned", *(["stamped"] if stamped else []))],
         [
             (
                 log.origin or log.party, str(log.size),
                 "; ".join(f"{name}, {times.format_ms(at)}" for name, at in log.cosigned) or nobody,
+                *([nobody if log.stamped_ms is None else times.format_ms(log.stamped_ms)] if stamped else []),
             )
             for log in facts.logs
         ],

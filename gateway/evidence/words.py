@@ -62,6 +62,7 @@ _TABLE: Final[dict[str, tuple[str, str, str]]] = {
     "logs": ("The logs and who vouches for them", "Log dan siapa yang menjaminnya", "កំណត់ហេតុ និងអ្នកដែលធានា"),
     "size": ("Entries signed", "Entri yang ditandatangani", "ធាតុដែលបានចុះហត្ថលេខា"),
     "cosigned": ("Cosigned by, at (UTC)", "Ditandatangani bersama oleh, pada (UTC)", "ចុះហត្ថលេខារួមដោយ នៅ (UTC)"),
+    "stamped": ("Stamped at (UTC)", "Dicap waktu pada (UTC)", "បោះត្រាពេលវេលានៅ (UTC)"),
     "nobody": ("nobody", "tidak ada", "គ្មាន"),
     "cards": (
         "Whose keys: compare the fingerprints by voice",
@@ -97,6 +98,16 @@ _TABLE: Final[dict[str, tuple[str, str, str]]] = {
         "Nobody but the sender vouches for its log: no witness has cosigned it here.",
         "Hanya pengirim yang menjamin lognya: belum ada saksi yang menandatangani bersama di sini.",
         "មានតែអ្នកផ្ញើប៉ុណ្ណោះដែលធានាកំណត់ហេតុរបស់ខ្លួន៖ គ្មានសាក្សីបានចុះហត្ថលេខារួមនៅទីនេះទេ។",
+    ),
+    "no-timestamp": (
+        "No timestamp of an outside authority is here.",
+        "Tidak ada cap waktu dari otoritas luar di sini.",
+        "គ្មានត្រាពេលវេលារបស់អាជ្ញាធរខាងក្រៅនៅទីនេះទេ។",
+    ),
+    "timestamp-unjudged": (
+        "A timestamp is here, and nobody judged it: the authority's certificates were not given.",
+        "Ada cap waktu, tetapi belum diperiksa: sertifikat otoritasnya tidak diberikan.",
+        "មានត្រាពេលវេលា ប៉ុន្តែមិនទាន់បានពិនិត្យទេ៖ វិញ្ញាបនបត្ររបស់អាជ្ញាធរមិនត្រូវបានផ្តល់ឱ្យ។",
     ),
     "submitted": ("Submitted", "Diajukan", "បានដាក់ស្នើ"),
     "held": ("Held back", "Ditahan", "បានផ្អាកទុក"),

@@ -14,8 +14,8 @@ from gateway.errors import Clash, NotPermitted, Paused, UnknownSchemaRequested
 from gateway.evidence import chain
 from gateway.evidence.bundle import write_bundle
 from gateway.evidence.facts import read_event
-from gateway.evidence.parts import CardPart, LogPart, Parts, Proved
-from gateway.ledger import entry, note
+from gateway.evidence.parts import CardPart, LogPart, Parts, Proved, StampPart
+from gateway.ledger import entry, note, proof
 from gateway.logs import get_logger
 from gateway.primitives import merkle
 from gateway.services.accounts import actor_of, permitted
@@ -183,11 +183,12 @@ class Evidence:
         wanted = sorted(numbers.keys() - set(reads))
         size, text = await self._checkpoint(wanted)
 
-        def prove(tx: Transaction) -> tuple[Proved, ...]:
+        def prove(tx: Transaction) -> LogPart:
             there = [number for number in wanted if number < size]
-            return tuple(Proved(number, tx.log.data(number), tx.log.proof(number, size)) for number in there)
+            proved = tuple(Proved(number, tx.log.data(number), tx.log.proof(number, size)) for number in there)
+            return LogPart(self._me, text, size, proved, _stamp(tx, size))
 
-        return LogPart(self._me, text, size, await self._store.write(prove))
+        return await self._store.write(prove)
 
     async def _checkpoint(self, wanted: Sequence[int]) -> tuple[int, str]:
         """Return the first cosigned checkpoint over all entries, else the first signed one: the same at each export.
@@ -210,7 +211,7 @@ class Evidence:
         self, row: Row, manifest: bytes, receipt: bytes | None, logs: Sequence[LogPart]
     ) -> tuple[CardPart, ...]:
         times = [at for at in (row["at"], row["received_at"], row["settled_at"]) if at is not None]
-        texts = [log.checkpoint for log in logs]
+        texts = [text for log in logs for text in (log.checkpoint, log.stamp.checkpoint if log.stamp else "") if text]
         held = {party: await self._reads.cards(party) for party in sorted((self._me, row["partner"]))}
         return choose_cards(held, times, [manifest, *([receipt] if receipt else [])], texts)
 
@@ -224,3 +225,12 @@ class Evidence:
         except UnknownSchemaRequested:
             log.warning("the schema of a message is not held", message=found.id)
             return None
+
+
+def _stamp(tx: Transaction, size: int) -> StampPart | None:
+    """Return the first timestamp over a checkpoint that holds ours of `size`: the same at each export."""
+    found = tx.timestamps.first_from(size)
+    if found is None:
+        return None
+    path = proof.consistency(tx.log.read_hashes, size, found.size) if size < found.size else []
+    return StampPart(found.note, found.size, tuple(path), found.at, found.token)
