@@ -387,6 +387,13 @@ class Outbox(Protocol):
         """Return open messages past their `expirytime`."""
         ...
 
+    def unanswered(self, urgency: str, after: int, before_ms: int, limit: int) -> tuple[int, Sequence[Sent]]:
+        """Look at the next `limit` messages behind number `after`, up to the last accepted by `before_ms`.
+
+        Return its number (`after` where there is none), and those of this urgency that still have to move.
+        """
+        ...
+
     def find(self, jtis: Sequence[str]) -> Mapping[str, Sent]:
         """Return what stands of these messages, by jti."""
         ...

@@ -40,6 +40,7 @@ from gateway.services.gate import Gate
 from gateway.services.giveup import GiveUp
 from gateway.services.identity import Identity, Self
 from gateway.services.keyroom import KeyRoom
+from gateway.services.lateness import Lateness
 from gateway.services.operate import Operator
 from gateway.services.receive import Receiver
 from gateway.services.refusals import Refusals
@@ -120,6 +121,7 @@ class Gateway:
     epoch: _Epoch
     witnessing: Witnessing
     timestamping: Timestamping | None
+    lateness: Lateness
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -134,6 +136,7 @@ class Gateway:
                 ("refusals", self.refusals.run()),
                 ("housekeeping", self._keep_house()),
                 ("unwitnessed", self.witnessing.watch()),
+                ("lateness", self.lateness.run()),
                 *([("timestamps", self.timestamping.run())] if self.timestamping else []),
             )
         ]
@@ -304,7 +307,7 @@ def _compose(
         contacts=contacts, identity=identity, keyroom=keyroom, checkpoints=checkpoints,
         refusals=Refusals(store, clock), settler=settler,
         give_up=give_up, dispatcher=dispatcher, tls=tls, link=link, epoch=epoch,
-        witnessing=witnessing, timestamping=timestamping,
+        witnessing=witnessing, timestamping=timestamping, lateness=Lateness(store, clock),
     )  # fmt: skip
 
 

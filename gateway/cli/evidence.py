@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from gateway.evidence.verify import Verdict
     from gateway.ledger.note import NoteKey
+
+COLUMNS: Final = ("at", "step", "log", "index", "role", "outcome", "message")
 
 evidence = group("evidence", "Proof of one message that a stranger can check offline.")
 
@@ -52,6 +54,14 @@ def evidence_export(
     output.show({"file": str(file), "message": message, "bytes": len(raw), "redacted": redacted, **_lacking(verdict)})
     for text in _gap_words(verdict):
         note(f"note: {text}")
+
+
+@verb(evidence, "chain")
+def evidence_chain(message: Annotated[str, typer.Argument(metavar="MESSAGE_ID")]) -> None:
+    """Tell what happened to a message, step by step, each with its entry in the log."""
+    with gateway() as reached:
+        steps = reached.get(f"{API}/audit/messages/{segment(message)}")["steps"]
+    output.show_rows(steps, COLUMNS, empty="no such entries")
 
 
 @verb(evidence, "verify")

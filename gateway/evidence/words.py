@@ -117,6 +117,11 @@ _TABLE: Final[dict[str, tuple[str, str, str]]] = {
     "refused": ("Received and refused", "Diterima dan ditolak", "បានទទួល ហើយបដិសេធ"),
     "arrived": ("Received", "Diterima", "បានទទួល"),
     "not-delivered": ("Not delivered", "Tidak sampai", "មិនបានទៅដល់"),
+    "late": (
+        "Not answered within the time of its urgency",
+        "Tidak dijawab dalam batas waktu urgensinya",
+        "មិនបានឆ្លើយតបក្នុងពេលកំណត់តាមភាពបន្ទាន់",
+    ),
     "cancelled": ("Cancelled", "Dibatalkan", "បានបោះបង់"),
     "turned-down": ("Refused by the recipient", "Ditolak penerima", "អ្នកទទួលបានបដិសេធ"),
     "opened": ("Opened by an officer", "Dibuka petugas", "មន្ត្រីបានបើកមើល"),
