@@ -127,6 +127,13 @@ _TABLE: Final[dict[str, tuple[str, str, str]]] = {
     "opened": ("Opened by an officer", "Dibuka petugas", "មន្ត្រីបានបើកមើល"),
     "erased": ("Erased", "Dihapus", "បានលុប"),
     "alarm": ("Alarm", "Peringatan", "ការជូនដំណឹង"),
+    "by-system": ("gateway", "gateway", "ច្រកទិន្នន័យ"),
+    "by-partner": ("partner's gateway", "gateway mitra", "ច្រកទិន្នន័យរបស់ដៃគូ"),
+    "by-client": ("agency system", "sistem instansi", "ប្រព័ន្ធរបស់ស្ថាប័ន"),
+    "by-officer": ("officer", "petugas", "មន្ត្រី"),
+    "by-supervisor": ("supervisor", "penyelia", "អ្នកត្រួតពិនិត្យ"),
+    "by-operator": ("operator", "operator", "អ្នកប្រតិបត្តិប្រព័ន្ធ"),
+    "by-auditor": ("auditor", "auditor", "សវនករ"),
     "check": ("How to check", "Cara memeriksa", "របៀបពិនិត្យ"),
     "checking": (
         "Run the command below with the fingerprints you were given by both authorities, not those on this page.",
@@ -147,6 +154,12 @@ def step_word(step: str, language: str) -> str:
     """Return what a step is called; one without a word, of a type we do not know, keeps its name."""
     key = _STEP_WORDS.get(step, step)
     return word(key, language) if key in _TABLE else step
+
+
+def role_word(role: str, language: str) -> str:
+    """Return what a role is called; one we do not know keeps its name."""
+    key = f"by-{role}"
+    return word(key, language) if key in _TABLE else role
 
 
 def keys() -> frozenset[str]:
