@@ -294,6 +294,16 @@ class Cosigned:
 
 
 @dataclass(frozen=True, slots=True)
+class Timestamp:
+    """A checkpoint of ours as an outside authority stamped it; `token` is its whole answer, `at` its time (ms)."""
+
+    size: int
+    note: str
+    token: bytes
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Dispute:
     """Evidence: two checkpoints of one log, both under its signature, that do not agree.
 
@@ -375,6 +385,13 @@ class Outbox(Protocol):
 
     def overdue(self, recipient: PartyId, now_ms: int, limit: int) -> Sequence[Sent]:
         """Return open messages past their `expirytime`."""
+        ...
+
+    def unanswered(self, urgency: str, after: int, before_ms: int, limit: int) -> tuple[int, Sequence[Sent]]:
+        """Look at the next `limit` messages behind number `after`, up to the last accepted by `before_ms`.
+
+        Return its number (`after` where there is none), and those of this urgency that still have to move.
+        """
         ...
 
     def find(self, jtis: Sequence[str]) -> Mapping[str, Sent]:
@@ -534,6 +551,14 @@ class Witnesses(Protocol):
     def set_unproved(self, jti: MessageId, why: str) -> None: ...
 
 
+class Timestamps(Protocol):
+    """Our checkpoints as an outside authority stamped them."""
+
+    def add(self, timestamp: Timestamp) -> None: ...
+    def newest(self) -> Timestamp | None: ...
+    def first_from(self, size: int) -> Timestamp | None: ...
+
+
 class Parties(Protocol):
     """Cards and partners."""
 
@@ -627,6 +652,8 @@ class Transaction(Protocol):
     def state(self) -> State: ...
     @property
     def witness(self) -> Witnesses: ...
+    @property
+    def timestamps(self) -> Timestamps: ...
 
 
 class Store(Protocol):
@@ -668,3 +695,11 @@ class PartnerLink(Protocol):
     async def add_checkpoint(self, body: bytes) -> Reply: ...
     async def get_witnessed(self, log_id: str) -> Reply: ...
     async def get_log(self, path: str) -> Reply: ...
+
+
+class TimestampAuthority(Protocol):
+    """Somebody outside who says when bytes existed (RFC 3161)."""
+
+    async def stamp(self, data: bytes) -> tuple[bytes, int]:
+        """Return the token over `data`, verified, and its time (ms). Raises TransportError or PartnerError."""
+        ...

@@ -22,7 +22,7 @@ from gateway.errors import ConfigurationError, GatewayError, RequestError
 from gateway.home import hosts
 from gateway.keyring.notes import card_notes, log_signers, witness_signer
 from gateway.logs import get_logger
-from gateway.ports import Actor, Clock, Entropy, FaultPoint, Transaction
+from gateway.ports import Actor, Clock, Entropy, FaultPoint, TimestampAuthority, Transaction
 from gateway.primitives import strictjson
 from gateway.protocol.agreement import Agreement, parse_agreement
 from gateway.registry.subject import SchemaVersion, load_schema
@@ -40,6 +40,7 @@ from gateway.services.gate import Gate
 from gateway.services.giveup import GiveUp
 from gateway.services.identity import Identity, Self
 from gateway.services.keyroom import KeyRoom
+from gateway.services.lateness import Lateness
 from gateway.services.operate import Operator
 from gateway.services.receive import Receiver
 from gateway.services.refusals import Refusals
@@ -47,11 +48,13 @@ from gateway.services.registrar import Registrar
 from gateway.services.rules import Rules
 from gateway.services.settle import Settler
 from gateway.services.submit import Submitter
+from gateway.services.timestamping import Timestamping, forget
 from gateway.services.witnessing import Witnessing
 from gateway.storage.queries import Queries
 from gateway.storage.store import HomeLock, SqliteStore
 from gateway.transport.partner import HttpPartner
 from gateway.transport.tls import ExchangeTls
+from gateway.transport.tsa import open_authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -85,6 +88,7 @@ class World:
     draw: Callable[[], float] = random.SystemRandom().random
     link: Callable[[PartyId], Link] | None = None
     fault: FaultPoint | None = None
+    authority: TimestampAuthority | None = None
 
 
 @dataclass(slots=True)
@@ -116,6 +120,8 @@ class Gateway:
     link: Callable[[PartyId], Link]
     epoch: _Epoch
     witnessing: Witnessing
+    timestamping: Timestamping | None
+    lateness: Lateness
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -130,6 +136,8 @@ class Gateway:
                 ("refusals", self.refusals.run()),
                 ("housekeeping", self._keep_house()),
                 ("unwitnessed", self.witnessing.watch()),
+                ("lateness", self.lateness.run()),
+                *([("timestamps", self.timestamping.run())] if self.timestamping else []),
             )
         ]
         try:
@@ -287,6 +295,7 @@ def _compose(
         busy=lambda: submitter.unanswered > BUSY_MESSAGES, fault=world.fault,
     )  # fmt: skip
     store.on_grown(witnessing.cosigning.grew)
+    timestamping = _timestamping(settings, world, store, checkpoints, witnessing)
     gate.on_open(dispatcher.wake_all)
     return Gateway(
         settings=settings, keys=keys, store=store, queries=Queries(store.readers), clock=clock, rules=rules,
@@ -298,8 +307,25 @@ def _compose(
         contacts=contacts, identity=identity, keyroom=keyroom, checkpoints=checkpoints,
         refusals=Refusals(store, clock), settler=settler,
         give_up=give_up, dispatcher=dispatcher, tls=tls, link=link, epoch=epoch,
-        witnessing=witnessing,
+        witnessing=witnessing, timestamping=timestamping, lateness=Lateness(store, clock),
     )  # fmt: skip
+
+
+def _timestamping(
+    settings: Settings, world: World, store: SqliteStore, checkpoints: Checkpointer, witnessing: Witnessing
+) -> Timestamping | None:
+    """Return what has the log stamped, None where no authority is set. Raises ConfigurationError."""
+    audit = settings.audit
+    if not audit.timestamp_url:
+        return None
+    found = Timestamping(
+        store, checkpoints, witnessing.cosigning.covering,
+        world.authority or open_authority(audit.timestamp_url, settings.timestamp_certificates_path),
+        witnessing.gate, world.clock, every_s=audit.timestamp_every_s, alarm_s=audit.untimestamped_alarm_s,
+        stop_s=audit.untimestamped_stop_s,
+    )  # fmt: skip
+    store.on_grown(found.grew)
+    return found
 
 
 def _forget_answers(tx: Transaction, *, before: int) -> None:
@@ -331,6 +357,7 @@ async def _prepare(gateway: Gateway) -> None:
     )
     await gateway.directory.load()
     await gateway.witnessing.load()
+    await (gateway.timestamping.load() if gateway.timestamping else gateway.store.write(forget))
     await gateway.keyroom.advance()
     await gateway.store.write(lambda tx: _note_settings(tx, gateway))
     gateway.submitter.unanswered = await gateway.store.write(lambda tx: tx.outbox.open_count())

@@ -90,6 +90,7 @@ class Health:
         return self.metrics.text(
             depth, await queries.dead(), latest.size if latest else 0, up, self.gateway.clock(),
             witnessing.cosigning.unwitnessed_ms(), witnessing.gate.closed,
+            self.gateway.timestamping.age_ms() if self.gateway.timestamping else 0,
         )  # fmt: skip
 
     async def _database(self) -> str | None:

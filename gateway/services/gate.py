@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-Cause = Literal["start", "behind", "unwitnessed"]
+Cause = Literal["start", "behind", "unwitnessed", "untimestamped"]
 """start: no partner has said yet what it cosigned last. behind: our log is not the one a partner cosigned.
-unwitnessed: nobody has cosigned our log for too long."""
+unwitnessed: nobody has cosigned our log for too long. untimestamped: nobody has stamped it for too long."""
 
-RETRY_AFTER_S: Final = {"start": 2, "behind": 300, "unwitnessed": 30}
+RETRY_AFTER_S: Final = {"start": 2, "behind": 300, "unwitnessed": 30, "untimestamped": 30}
 
 
 class Gate:
@@ -38,7 +38,7 @@ class Gate:
     @property
     def closed(self) -> Cause | None:
         """The gravest cause it is closed for, or None."""
-        causes: tuple[Cause, ...] = ("behind", "start", "unwitnessed")
+        causes: tuple[Cause, ...] = ("behind", "start", "unwitnessed", "untimestamped")
         return next((cause for cause in causes if cause in self._closed), None)
 
     @property

@@ -148,6 +148,15 @@ _OVERDUE = limited(
     ),
     "recipient", "now",
 )  # fmt: skip
+_PASSED = (
+    "SELECT max(id) FROM (SELECT id, created_at FROM outbox WHERE id > ? ORDER BY id LIMIT ?) WHERE created_at <= ?"
+)
+_UNANSWERED = compiled(
+    select(*_SENT)
+    .where(o.id > bindparam("after"), o.id <= bindparam("last"), o.urgency == bindparam("wanted"), t.OPEN_STATES)
+    .order_by(o.id),
+    "after", "last", "wanted",
+)  # fmt: skip
 _FIND = compiled(select(*_SENT).where(o.jti.in_(values_of("jtis"))), "jtis")
 _VOIDS_DUE = limited(
     select(*_SENT).where(o.recipient == bindparam("recipient"), t.VOID_DUE).order_by(o.stream_seq),
@@ -289,6 +298,13 @@ class OutboxRows:
     def overdue(self, recipient: PartyId, now_ms: int, limit: int) -> Sequence[Sent]:
         """Return open messages past their `expirytime` that are not on their way."""
         return [Sent(*row) for row in self._run(_OVERDUE, (recipient, now_ms, limit))]
+
+    def unanswered(self, urgency: str, after: int, before_ms: int, limit: int) -> tuple[int, Sequence[Sent]]:
+        """Look at the next messages behind a number, up to the last accepted by a time; by number."""
+        last = self._run(_PASSED, (after, limit, before_ms)).fetchone()[0]
+        if last is None:
+            return after, []
+        return last, [Sent(*row) for row in self._run(_UNANSWERED, (after, last, urgency))]
 
     def find(self, jtis: Sequence[str]) -> Mapping[str, Sent]:
         """Return what stands of these messages, by jti."""

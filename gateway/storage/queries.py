@@ -120,11 +120,25 @@ class Queries:
         v = t.envelopes.c
         return await self._one(select(v.eid, v.manifest, v.digests, v.leaf, v.receipt).where(v.eid == eid))
 
-    async def envelopes_of(self, jti: str) -> Sequence[Row]:
-        """Return id and entry of each envelope that carried one of our messages."""
+    async def envelopes_of(self, jti: str, limit: int) -> Sequence[Row]:
+        """Return number and data of the entry of each envelope that carried one of our messages, newest first."""
         v, a = t.envelopes.c, t.attempts.c
         tried = select(a.eid).where(a.jti == jti).union(select(o.eid).where(o.jti == jti))
-        return await self._all(select(v.eid, v.leaf).where(v.eid.in_(tried), v.direction == "out").order_by(v.at))
+        sent = select(e.seq, e.data).join(t.envelopes, v.leaf == e.seq)
+        sent = sent.where(v.eid.in_(tried), v.direction == "out")
+        return await self._all(sent.order_by(e.seq.desc()).limit(limit))
+
+    async def story(self, jti: str, limit: int, often: int) -> Sequence[Row]:
+        """Return the entries about one message, oldest first, but those of sending it.
+
+        A message is sent, read and exported any number of times, and the rest must not drown in that: of readings and
+        exports the first `often` are given.
+        """
+        asked = select(e.seq, e.data).where(e.jti == jti).order_by(e.seq)
+        frequent = ("message.read", "evidence.exported")
+        rest = await self._all(asked.where(e.typ.not_in(("message.sent", *frequent))).limit(limit))
+        found = [row for typ in frequent for row in await self._all(asked.where(e.typ == typ).limit(often))]
+        return sorted([*rest, *found], key=lambda row: row["seq"])
 
     async def cards(self, party: str) -> Sequence[bytes]:
         """Return every undisputed card of a party, by version."""

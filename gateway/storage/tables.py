@@ -279,6 +279,16 @@ cosignatures = Table(
     comment="our checkpoints as partners cosigned them",
 )
 
+timestamps = Table(
+    "timestamps",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False, comment="of our checkpoint"),
+    Column("note", Text, nullable=False, comment="the checkpoint as it was stamped, cosignatures included"),
+    Column("token", LargeBinary, nullable=False, comment="RFC 3161 answer as received, verified"),
+    Column("at", BigInteger, nullable=False, comment="the authority's time"),
+    comment="our checkpoints as an outside authority stamped them; kept for ever",
+)
+
 witnessed = Table(
     "witnessed",
     metadata,

@@ -11,6 +11,7 @@ from gateway.storage.outbox import OutboxRows
 from gateway.storage.parties import PartyRows
 from gateway.storage.people import AccountRows, AnswerRows
 from gateway.storage.registrations import EnvelopeRows, RegistrationRows, StateRows
+from gateway.storage.timestamps import TimestampRows
 from gateway.storage.witness import WitnessRows
 
 if TYPE_CHECKING:
@@ -34,3 +35,4 @@ class SqlTransaction:
         self.envelopes = EnvelopeRows(connection)
         self.state = StateRows(connection)
         self.witness = WitnessRows(connection)
+        self.timestamps = TimestampRows(connection)

@@ -109,7 +109,7 @@ class HttpPartner:
                 return Reply(
                     response.status,
                     response.content_type,
-                    await _bounded(response),
+                    await read_bounded(response, MAX_REPLY_BYTES),
                     _retry_after(response.headers),
                 )
         except KeyError:
@@ -119,15 +119,16 @@ class HttpPartner:
             detail = f"no answer within {self._timeout.total:g} s"
             raise TransportError(detail) from None
         except (aiohttp.ClientError, OSError, ValueError, asyncio.IncompleteReadError) as error:
-            raise TransportError(_reason(error)) from None
+            raise TransportError(reason_of(error)) from None
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Return the body of an answer. Raises TransportError where it is longer than `most` bytes."""
     parts: list[bytes] = []
     size = 0
     async for part in response.content.iter_any():
         size += len(part)
-        if size > MAX_REPLY_BYTES:
+        if size > most:
             response.close()
             detail = "the answer is over the size limit"
             raise TransportError(detail)
@@ -140,7 +141,7 @@ def _retry_after(headers: Mapping[str, str]) -> int | None:
     return int(value) if _SECONDS.fullmatch(value) else None
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Say what failed in words of ours: driver messages quote addresses and certificates."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
         return "the TLS handshake failed: the certificate is not one of the partner's pinned CA"

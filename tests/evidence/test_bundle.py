@@ -125,7 +125,7 @@ def test_each_language_has_the_whole_story(language: str) -> None:
     """Ids, digests, times and fingerprints stand in each; and the words are that language's own."""
     text = Page(FILES[f.PAGE]).text[language]
     story = Story()
-    for part in (PARTS.message, "XC-ID-2026-000123-8", "2026-11-24T02:00:00.050Z", *story.fingerprints, "H0 H2"):
+    for part in (PARTS.message, "XC-ID-2026-000123-8", "2026-11-24 02:00:00.050", *story.fingerprints, "H0 H2"):
         assert part in text
     for key in ("accepted", "steps", "cosigned", "checking", "delivered", "sent"):
         assert words.word(key, language) in text
@@ -151,6 +151,8 @@ def test_every_gap_and_step_has_words() -> None:
     assert set(facts.GAPS) <= words.keys()
     for step in {*chain.STEPS.values(), "delivered", "rejected", "received", "refused"} - {"exported"}:
         assert words.step_word(step, "id") != step
+    for role in ("system", "partner", "client", "officer", "supervisor", "operator", "auditor"):
+        assert words.role_word(role, "km") != role
 
 
 def test_hostile_text_stays_text() -> None:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from gateway.errors import RequestError
+    from gateway.ports import TimestampAuthority
 
 T = TypeVar("T")
 
@@ -185,6 +186,7 @@ class Process:
         self.fail_at: int | None = None
         self.alive = False
         self.links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]] | None = None
+        self.authority: TimestampAuthority | None = None
         self.skew_ms = 0
         self.gateway: Gateway = None  # type: ignore[assignment]
         self._died = asyncio.Event()
@@ -217,7 +219,7 @@ class Process:
         settings, keys = open_home(self.home, environ={})
         world = World(
             clock=self.clock, entropy=self.chance.randbytes, draw=self.chance.random,
-            link=self.links or (lambda party: MemoryLink(self, party)), fault=self._step,
+            link=self.links or (lambda party: MemoryLink(self, party)), fault=self._step, authority=self.authority,
         )  # fmt: skip
         async with open_gateway(settings, keys, world) as gateway:
             self.gateway = gateway

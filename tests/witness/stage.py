@@ -91,9 +91,9 @@ class Stage:
         await process.start()
 
 
-def play(story: Callable[[Stage], Awaitable[Any]]) -> Stage:
+def play(story: Callable[[Stage], Awaitable[Any]], stage: Stage | None = None) -> Stage:
     """Start both, play, stop both; the homes are left to look at."""
-    stage = Stage()
+    stage = stage or Stage()
 
     async def whole() -> None:
         await stage.two.start()
