@@ -180,8 +180,9 @@ def _verify_home(logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
         if not notes:
             raise ConfigurationError("this log has no checkpoint yet; start `gateway serve` once")
         return verify_rows(
-            notes[-1], stored.rows(), stored.read_hashes, log_keys=logs, witness_keys=witnesses, history=notes[:-1]
-        )
+            notes[-1], stored.rows(), stored.read_hashes, log_keys=logs, witness_keys=witnesses, history=notes[:-1],
+            misfiled=stored.misfiled(),
+        )  # fmt: skip
 
 
 def _stored() -> AbstractContextManager[LogReader]:
