@@ -41,6 +41,7 @@ from gateway.services.giveup import GiveUp
 from gateway.services.identity import Identity, Self
 from gateway.services.keyroom import KeyRoom
 from gateway.services.operate import Operator
+from gateway.services.problems import Problems
 from gateway.services.receive import Receiver
 from gateway.services.refusals import Refusals
 from gateway.services.registrar import Registrar
@@ -109,6 +110,7 @@ class Gateway:
     keyroom: KeyRoom
     checkpoints: Checkpointer
     refusals: Refusals
+    problems: Problems
     settler: Settler
     give_up: GiveUp
     dispatcher: Dispatcher
@@ -128,6 +130,7 @@ class Gateway:
             for name, job in (
                 ("checkpoints", self.checkpoints.run()),
                 ("refusals", self.refusals.run()),
+                ("problems", self.problems.run()),
                 ("housekeeping", self._keep_house()),
                 ("unwitnessed", self.witnessing.watch()),
             )
@@ -183,7 +186,8 @@ class Gateway:
 
     async def _keep_house_once(self) -> None:
         now = self.clock()
-        await self.store.write(partial(_forget_answers, before=now - ANSWERS_KEPT_MS))
+        problems_kept_ms = self.settings.audit.problems_kept_days * DAY_MS
+        await self.store.write(partial(_forget, answers=now - ANSWERS_KEPT_MS, problems=now - problems_kept_ms))
         await self.keyroom.advance()
         for partner in list(self.directory.partners.values()):
             if partner.active and now - partner.card.issued_ms > DAY_MS:
@@ -213,7 +217,10 @@ async def open_gateway(
         keys.renew_tls(world.clock(), hosts(settings))
         gateway = _compose(settings, keys, world, store, agreement, codelists, lists, observe)
         await _prepare(gateway)
-        yield gateway
+        try:
+            yield gateway
+        finally:
+            await gateway.problems.flush()
     finally:
         await store.close()
 
@@ -296,14 +303,15 @@ def _compose(
         receiver=Receiver(store, keys, rules, cases, checkpoints, clock, world.fault, gate), operator=operator,
         enroller=Enroller(store, directory, contacts, clock, environment=settings.party.environment),
         contacts=contacts, identity=identity, keyroom=keyroom, checkpoints=checkpoints,
-        refusals=Refusals(store, clock), settler=settler,
+        refusals=Refusals(store, clock), problems=Problems(store, clock), settler=settler,
         give_up=give_up, dispatcher=dispatcher, tls=tls, link=link, epoch=epoch,
         witnessing=witnessing,
     )  # fmt: skip
 
 
-def _forget_answers(tx: Transaction, *, before: int) -> None:
-    tx.answers.drop_before(before)
+def _forget(tx: Transaction, *, answers: int, problems: int) -> None:
+    tx.answers.drop_before(answers)
+    tx.problems.drop_before(problems)
 
 
 class _Epoch:

@@ -207,6 +207,7 @@ class AuditSettings(Section):
     checkpoint_every_leaves: Annotated[int, Field(ge=1, le=65536)] = 256
     unwitnessed_alarm_s: Annotated[int, Field(ge=1)] = 3600
     unwitnessed_stop_s: Annotated[int, Field(ge=1)] = 86400
+    problems_kept_days: Annotated[int, Field(ge=1, le=36500)] = 400
 
 
 class AccessSettings(Section):
