@@ -603,6 +603,27 @@ class Answers(Protocol):
     def drop_before(self, at: int) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error a caller got (RFC 9457): who, where, which; found by the `trace_id` in it."""
+
+    trace_id: str
+    at: int
+    listener: str
+    actor: Actor
+    method: str
+    route: str
+    status: int
+    code: str
+
+
+class Problems(Protocol):
+    """Errors that callers got."""
+
+    def add(self, problems: Sequence[Problem]) -> None: ...
+    def drop_before(self, at: int) -> None: ...
+
+
 class Envelopes(Protocol):
     """Signed manifests and receipts, kept as evidence."""
 
@@ -646,6 +667,8 @@ class Transaction(Protocol):
     def accounts(self) -> Accounts: ...
     @property
     def answers(self) -> Answers: ...
+    @property
+    def problems(self) -> Problems: ...
     @property
     def envelopes(self) -> Envelopes: ...
     @property

@@ -42,6 +42,7 @@ from gateway.services.identity import Identity, Self
 from gateway.services.keyroom import KeyRoom
 from gateway.services.lateness import Lateness
 from gateway.services.operate import Operator
+from gateway.services.problems import Problems
 from gateway.services.receive import Receiver
 from gateway.services.refusals import Refusals
 from gateway.services.registrar import Registrar
@@ -113,6 +114,7 @@ class Gateway:
     keyroom: KeyRoom
     checkpoints: Checkpointer
     refusals: Refusals
+    problems: Problems
     settler: Settler
     give_up: GiveUp
     dispatcher: Dispatcher
@@ -134,6 +136,7 @@ class Gateway:
             for name, job in (
                 ("checkpoints", self.checkpoints.run()),
                 ("refusals", self.refusals.run()),
+                ("problems", self.problems.run()),
                 ("housekeeping", self._keep_house()),
                 ("unwitnessed", self.witnessing.watch()),
                 ("lateness", self.lateness.run()),
@@ -191,7 +194,8 @@ class Gateway:
 
     async def _keep_house_once(self) -> None:
         now = self.clock()
-        await self.store.write(partial(_forget_answers, before=now - ANSWERS_KEPT_MS))
+        problems_kept_ms = self.settings.audit.problems_kept_days * DAY_MS
+        await self.store.write(partial(_forget, answers=now - ANSWERS_KEPT_MS, problems=now - problems_kept_ms))
         await self.keyroom.advance()
         for partner in list(self.directory.partners.values()):
             if partner.active and now - partner.card.issued_ms > DAY_MS:
@@ -221,7 +225,10 @@ async def open_gateway(
         keys.renew_tls(world.clock(), hosts(settings))
         gateway = _compose(settings, keys, world, store, agreement, codelists, lists, observe)
         await _prepare(gateway)
-        yield gateway
+        try:
+            yield gateway
+        finally:
+            await gateway.problems.flush()
     finally:
         await store.close()
 
@@ -305,7 +312,7 @@ def _compose(
         receiver=Receiver(store, keys, rules, cases, checkpoints, clock, world.fault, gate), operator=operator,
         enroller=Enroller(store, directory, contacts, clock, environment=settings.party.environment),
         contacts=contacts, identity=identity, keyroom=keyroom, checkpoints=checkpoints,
-        refusals=Refusals(store, clock), settler=settler,
+        refusals=Refusals(store, clock), problems=Problems(store, clock), settler=settler,
         give_up=give_up, dispatcher=dispatcher, tls=tls, link=link, epoch=epoch,
         witnessing=witnessing, timestamping=timestamping, lateness=Lateness(store, clock),
     )  # fmt: skip
@@ -328,8 +335,9 @@ def _timestamping(
     return found
 
 
-def _forget_answers(tx: Transaction, *, before: int) -> None:
-    tx.answers.drop_before(before)
+def _forget(tx: Transaction, *, answers: int, problems: int) -> None:
+    tx.answers.drop_before(answers)
+    tx.problems.drop_before(problems)
 
 
 class _Epoch:

@@ -226,6 +226,7 @@ class AuditSettings(Section):
     timestamp_every_s: Annotated[int, Field(ge=1)] = 86400
     untimestamped_alarm_s: Annotated[int, Field(ge=1)] = 93600
     untimestamped_stop_s: Annotated[int, Field(ge=1)] = 345600
+    problems_kept_days: Annotated[int, Field(ge=1, le=36500)] = 400
 
 
 class AccessSettings(Section):

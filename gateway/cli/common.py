@@ -15,7 +15,7 @@ import typer
 
 from gateway.errors import ConfigurationError
 
-Output = Literal["table", "json"]
+Output = Literal["table", "json", "csv"]
 ENV_HOME: Final = "GATEWAY_HOME"
 ENV_TRACEBACK: Final = "GATEWAY_TRACEBACK"
 PANEL: Final = "Options of every command"
@@ -44,7 +44,7 @@ HomeOption = Annotated[
 ]
 OutputOption = Annotated[
     Output | None,
-    typer.Option("-o", "--output", help="table or json.", rich_help_panel=PANEL, show_default=False),
+    typer.Option("-o", "--output", help="table, json or csv.", rich_help_panel=PANEL, show_default=False),
 ]
 ColorOption = Annotated[
     bool, typer.Option("--no-color", help="No colours; or $NO_COLOR.", rich_help_panel=PANEL, show_default=False)

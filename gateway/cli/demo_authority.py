@@ -96,7 +96,7 @@ class Authority:
 
     # --- commands -----------------------------------------------------------------------------------
 
-    async def command(self, *words: str, code: int = 0, at_home: bool = True) -> str:
+    async def command(self, *words: str, code: int = 0, at_home: bool = True, within_s: float = COMMAND_LIMIT_S) -> str:
         """Run `gateway …` in a process of its own and return its stdout. Raises NotHeldError for another exit code."""
         where = ("--home", str(self.home)) if at_home else ()
         process = await asyncio.create_subprocess_exec(
@@ -104,9 +104,9 @@ class Authority:
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
-            out, err = await asyncio.wait_for(process.communicate(), COMMAND_LIMIT_S)
+            out, err = await asyncio.wait_for(process.communicate(), within_s)
         except TimeoutError:
-            raise NotHeldError(f"`gateway {words[0]} …` did not end within {COMMAND_LIMIT_S:.0f} s") from None
+            raise NotHeldError(f"`gateway {words[0]} …` did not end within {within_s:.0f} s") from None
         finally:
             if process.returncode is None:
                 process.kill()

@@ -42,14 +42,26 @@ def audit_search(
     since: Annotated[str | None, typer.Option(metavar="TIME")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="All that fit, page after page; for an export.")] = False,
 ) -> None:
-    """List entries, newest first."""
+    """List entries, newest first; `--object` with the id in an error finds who got it."""
     query = {
         "type": typ, "actor": actor, "message": jti, "case": case, "object": obj, "outcome": outcome, "since": since,
         "until": until, "limit": limit,
     }  # fmt: skip
+    entries: list[dict[str, Any]] = []
     with gateway() as reached:
-        entries = reached.get(f"{API}/audit/entries", query)["items"]
+        while True:
+            page = reached.get(f"{API}/audit/entries", query)
+            entries += page["problems"] + page["items"]
+            if not everything or not page["has_more"]:
+                break
+            query = {**query, "cursor": page["next_cursor"], "limit": 200}
+    if given.output == "csv":
+        from gateway.web.api.render import log_columns
+
+        output.write_csv(log_columns(entries))
+        return
     if given.output != "json":
         entries = [_readable(entry) for entry in entries]
     output.show_rows(entries, COLUMNS, empty="no such entries")
@@ -180,8 +192,9 @@ def _verify_home(logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
         if not notes:
             raise ConfigurationError("this log has no checkpoint yet; start `gateway serve` once")
         return verify_rows(
-            notes[-1], stored.rows(), stored.read_hashes, log_keys=logs, witness_keys=witnesses, history=notes[:-1]
-        )
+            notes[-1], stored.rows(), stored.read_hashes, log_keys=logs, witness_keys=witnesses, history=notes[:-1],
+            misfiled=stored.misfiled(),
+        )  # fmt: skip
 
 
 def _stored() -> AbstractContextManager[LogReader]:

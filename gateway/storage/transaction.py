@@ -10,6 +10,7 @@ from gateway.storage.log import LogRows
 from gateway.storage.outbox import OutboxRows
 from gateway.storage.parties import PartyRows
 from gateway.storage.people import AccountRows, AnswerRows
+from gateway.storage.problems import ProblemRows
 from gateway.storage.registrations import EnvelopeRows, RegistrationRows, StateRows
 from gateway.storage.timestamps import TimestampRows
 from gateway.storage.witness import WitnessRows
@@ -32,6 +33,7 @@ class SqlTransaction:
         self.registrations = RegistrationRows(connection)
         self.accounts = AccountRows(connection)
         self.answers = AnswerRows(connection)
+        self.problems = ProblemRows(connection)
         self.envelopes = EnvelopeRows(connection)
         self.state = StateRows(connection)
         self.witness = WitnessRows(connection)

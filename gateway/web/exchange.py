@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.services.refusals import Refusals
     from gateway.services.witnessing import Witnessing
     from gateway.web.problems import Handler
+from gateway.web.problems import CALLER
 from gateway.web.server import DRAIN
 from gateway.web.witness import witness_routes
 
@@ -114,6 +115,7 @@ class _Handlers:
                 )
                 raise UnknownParty
             request[PARTY] = known.party
+            request[CALLER] = Actor(known.party, "partner")
             return await handler(request)
 
         return handle

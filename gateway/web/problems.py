@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
@@ -22,6 +22,7 @@ from gateway.errors import (
     UnsupportedMediaType,
 )
 from gateway.logs import about, get_logger
+from gateway.ports import Actor
 
 log = get_logger()
 
@@ -30,9 +31,26 @@ TYPE_PREFIX = "urn:bcx:problem:"
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 TRACE_ID = web.RequestKey("trace_id", str)
+CALLER = web.RequestKey("caller", Actor)
+"""Who it is, once that is known."""
+STRANGER = Actor("stranger", "client")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Observe = Callable[[str, str, int, float], None]
+
+
+class Keep(Protocol):
+    """Takes every problem that was answered."""
+
+    def __call__(
+        self, *, trace_id: str, listener: str, actor: Actor, method: str, route: str, status: int, code: str
+    ) -> None:
+        """Keep it."""
+        ...
+
+
+def forget(**_problem: object) -> None:
+    """Keep nothing: for listeners whose callers look up no errors."""
 
 
 class MethodNotAllowed(RequestError):
@@ -102,7 +120,7 @@ def response(error: GatewayError, trace_id: str) -> web.Response:
     )
 
 
-def middleware(listener: str, observe: Observe, clock_s: Callable[[], float]) -> Any:
+def middleware(listener: str, observe: Observe, clock_s: Callable[[], float], keep: Keep = forget) -> Any:
     """Return the outermost middleware: trace id, one log line by route template, errors to problems."""
 
     @web.middleware
@@ -112,22 +130,26 @@ def middleware(listener: str, observe: Observe, clock_s: Callable[[], float]) ->
         request[TRACE_ID] = trace_id
         started = clock_s()
         with about(trace_id=trace_id):
-            answer = await _answer(request, handler, trace_id)
+            answer, code = await _answer(request, handler, trace_id)
         resource = request.match_info.route.resource
         route = resource.canonical if resource is not None else "unknown"
         observe(listener, route, answer.status, clock_s() - started)
+        if code is not None:
+            keep(trace_id=trace_id, listener=listener, actor=request.get(CALLER, STRANGER), method=request.method,
+                 route=route, status=answer.status, code=code)  # fmt: skip
         return answer
 
     return handle
 
 
-async def _answer(request: web.Request, handler: Handler, trace_id: str) -> web.StreamResponse:
+async def _answer(request: web.Request, handler: Handler, trace_id: str) -> tuple[web.StreamResponse, str | None]:
+    """Return the answer, and the code of the problem where it is one."""
     try:
-        return await handler(request)
+        return await handler(request), None
     except GatewayError as error:
         if error.status >= InternalFault.status:
             log.error("request failed", code=error.slug, detail=error.detail, method=request.method)  # noqa: TRY400 - the error is ours and says all in its detail
-        return response(error, trace_id)
+        return response(error, trace_id), error.slug
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -135,7 +157,8 @@ async def _answer(request: web.Request, handler: Handler, trace_id: str) -> web.
         answer = response(kind(_DETAIL.get(error.status, "")), trace_id)
         if isinstance(error, web.HTTPMethodNotAllowed):
             answer.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
-        return answer
+        return answer, kind.slug
     except Exception:
         log.exception("request failed", method=request.method)
-        return response(InternalFault(f"a fault of the gateway; its log has it under {trace_id}"), trace_id)
+        fault = InternalFault(f"a fault of the gateway; its log has it under {trace_id}")
+        return response(fault, trace_id), fault.slug

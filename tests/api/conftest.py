@@ -115,7 +115,8 @@ async def serve(
     The callers' connections close with the stack `clients` where one is given: then they may outlive the listener.
     """
     gateway = side.gateway
-    app = api_app(gateway, middleware("api", lambda *_: None, time.monotonic), bearer(gateway), heartbeat_s=heartbeat_s)
+    outermost = middleware("api", lambda *_: None, time.monotonic, gateway.problems.note)
+    app = api_app(gateway, outermost, bearer(gateway), heartbeat_s=heartbeat_s)
     address = await stack.enter_async_context(
         listening(app, "api", Address("127.0.0.1", 0), api_server_context(gateway.keys.tls), drain_s=drain_s)
     )

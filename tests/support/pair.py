@@ -101,7 +101,9 @@ class Side:
                 g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls, g.witnessing
             )
             app = exchange_app(
-                parts, self.settings.exchange.path, middleware("exchange", lambda *_: None, time.monotonic)
+                parts,
+                self.settings.exchange.path,
+                middleware("exchange", lambda *_: None, time.monotonic, g.problems.note),
             )
             self._listener = AsyncExitStack()
             await self._listener.enter_async_context(

@@ -96,7 +96,7 @@ def test_a_witness_killed_before_it_answered_is_asked_again_from_where_it_stands
         await stage.two.drained()
         assert alarms(stage.a) == alarms(stage.b) == []
 
-    play(story)
+    play(story).checked()
 
 
 def test_a_partner_with_an_older_card_still_verifies_after_the_log_key_changed() -> None:

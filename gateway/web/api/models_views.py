@@ -244,10 +244,29 @@ class Chain(Model):
     steps: list[ChainStep]
 
 
+class ToldProblem(Model):
+    """An error a caller got; it stands beside the log, so that it has no index."""
+
+    index: None
+    at: Time
+    type: Literal["problem"]
+    actor: ActorName
+    object: ObjectName
+    message: None
+    case: None
+    event: None
+    outcome: str = Field(description="status and code")
+    purpose: str = Field(description="method and route")
+    basis: None
+    data: None
+    hash: None
+
+
 class LogEntries(Page):
-    """Log entries, newest first."""
+    """Log entries, newest first; `problems` are errors answered under the id that `object` names."""
 
     items: list[LogEntry]
+    problems: list[ToldProblem]
 
 
 class Checkpoint(Model):

@@ -182,6 +182,31 @@ def log_entry(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
+LOG_COLUMNS = (
+    "index", "at", "type", "actor", "role", "object_kind", "object", "message", "case", "event", "outcome", "purpose",
+    "basis", "hash",
+)  # fmt: skip
+
+
+def log_columns(entries: Sequence[Mapping[str, Any]]) -> list[Sequence[object]]:
+    """Return rendered entries as rows of a table, the names first."""
+    return [LOG_COLUMNS, *(
+        (e["index"], e["at"], e["type"], e["actor"]["sub"], e["actor"]["role"], e["object"]["kind"], e["object"]["id"],
+         e["message"], e["case"], e["event"], e["outcome"], e["purpose"], e["basis"], e["hash"])
+        for e in entries
+    )]  # fmt: skip
+
+
+def problem(row: Row) -> dict[str, Any]:
+    """Return an error a caller got, in the form of an entry: it is beside the log, so it has no index and no hash."""
+    return {
+        "index": None, "at": format_ms(row["at"]), "type": "problem",
+        "actor": {"sub": row["actor"], "role": row["role"]}, "object": {"kind": "request", "id": row["trace_id"]},
+        "message": None, "case": None, "event": None, "outcome": f"{row['status']} {row['code']}",
+        "purpose": f"{row['method']} {row['route']}", "basis": None, "data": None, "hash": None,
+    }  # fmt: skip
+
+
 def chain_step(step: ChainStep) -> dict[str, Any]:
     """Return one step of a message's evidence chain."""
     return {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.protocol.event import URGENCIES
 from gateway.web.api import models as m
 from gateway.web.api import models_views as v
+from gateway.web.api.audit import FORMATS
 from gateway.web.api.cases import STATUSES
 from gateway.web.api.messages import STATES, STEPS
 from gateway.web.api.route import PREFIX, Param, Route
@@ -156,10 +157,12 @@ def audit_routes(of: Audit) -> list[Route]:
         Route(
             "GET", f"{path}/entries", read, of.get_entries, "Search the audit log, newest first", tag, v.LogEntries,
             params=(_word("type", "such as message.read"), _word("actor", "opaque id"), _word("message", "its id"),
-                    _word("case", "a case reference"), _word("object", "id of what it was done to"),
+                    _word("case", "a case reference"),
+                    _word("object", "id of what it was done to; the trace_id of an error finds who got it"),
                     _word("outcome", "such as rejected schema-invalid"), Param("since", "from then on", _TIME),
-                    Param("until", "before then", _TIME), CURSOR, LIMIT),
-            problems=(400,),
+                    Param("until", "before then", _TIME), _code("format", "of the page; json where absent", FORMATS),
+                    CURSOR, LIMIT),
+            problems=(400,), text="With `format=csv` each page is text/csv; `Link` leads to the next.",
         ),
         Route("GET", f"{path}/checkpoint", read, of.get_checkpoint, "The newest signed checkpoint", tag, v.Checkpoint,
               params=(ETAG,), problems=(404,)),

@@ -162,6 +162,16 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("entries", schema=None) as batch_op:
         batch_op.create_index(
+            "entries_actor",
+            ["actor"],
+            unique=False,
+            sqlite_where=sa.text("typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"),
+            postgresql_where=sa.text(
+                "typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"
+            ),
+        )
+        batch_op.create_index("entries_at", ["at"], unique=False)
+        batch_op.create_index(
             "entries_case",
             ["case_ref"],
             unique=False,
@@ -175,7 +185,29 @@ def upgrade() -> None:
             sqlite_where=sa.text("jti IS NOT NULL"),
             postgresql_where=sa.text("jti IS NOT NULL"),
         )
-        batch_op.create_index("entries_typ", ["typ", "seq"], unique=False)
+        batch_op.create_index(
+            "entries_obj",
+            ["obj"],
+            unique=False,
+            sqlite_where=sa.text("obj IS NOT jti"),
+            postgresql_where=sa.text("obj IS DISTINCT FROM jti"),
+        )
+        batch_op.create_index(
+            "entries_outcome",
+            ["outcome"],
+            unique=False,
+            sqlite_where=sa.text("outcome <> 'accepted'"),
+            postgresql_where=sa.text("outcome <> 'accepted'"),
+        )
+        batch_op.create_index(
+            "entries_typ",
+            ["typ"],
+            unique=False,
+            sqlite_where=sa.text("typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"),
+            postgresql_where=sa.text(
+                "typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"
+            ),
+        )
 
     op.create_table(
         "envelopes",
@@ -379,6 +411,30 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("party", name=op.f("pk_partners")),
     )
     op.create_table(
+        "problems",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column(
+            "trace_id",
+            sa.Text(),
+            nullable=False,
+            comment="in the problem its caller got; the caller may have chosen it",
+        ),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("listener", sa.Text(), nullable=False, comment="api, exchange or control"),
+        sa.Column("actor", sa.Text(), nullable=False, comment="opaque id, party, or stranger"),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False, comment="its template, never a path"),
+        sa.Column("status", sa.SmallInteger(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_problems")),
+        comment="every error a caller got, so that the id in it finds it; no part of the tree",
+    )
+    with op.batch_alter_table("problems", schema=None) as batch_op:
+        batch_op.create_index("problems_at", ["at"], unique=False)
+        batch_op.create_index("problems_trace", ["trace_id"], unique=False)
+
+    op.create_table(
         "schemas",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
@@ -449,6 +505,11 @@ def downgrade() -> None:
     op.drop_table("stream_heads")
     op.drop_table("state")
     op.drop_table("schemas")
+    with op.batch_alter_table("problems", schema=None) as batch_op:
+        batch_op.drop_index("problems_trace")
+        batch_op.drop_index("problems_at")
+
+    op.drop_table("problems")
     op.drop_table("partners")
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.drop_index(
@@ -492,7 +553,21 @@ def downgrade() -> None:
     op.drop_table("inbox")
     op.drop_table("envelopes")
     with op.batch_alter_table("entries", schema=None) as batch_op:
-        batch_op.drop_index("entries_typ")
+        batch_op.drop_index(
+            "entries_typ",
+            sqlite_where=sa.text("typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"),
+            postgresql_where=sa.text(
+                "typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"
+            ),
+        )
+        batch_op.drop_index(
+            "entries_outcome",
+            sqlite_where=sa.text("outcome <> 'accepted'"),
+            postgresql_where=sa.text("outcome <> 'accepted'"),
+        )
+        batch_op.drop_index(
+            "entries_obj", sqlite_where=sa.text("obj IS NOT jti"), postgresql_where=sa.text("obj IS DISTINCT FROM jti")
+        )
         batch_op.drop_index(
             "entries_jti", sqlite_where=sa.text("jti IS NOT NULL"), postgresql_where=sa.text("jti IS NOT NULL")
         )
@@ -500,6 +575,14 @@ def downgrade() -> None:
             "entries_case",
             sqlite_where=sa.text("case_ref IS NOT NULL"),
             postgresql_where=sa.text("case_ref IS NOT NULL"),
+        )
+        batch_op.drop_index("entries_at")
+        batch_op.drop_index(
+            "entries_actor",
+            sqlite_where=sa.text("typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"),
+            postgresql_where=sa.text(
+                "typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"
+            ),
         )
 
     op.drop_table("entries")
