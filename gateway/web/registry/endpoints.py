@@ -66,16 +66,16 @@ class Registry:
 
     async def get_version(self, call: Call) -> web.Response:
         """GET /subjects/{subject}/versions/{version}."""
-        return _answer(call, _whole(self._version(call)))
+        return _answer(call, self._whole(self._version(call)))
 
     async def get_text(self, call: Call) -> web.Response:
         """GET /subjects/{subject}/versions/{version}/schema: the schema itself."""
-        return tagged(call.request, self._version(call).document, media_type=REGISTRY_TYPE, cache=REVALIDATE)
+        text = self._text(self._version(call)).encode()
+        return tagged(call.request, text, media_type=REGISTRY_TYPE, cache=REVALIDATE)
 
     async def get_schema(self, call: Call) -> web.Response:
         """GET /schemas/ids/{number}."""
-        stored = self._by_id(call)
-        return _answer(call, {"schema": stored.document.decode(), "schemaType": SCHEMA_TYPE})
+        return _answer(call, {"schema": self._text(self._by_id(call)), "schemaType": SCHEMA_TYPE})
 
     async def get_schema_versions(self, call: Call) -> web.Response:
         """GET /schemas/ids/{number}/versions."""
@@ -97,7 +97,7 @@ class Registry:
         if found is None:
             detail = "no version of this subject has this content"
             raise UnregisteredSchema(detail)
-        return _answer(call, _whole(found))
+        return _answer(call, self._whole(found))
 
     # --- registering --------------------------------------------------------------------------------
 
@@ -161,6 +161,15 @@ class Registry:
         _keep_nothing_else(body, tuple(body))
         await self._gateway.registrar.set_mode(subject, Mode(wanted), actor_of(call.account))
         return _answer(call, {"compatibility": wanted})
+
+    # --- what a version says ------------------------------------------------------------------------
+
+    def _whole(self, stored: StoredSchema) -> dict[str, Any]:
+        return _numbers(stored) | {"schema": self._text(stored)}
+
+    def _text(self, stored: StoredSchema) -> str:
+        # By the catalogue, which holds the bytes against the digest in the log.
+        return self._catalogue.version(stored.subject, stored.version).text.decode()
 
     # --- what a path names --------------------------------------------------------------------------
 
@@ -280,10 +289,6 @@ def _numbers(stored: StoredSchema) -> dict[str, Any]:
         "id": stored.id, "subject": stored.subject, "version": stored.ordinal, "schemaType": SCHEMA_TYPE,
         "semver": stored.version, "digest": b64u.encode(stored.digest), "approved": stored.approved_at is not None,
     }  # fmt: skip
-
-
-def _whole(stored: StoredSchema) -> dict[str, Any]:
-    return _numbers(stored) | {"schema": stored.document.decode()}
 
 
 def _answer(call: Call, value: Any) -> web.Response:
