@@ -248,6 +248,15 @@ class StoredSchema:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message by its number and its body's; `body` is None where that was erased."""
+
+    number: int
+    body: int | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredCard:
     """A party card as received."""
 
@@ -582,6 +591,8 @@ class Registrations(Protocol):
     def all(self) -> Sequence[StoredSchema]: ...
     def add(self, schema: StoredSchema) -> int: ...
     def approve(self, subject: str, version: str, at: int) -> None: ...
+    def modes(self) -> Mapping[str, str]: ...
+    def set_mode(self, subject: str, mode: str | None, at: int) -> None: ...
 
 
 class Accounts(Protocol):
@@ -677,6 +688,15 @@ class Transaction(Protocol):
     def witness(self) -> Witnesses: ...
     @property
     def timestamps(self) -> Timestamps: ...
+
+
+class Traffic(Protocol):
+    """Stored messages with their bodies, for the gateway's own eyes."""
+
+    async def page(
+        self, direction: Literal["out", "in"], subject: str, *, since: int, after: int, limit: int
+    ) -> Sequence[StoredMessage]: ...
+    async def events(self, bodies: Sequence[int]) -> Sequence[bytes]: ...
 
 
 class Store(Protocol):

@@ -28,6 +28,7 @@ from gateway.protocol.agreement import Agreement, parse_agreement
 from gateway.registry.subject import SchemaVersion, load_schema
 from gateway.resources import schemas_path
 from gateway.services.accounts import Accounts
+from gateway.services.appraisal import Appraiser
 from gateway.services.casefile import CaseFile
 from gateway.services.catalogue import Catalogue
 from gateway.services.checkpoints import Checkpointer
@@ -46,6 +47,7 @@ from gateway.services.problems import Problems
 from gateway.services.receive import Receiver
 from gateway.services.refusals import Refusals
 from gateway.services.registrar import Registrar
+from gateway.services.rehearsal import Rehearsal
 from gateway.services.rules import Rules
 from gateway.services.settle import Settler
 from gateway.services.submit import Submitter
@@ -53,6 +55,7 @@ from gateway.services.timestamping import Timestamping, forget
 from gateway.services.witnessing import Witnessing
 from gateway.storage.queries import Queries
 from gateway.storage.store import HomeLock, SqliteStore
+from gateway.storage.traffic import StoredTraffic
 from gateway.transport.partner import HttpPartner
 from gateway.transport.tls import ExchangeTls
 from gateway.transport.tsa import open_authority
@@ -104,6 +107,8 @@ class Gateway:
     rules: Rules
     directory: Directory
     registrar: Registrar
+    appraiser: Appraiser
+    rehearsal: Rehearsal
     accounts: Accounts
     submitter: Submitter
     receiver: Receiver
@@ -240,6 +245,7 @@ def _compose(
     me, clock = settings.me, world.clock
     directory = Directory(store, me, clock)
     catalogue = Catalogue(lists)
+    appraiser = Appraiser(catalogue)
     rules = Rules(me, settings.party.environment, directory, agreement, catalogue, codelists)
     cases = CaseFile(me, settings.party.country)
     gate = Gate()
@@ -306,7 +312,8 @@ def _compose(
     gate.on_open(dispatcher.wake_all)
     return Gateway(
         settings=settings, keys=keys, store=store, queries=Queries(store.readers), clock=clock, rules=rules,
-        directory=directory, registrar=Registrar(store, catalogue, clock),
+        directory=directory, registrar=Registrar(store, catalogue, appraiser, clock),
+        appraiser=appraiser, rehearsal=Rehearsal(store, StoredTraffic(store.readers), lists, clock),
         accounts=Accounts(store, clock, world.entropy, token_ttl_ms=settings.access.token_ttl_days * DAY_MS),
         submitter=submitter,
         receiver=Receiver(store, keys, rules, cases, checkpoints, clock, world.fault, gate), operator=operator,

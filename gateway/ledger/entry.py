@@ -31,7 +31,7 @@ _GROUPS: Final = {
     "message": "accepted held released cancelled sent settled dead received read erased",
     "attachment": "stored read erased",
     "case": "changed",
-    "schema": "registered approved",
+    "schema": "registered approved configured tried",
     "user": "added changed signed-in refused",
     "access": "refused broken-glass reviewed",
     "envelope": "refused",

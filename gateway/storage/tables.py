@@ -375,6 +375,15 @@ schemas = Table(
     UniqueConstraint("subject", "version"),
 )
 
+modes = Table(
+    "modes",
+    metadata,
+    Column("subject", Text, primary_key=True, comment="empty: of all subjects that have none of their own"),
+    Column("mode", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    comment="compatibility modes as set; what was never set is BACKWARD",
+)
+
 accounts = Table(
     "accounts",
     metadata,

@@ -62,7 +62,7 @@ def template(path: str) -> str:
 def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
     models: dict[type[BaseModel], None] = {Problem: None, Valid: None}
     for route in routes:
-        for model in (route.body, route.answer):
+        for model in (route.body, route.answer, route.fault):
             if model is not None:
                 models[model] = None
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=REF)
@@ -91,7 +91,8 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body is not None:
         # The body of a step may be absent; a message may not.
         optional = all(not field.is_required() for field in route.body.model_fields.values())
-        found["requestBody"] = {"required": not optional, "content": {JSON: _content(route.body)}}
+        taken = (JSON, route.media_type) if route.fault else (JSON,)
+        found["requestBody"] = {"required": not optional, "content": {name: _content(route.body) for name in taken}}
     return found
 
 
@@ -115,8 +116,9 @@ def _responses(route: Route) -> dict[str, Any]:
         found[202]["headers"]["Location"] = {"description": "where it is followed", "schema": {"type": "string"}}
     if any(param.name == "If-None-Match" for param in route.params):
         found[304] = {"description": MEANING[304]}
+    fault = {route.media_type: _content(route.fault)} if route.fault else {MEDIA_TYPE: _content(Problem)}
     for status in (*route.problems, *((401, 403) if route.acts else ()), 500):
-        found[status] = {"description": MEANING[status], "content": {MEDIA_TYPE: _content(Problem)}}
+        found[status] = {"description": MEANING[status], "content": fault}
         if status in {429, 503}:
             found[status]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     return {str(status): found[status] for status in sorted(found)}

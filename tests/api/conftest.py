@@ -60,7 +60,7 @@ class Api:
         **given: Any,
     ) -> Answer:
         """Send one request; `path` is under /api/v1 unless it begins with a listener's own root."""
-        where = path if path.startswith(("/audit/log", "/docs", "/api/")) else f"/api/v1{path}"
+        where = path if path.startswith(("/audit/log", "/docs", "/api/", "/registry")) else f"/api/v1{path}"
         sent = {"Authorization": f"Bearer {self.tokens[role]}"} if role else {}
         async with self.session.request(method, self.base + where, headers=sent | (headers or {}), **given) as response:
             body = await response.read()

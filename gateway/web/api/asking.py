@@ -22,10 +22,10 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+ -][0-9]{2}:[0-9]{2})")
 
 
-async def read_body(request: web.Request, most: int) -> bytes:
+async def read_body(request: web.Request, most: int, types: Collection[str] = (JSON,)) -> bytes:
     """Return the bytes of a JSON body. Raises UnsupportedMediaType, TooLarge."""
-    if request.content_type != JSON:
-        detail = f"Content-Type is {JSON}"
+    if request.content_type not in types:
+        detail = f"Content-Type is {' or '.join(types)}"
         raise UnsupportedMediaType(detail)
     if "Content-Encoding" in request.headers:
         # A compressed body could unpack to anything.
@@ -35,9 +35,12 @@ async def read_body(request: web.Request, most: int) -> bytes:
     if request.content_length is not None and request.content_length > most:
         raise TooLarge(detail)
     try:
-        return await request.read()
+        raw = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(detail) from None
+    if len(raw) > most:
+        raise TooLarge(detail)
+    return raw
 
 
 def parse_body(raw: bytes) -> Any:

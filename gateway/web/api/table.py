@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.protocol.event import URGENCIES
 from gateway.web.api import models as m
+from gateway.web.api import models_schemas as s
 from gateway.web.api import models_views as v
 from gateway.web.api.audit import FORMATS
 from gateway.web.api.cases import STATUSES
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.web.api.inbox import Inbox
     from gateway.web.api.messages import Messages
     from gateway.web.api.reference import Reference
+    from gateway.web.api.schemas import Schemas
 
 _TIME = {"type": "string", "examples": ["2026-11-24T02:00:00Z", "2026-11-24"]}
 
@@ -146,6 +148,19 @@ def reference_routes(of: Reference) -> list[Route]:
         Route("GET", f"{PREFIX}/partners/{{party}}/reconcile", ("audit.read", "partner.operate"),
               of.get_reconciliation, "Compare what we sent with what they hold", "reference", v.Reconciliation,
               problems=(404, 502), text="Asks the partner, who answers under its signature."),
+    ]  # fmt: skip
+
+
+def schema_routes(of: Schemas) -> list[Route]:
+    """Return the route that judges a schema; `/registry` has the others."""
+    return [
+        Route(
+            "POST", f"{PREFIX}/schemas/check", ("schema.operate",), of.post_check,
+            "What a schema would change, break and refuse", "reference", s.SchemaChecked, s.SchemaCheck,
+            problems=(400, 404, 413, 415, 503),
+            text="Registers nothing. The messages of its type of the last year are held against it: the answer has "
+                 "counts and pointers, never a value. The audit log has who asked, before the answer leaves.",
+        ),
     ]  # fmt: skip
 
 

@@ -279,6 +279,14 @@ def upgrade() -> None:
         batch_op.create_index("inbox_jti", ["jti"], unique=False)
 
     op.create_table(
+        "modes",
+        sa.Column("subject", sa.Text(), nullable=False, comment="empty: of all subjects that have none of their own"),
+        sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_modes")),
+        comment="compatibility modes as set; what was never set is BACKWARD",
+    )
+    op.create_table(
         "outbox",
         sa.Column(
             "id",
@@ -544,6 +552,7 @@ def downgrade() -> None:
         )
 
     op.drop_table("outbox")
+    op.drop_table("modes")
     with op.batch_alter_table("inbox", schema=None) as batch_op:
         batch_op.drop_index("inbox_jti")
         batch_op.drop_index(
