@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from gateway.casework.clocks import CaseClocks
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from gateway.casework.lifecycle import CaseState
+    from gateway.casework.remembered import Record
     from gateway.errors import Finding
     from gateway.ledger.witness import Witnessed
     from gateway.protocol.delivery import Waiting
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from gateway.protocol.receipt import Outcome
 
 T = TypeVar("T")
+
+NO_CLOCKS = CaseClocks()
 
 Clock = Callable[[], int]
 """Milliseconds since 1970-01-01 UTC."""
@@ -200,15 +205,55 @@ class Case:
     lifecycle: CaseState
     urgency: str
     handling: str
+    opening_handling: str
     opened_at: int
     updated_at: int
     sent: int = 0
-    clock_from: int | None = None
-    acknowledge_by: int | None = None
-    reply_by: int | None = None
-    acknowledged_at: int | None = None
-    replied_at: int | None = None
-    next_by: str | None = None
+    clocks: CaseClocks = NO_CLOCKS
+
+    @property
+    def clock_from(self) -> int | None:
+        """Return when the clock shown started: the one that runs out first, else the last."""
+        return None if (timed := self.clocks.shown) is None else timed.from_ms
+
+    @property
+    def acknowledge_by(self) -> int | None:
+        """Return when the acknowledgement is due."""
+        return None if (timed := self.clocks.shown) is None else timed.clock.ack_due_ms
+
+    @property
+    def reply_by(self) -> int | None:
+        """Return when the reply is due; None where none is awaited."""
+        return None if (timed := self.clocks.shown) is None else timed.clock.reply_due_ms
+
+    @property
+    def acknowledged_at(self) -> int | None:
+        """Return when it was acknowledged."""
+        return None if (timed := self.clocks.shown) is None else timed.clock.acknowledged_at_ms
+
+    @property
+    def replied_at(self) -> int | None:
+        """Return when it was answered for good."""
+        return None if (timed := self.clocks.shown) is None else timed.clock.replied_at_ms
+
+    @property
+    def next_by(self) -> str | None:
+        """Return whose turn it is, while a clock runs."""
+        return timed.turn if (timed := self.clocks.shown) is not None and timed.running else None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """What is kept of one message for those that follow: facts as text, and the keys its persons are found by."""
+
+    sender: str
+    jti: str
+    partner: str
+    case_ref: str | None
+    at: int
+    supersedes: str | None
+    facts: str
+    keys: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,8 +481,8 @@ class Outbox(Protocol):
         """Return queued messages accepted since then."""
         ...
 
-    def handling(self, partner: PartyId, jti: str) -> str | None:
-        """Return the handling codes of one message, or None where there is none."""
+    def handling(self, partner: PartyId, jti: str, owner: str | None = None) -> str | None:
+        """Return the handling codes of one message, of this account where one is given; None where there is none."""
         ...
 
     def mark_void_due(self, jtis: Sequence[MessageId]) -> None:
@@ -510,6 +555,28 @@ class Cases(Protocol):
     def find(self, ref: str) -> Case | None: ...
     def save(self, case: Case) -> None: ...
     def allot_number(self, year: int) -> int: ...
+    def open_to(self, ref: str, account: str) -> bool: ...
+
+
+class Memory(Protocol):
+    """What policies need of the messages exchanged; each record goes with its message's body."""
+
+    def add(self, record: NewRecord) -> None: ...
+    def of_case(self, ref: str) -> Sequence[Record]: ...
+    def of_key(self, key: str, partner: PartyId | None, limit: int) -> Sequence[Record]: ...
+    def held(self, keys: Sequence[str], partner: PartyId | None) -> Sequence[str]: ...
+    def keys_of(self, ref: str, kind: str) -> Sequence[str]: ...
+    def suspend(self, sender: str, jti: str) -> None: ...
+    def resume(self, sender: str, jti: str) -> None: ...
+    def drop(self, sender: str, jti: str) -> None: ...
+
+
+class Records(Protocol):
+    """What record.action does to messages kept here."""
+
+    def mark(self, sender: str, jti: str, part: str, mark: str, *, reason: str, by_jti: str, at: int) -> None: ...
+    def lift(self, sender: str, jti: str, part: str) -> None: ...
+    def erase_body(self, sender: str, jti: str, *, ours: bool) -> None: ...
 
 
 class Log(Protocol):
@@ -668,6 +735,10 @@ class Transaction(Protocol):
     def inbox(self) -> Inbox: ...
     @property
     def cases(self) -> Cases: ...
+    @property
+    def memory(self) -> Memory: ...
+    @property
+    def records(self) -> Records: ...
     @property
     def log(self) -> Log: ...
     @property

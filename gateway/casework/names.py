@@ -29,8 +29,9 @@ _KHMER_ALIKE: Final = (
 )
 _CLUSTER: Final = re.compile("([\u1780-\u17b3])((?:\u17d2[\u1780-\u17b3]|[\u17b6-\u17d1\u17dd])+)")
 _PIECE: Final = re.compile("\u17d2[\u1780-\u17b3]|[\u17b6-\u17d1\u17dd]")
-_KHMER: Final = re.compile("[\u1780-\u17dd]")
-_HAN: Final = re.compile("[\u3400-\u9fff]")
+# Scripts that are not divided into words, and the dots that Chinese puts between the parts of foreign names.
+_UNDIVIDED: Final = re.compile("[\u1780-\u17dd\u3400-\u9fff]+")
+_JOINTS: Final = re.compile("[ \u00b7\u30fb]")
 _WORD: Final = re.compile(r"[^\W\d_]+")
 # Spellings that Khmer romanisation uses for one sound, longest first.
 _SOUNDS: Final = (
@@ -50,6 +51,9 @@ _SOUNDS: Final = (
 )
 _VOWELS: Final = re.compile("[aeiou]")
 _LEAST_WORD: Final = 4  # letters: a shorter single name is a word in some language
+# What of a long name is looked for: its first words, or in an undivided script its letters up to there.
+_MOST_WORDS: Final = 6
+_MOST_LETTERS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +124,63 @@ def rank(query: str, candidates: Iterable[str], limit: int = 10) -> list[Ranked]
     return sorted(ranked, key=lambda r: -r.score)[:limit]
 
 
-def mentions(value: str, names: Iterable[str]) -> bool:
-    """Tell whether a text holds one of the names as whole words, in any case, accents and Khmer encoding aside.
+def mention_key(name: str) -> str | None:
+    """Return the form under which a name is looked for in texts, or None where it is too short to be told.
 
-    Khmer and Chinese are not divided into words: there a name is looked for as it stands. Single Latin names
-    of fewer than four letters are passed over, being words of some language.
+    Khmer and Chinese are not divided into words: there the key has no spaces. Single Latin names of fewer than
+    four letters are passed over, being words of some language.
     """
+    wanted = fold(name)
+    if _UNDIVIDED.search(wanted):
+        joined = _JOINTS.sub("", wanted)[:_MOST_LETTERS]
+        return joined if len(joined) > 1 else None
+    parts = _WORD.findall(wanted)
+    if len(parts) > 1 or (parts and len(parts[0]) >= _LEAST_WORD):
+        return " ".join(parts[:_MOST_WORDS])
+    return None
+
+
+def mention_head(key: str) -> str:
+    """Return what a `mention_key` begins with: its first word, or its first two letters in an undivided script."""
+    return key[:2] if _UNDIVIDED.match(key) else key.partition(" ")[0]
+
+
+def heads_in(value: str) -> frozenset[str]:
+    """Return every head that a name mentioned in this text could have."""
+    words, runs = _parts(value)
+    return frozenset(words) | {run[at : at + 2] for run in runs for at in range(len(run) - 1)}
+
+
+def keys_in(value: str, heads: frozenset[str]) -> frozenset[str]:
+    """Return the keys that a name with one of these heads could have, mentioned in this text."""
+    words, runs = _parts(value)
+    found = {
+        " ".join(words[start : start + length])
+        for start, word in enumerate(words)
+        if word in heads
+        for length in range(1, min(_MOST_WORDS, len(words) - start) + 1)
+    }
+    for run in runs:
+        found |= {
+            run[at : at + length]
+            for at in range(len(run) - 1)
+            if run[at : at + 2] in heads
+            for length in range(2, min(_MOST_LETTERS, len(run) - at) + 1)
+        }
+    return frozenset(found)
+
+
+def _parts(value: str) -> tuple[list[str], list[str]]:
+    folded = fold(value)
+    return _WORD.findall(folded), _UNDIVIDED.findall(_JOINTS.sub("", folded))
+
+
+def mentions(value: str, names: Iterable[str]) -> bool:
+    """Tell whether a text holds one of the names as whole words, in any case, accents and Khmer encoding aside."""
+    keys = {key for key in map(mention_key, names) if key is not None}
+    if not keys:
+        return False
     folded = fold(value)
     words = f" {' '.join(_WORD.findall(folded))} "
-    joined = folded.replace(" ", "")
-    for name in names:
-        wanted = fold(name)
-        if _KHMER.search(wanted) or _HAN.search(wanted):
-            if len(wanted) > 1 and wanted.replace(" ", "") in joined:
-                return True
-            continue
-        parts = _WORD.findall(wanted)
-        if (len(parts) > 1 or (parts and len(parts[0]) >= _LEAST_WORD)) and f" {' '.join(parts)} " in words:
-            return True
-    return False
+    joined = _JOINTS.sub("", folded)
+    return any(key in joined if _UNDIVIDED.search(key) else f" {key} " in words for key in keys)

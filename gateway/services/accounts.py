@@ -140,6 +140,11 @@ class Accounts:
         return account
 
 
+def owner_of(account: Account) -> str | None:
+    """Return the account whose own messages and cases are all it may know of; None where it may know of every one."""
+    return None if permitted(account, "message.read") else account.id
+
+
 def permitted(account: Account, act: str) -> bool:
     """Say whether an account may do this."""
     return account is LOCAL_OPERATOR or act in PERMITS.get(account.role, frozenset())

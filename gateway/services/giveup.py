@@ -86,6 +86,7 @@ class GiveUp:
         state = advance(State(row.state), step)
         # Its number stays used; the partner is told once it is sure that it never took the message.
         tx.outbox.move(row.jti, state, at=now, reason=reason, void="due")
+        tx.memory.suspend(self._directory.me, row.jti)
         if row.subject == VOID:
             tx.outbox.retell_voids(row.jti)
         typ = "message.dead" if state is State.DEAD else "message.cancelled"
@@ -94,6 +95,10 @@ class GiveUp:
         if state is State.DEAD:
             tx.log.append("audit.alarm", actor=actor, obj=("message", row.jti), at=now, jti=row.jti,
                           outcome=f"dead {reason}")  # fmt: skip
+
+    def take_back(self, tx: Transaction, row: Sent) -> None:
+        """Count a message that was given up among those of its case again, in the caller's transaction."""
+        tx.memory.resume(self._directory.me, row.jti)
 
     def dropped(self, count: int) -> None:
         """Tell the listeners of messages dropped in a caller's transaction."""

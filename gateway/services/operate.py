@@ -85,6 +85,8 @@ class Operator:
             self._give_up.drop(tx, row, Step.CANCEL, (reason or "cancelled")[:200], actor)
             return row, State.CANCELLED
         after = advance(state, step)
+        if state is State.DEAD:
+            self._give_up.take_back(tx, row)
         tx.outbox.move(row.jti, after, at=now, held_for="operator" if step is Step.HOLD else None)
         if step in _LOGGED:
             tx.log.append(_LOGGED[step], actor=actor, obj=("message", row.jti), at=now, jti=row.jti,

@@ -43,11 +43,13 @@ from gateway.protocol.receipt import Outcome
 from gateway.services.casefile import CaseFile, CaseMessage
 from gateway.services.desk import Desk
 from gateway.services.gate import Gate
+from gateway.services.remember import CaseMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.services.checkpoints import Checkpointer
+    from gateway.services.remember import Judgement
     from gateway.services.rules import Rules
 
 log = get_logger()
@@ -68,6 +70,7 @@ class _Judged:
     failed_at: int
     error: PartnerError | None
     jti: str | None
+    casework: Judgement | None = None
 
 
 NO_FAULT = 99
@@ -96,6 +99,7 @@ class Receiver:
         self._cases = cases
         self._checkpoints = checkpoints
         self._clock = clock
+        self._memory = CaseMemory(rules.me)
         self._listeners: list[Callable[[int, int], None]] = []
 
     def on_received(self, listener: Callable[[int, int], None]) -> None:
@@ -159,6 +163,7 @@ class Receiver:
         except UnreadableEvent as error:
             return _Judged(digest, line, None, 5, error, error.jti)
         step = 6
+        casework: Judgement | None = None
         try:
             # (6) From whom and for whom.
             check_addressing(event, iss=envelope.iss, me=rules.me, environment=rules.environment)
@@ -184,15 +189,15 @@ class Receiver:
                     )
                     raise SchemaInvalid("data breaks its schema", errors=found)  # noqa: TRY301 - one handler turns every refusal of an event into its outcome
                 step = 11
-                # (11) Casework policy that the receiver must enforce.
-                rules.review_inbound(event)
+                # (11) Casework policy, as far as the message alone tells; the rest inside the transaction.
+                casework = rules.judge_inbound(event)
         except PartnerError as error:
             return _Judged(digest, line, event, step, error, event.id)
         except Exception:
             # A message that breaks a validator must not take down those it came with, nor be refused for it.
             log.exception("judging a message failed", message=event.id, step=step)
             return _Judged(digest, line, event, step, LocalFault("judging it failed here"), event.id)
-        return _Judged(digest, line, event, NO_FAULT, None, event.id)
+        return _Judged(digest, line, event, NO_FAULT, None, event.id, casework)
 
     # --- inside the transaction -------------------------------------------------------------------
 
@@ -201,7 +206,9 @@ class Receiver:
     ) -> tuple[list[Outcome], list[NewArrival], int]:
         sender, now = envelope.iss, self._clock()
         known = dict(tx.inbox.outcomes(sender, [j.digest for j in judged]))
-        desk = Desk(tx, sender, [j.event for j in judged if j.event is not None and j.digest not in known])
+        desk = Desk(
+            tx, self._memory, sender, [j.event for j in judged if j.event is not None and j.digest not in known]
+        )
         outcomes: list[Outcome] = []
         arrivals: list[NewArrival] = []
         voids: list[NewVoid] = []
@@ -248,7 +255,7 @@ class Receiver:
         if event.case in waiting_cases:
             # Nothing of its case may overtake what is deferred, nor be judged as if that had never come.
             return ClockSkew("an earlier message of the same case is deferred", retry_after_s=1)
-        return self._foreign_case(desk, event) or item.error or self._refused_in_case(desk, event, now)
+        return self._foreign_case(desk, event) or item.error or self._refused_in_case(desk, event, item.casework, now)
 
     def _taken(self, desk: Desk, event: Event) -> PartnerError | None:
         # (7) Ids and numbers taken by other bytes, or given up by their sender.
@@ -266,25 +273,33 @@ class Receiver:
         detail = "not a case shared with this party, nor one opening under its own State"
         return NotAgreed(detail, errors=(Finding("/subject", detail, "E-REF"),))
 
-    def _refused_in_case(self, desk: Desk, event: Event, now: int) -> PartnerError | None:
-        # (11) A reply inherits the handling of what it answers.
-        answered = desk.handling_of(event.in_reply_to) if event.in_reply_to is not None else None
-        weaker = self._rules.weaker_than(event.handling, answered) if answered is not None else None
-        if weaker is not None:
-            return PolicyRefused(weaker.reason, errors=(weaker,))
-        if event.case is None:
-            return None
-        # (11) What the message does to its case.
-        case = desk.case(event.case)
-        message = _case_message(event, opens=case is None)
-        if case is None:
-            case = self._cases.open(event.case, event.source, event.source, message)
-        # `now` is the receivedAt we sign: both sides start the service clocks from the same moment.
-        fault = self._cases.arrive(case, message, now)
-        if fault is not None:
-            return PolicyRefused(fault.reason, errors=(fault,))
-        desk.hold_case(case)
+    def _refused_in_case(self, desk: Desk, event: Event, casework: Judgement | None, now: int) -> PartnerError | None:
+        if casework is None:
+            return None  # a void
+        # (11) Casework policy that the receiver must enforce, with what is known of the case.
+        case = desk.case(event.case) if event.case is not None else None
+        found = self._rules.refusals(casework, desk.known(casework, case))
+        if found:
+            return PolicyRefused("a rule of casework refuses this message", errors=found)
+        if event.case is not None:
+            # (11) What the message does to its case.
+            message = self._case_message(event)
+            if case is None:
+                case = self._cases.open(event.case, event.source, event.source, message)
+            # `now` is the receivedAt we sign: both sides start the service clocks from the same moment.
+            fault = self._cases.arrive(case, message, now)
+            if fault is not None:
+                return PolicyRefused(fault.reason, errors=(fault,))
+            desk.hold_case(case)
+        desk.keep(casework, event)
         return None
+
+    def _case_message(self, event: Event) -> CaseMessage:
+        opens = self._rules.catalogue.held(event).opens_case
+        return CaseMessage(
+            event.id, event.subject, opens, event.source, event.urgency, event.handling, event.time_ms, event.data,
+            event.in_reply_to,
+        )  # fmt: skip
 
     def _may_open(self, desk: Desk, event: Event, ref: CaseRef) -> bool:
         # Else one partner could write into the cases of another, or open one in another State's name.
@@ -341,12 +356,6 @@ class Receiver:
             manifest_sha256=envelope.manifest_sha256 if envelope else None, outcomes=outcomes,
             checkpoint=latest.note if latest else "", stream_high=stream_high, signer=self._keys.signer(now),
         )  # fmt: skip
-
-
-def _case_message(event: Event, *, opens: bool) -> CaseMessage:
-    return CaseMessage(
-        event.id, event.subject, opens, event.source, event.urgency, event.handling, event.time_ms, event.data
-    )
 
 
 def _deferred(item: _Judged, error: PartnerError, now: int) -> Outcome:

@@ -99,11 +99,7 @@ class Settler:
                 event=row.digest, case=row.case_ref,
                 outcome=outcome.status if outcome.problem is None else f"{outcome.status} {outcome.problem}",
             )  # fmt: skip
-            if row.case_ref is not None and row.effect is not None:
-                self._cases.settled(
-                    tx, row.case_ref, jti, Effect(**strictjson.loads(row.effect.encode())), accepted=accepted,
-                    received_at=outcome.received_at_ms or now,
-                )  # fmt: skip
+            self._casework(tx, row, accepted=accepted, received_at=outcome.received_at_ms or now)
         tx.outbox.settle(settled, eid)
         tx.outbox.mark_void_due(voids)
         tx.outbox.requeue(waiting, fence=fence)
@@ -113,6 +109,16 @@ class Settler:
         count = sum(1 for _, s in settled if s.state == "accepted")
         closed = sum(1 for jti, _ in settled if State(rows[jti].state) in OPEN)
         return Recorded(count, len(settled) - count, len(waiting), closed)
+
+    def _casework(self, tx: Transaction, row: Sent, *, accepted: bool, received_at: int) -> None:
+        """Take the answer into the case: its status, its clocks, and what is remembered of the message."""
+        if not accepted:
+            tx.memory.drop(self._cases.me, row.jti)
+        elif State(row.state) not in OPEN:
+            tx.memory.resume(self._cases.me, row.jti)
+        if row.case_ref is not None and row.effect is not None:
+            effect = Effect(**strictjson.loads(row.effect.encode()))
+            self._cases.settled(tx, row.case_ref, row.jti, effect, accepted=accepted, received_at=received_at)
 
     def _answered_before(self, tx: Transaction, row: Sent, outcome: Outcome, partner: PartyId, now: int) -> bool:
         if State(row.state) not in ANSWERED:

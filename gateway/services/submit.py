@@ -31,10 +31,14 @@ from gateway.protocol.event import (
     build_event,
 )
 from gateway.protocol.ids import CaseRef, MessageId, PartyId, Subject, parse_case_ref, uuid7
+from gateway.services.accounts import owner_of
 from gateway.services.casefile import CaseFile, CaseMessage, handling_of, inherit
+from gateway.services.remember import CaseMemory
 
 if TYPE_CHECKING:
+    from gateway.ports import Case
     from gateway.registry.subject import SchemaVersion
+    from gateway.services.remember import Judgement
     from gateway.services.request import SubmitRequest
     from gateway.services.rules import Rules
 
@@ -79,6 +83,7 @@ class _Ready:
     urgency: str
     data: Mapping[str, Any]
     data_json: bytes
+    judged: Judgement
     now_ms: int
     expires_at: int
 
@@ -100,6 +105,7 @@ class Submitter:
         self._entropy = entropy
         self._most_unanswered = most_unanswered
         self._default_lifetime_ms = default_lifetime_ms
+        self._memory = CaseMemory(rules.me)
         self._listeners: list[Callable[[PartyId], None]] = []
         self.unanswered = 0
 
@@ -111,13 +117,13 @@ class Submitter:
         """Take messages that came to their end out of the bound."""
         self.unanswered = max(0, self.unanswered - count)
 
-    async def check(self, request: SubmitRequest) -> None:
+    async def check(self, request: SubmitRequest, account: Account) -> None:
         """Raise what `submit` would raise, and accept nothing: the dry run."""
         ready = self._prepare(request)
 
         def work(tx: Transaction) -> None:
-            self._judge_links(tx, request)
-            self._judge_case(tx, ready, MessageId(""))
+            self._judge_links(tx, request, account)
+            self._judge_case(tx, ready, MessageId(""), account)
 
         await self._store.write(work)
 
@@ -217,13 +223,13 @@ class Submitter:
         if self._rules.agreement.needs_release(self._rules.me, partner.party, request.subject, now):
             detail = "the agreement asks for release by a second person, which this gateway does not offer yet"
             raise AgreementRefuses(detail, errors=(Finding("/type", detail),))
-        self._rules.review_outbound(request, data, urgency, partner.party, now)
+        judged = self._rules.judge_outbound(request, data, urgency, partner.party, now)
         data_json = strictjson.dumps(data)
         most = MAX_MANIFEST_EVENT_BYTES if schema.is_manifest else MAX_EVENT_BYTES
         if len(data_json) + ATTRIBUTES_BYTES > most:
             detail = f"the message is over {most // 1024} KiB"
             raise TooLarge(detail, errors=(Finding("/data", detail, "E-SIZE"),))
-        return _Ready(request, schema, urgency, data, data_json, now, self._expiry(request, now))
+        return _Ready(request, schema, urgency, data, data_json, judged, now, self._expiry(request, now))
 
     def _expiry(self, request: SubmitRequest, now: int) -> int:
         if request.expires_at is None:
@@ -233,17 +239,20 @@ class Submitter:
             raise SchemaViolation(detail, errors=(Finding("/expires_at", detail, "E-DATE"),))
         return request.expires_at
 
-    def _judge_case(self, tx: Transaction, ready: _Ready, jti: MessageId) -> tuple[Any, CaseMessage] | None:
+    def _judge_case(
+        self, tx: Transaction, ready: _Ready, jti: MessageId, account: Account
+    ) -> tuple[Case | None, CaseMessage] | None:
         request = ready.request
         rule = ready.schema.case_rule
         message = CaseMessage(
             jti, request.subject, ready.schema.opens_case, self._rules.me, ready.urgency, request.handling,
-            ready.now_ms, ready.data,
+            ready.now_ms, ready.data, request.in_reply_to,
         )  # fmt: skip
         if request.case is None:
             if rule == "required":
                 detail = f"{request.subject} belongs to a case: give its reference in `case`"
                 raise SchemaViolation(detail, errors=(Finding("/case", detail, "E-REF"),))
+            self._judge_casework(tx, ready, None, account)
             return (None, message) if ready.schema.opens_case else None
         if rule == "none":
             detail = f"{request.subject} belongs to no case: leave `case` out"
@@ -252,17 +261,25 @@ class Submitter:
             parse_case_ref(request.case)
         except ValueError as error:
             raise SchemaViolation(str(error), errors=(Finding("/case", str(error), "E-REF"),)) from None
-        case = self._cases.shared(tx, request.case, request.recipient)
+        case = self._cases.shared(tx, request.case, request.recipient, owner_of(account))
+        self._judge_casework(tx, ready, case, account)
         self._cases.propose(case, message)
         return case, message
+
+    def _judge_casework(self, tx: Transaction, ready: _Ready, case: Case | None, account: Account) -> None:
+        records = tx.memory.of_case(case.ref) if case is not None else ()
+        known = self._memory.known(tx, ready.judged, case, records, owner_of(account))
+        found = self._rules.refusals(ready.judged, known)
+        if found:
+            raise PolicyViolation(f"{len(found)} rule(s) of casework refuse this message", errors=found)
 
     def _accept(
         self, tx: Transaction, ready: _Ready, account: Account, traceparent: str | None
     ) -> tuple[NewMessage, Accepted]:
         request, now = ready.request, ready.now_ms
         jti = MessageId(uuid7(now, self._entropy))
-        self._judge_links(tx, request)
-        placed = self._judge_case(tx, ready, jti)
+        self._judge_links(tx, request, account)
+        placed = self._judge_case(tx, ready, jti, account)
         case_ref: CaseRef | None = None
         case_seq: int | None = None
         effect: str | None = None
@@ -275,6 +292,7 @@ class Submitter:
             effect = strictjson.dumps(asdict(message.effect)).decode()
             case_ref, case_seq = case.ref, case.sent
             tx.cases.save(case)
+        self._memory.keep(tx, ready.judged, jti=jti, case=case_ref, supersedes=request.supersedes)
         stream_seq = tx.outbox.next_stream_seq(request.recipient)
         event = build_event(
             EventDraft(
@@ -306,12 +324,16 @@ class Submitter:
         )  # fmt: skip
         return stored, accepted
 
-    def _judge_links(self, tx: Transaction, request: SubmitRequest) -> None:
+    def _judge_links(self, tx: Transaction, request: SubmitRequest, account: Account) -> None:
+        owner = owner_of(account)
         for pointer, other in (("/in_reply_to", request.in_reply_to), ("/supersedes", request.supersedes)):
-            answered = handling_of(tx, request.recipient, other) if other is not None else None
-            if other is not None and answered is None:
+            if other is None:
+                continue
+            answered = handling_of(tx, request.recipient, other, owner)
+            if answered is None:
                 detail = "no such message was exchanged with the recipient"
                 raise NotFound(detail, errors=(Finding(pointer, "unknown message", "E-REF"),))
-            weaker = self._rules.weaker_than(request.handling, answered) if answered is not None else None
+            # What a reply inherits, casework tells (P09).
+            weaker = self._rules.weaker_than(request.handling, answered) if pointer == "/supersedes" else None
             if weaker is not None:
                 raise PolicyViolation(weaker.reason, errors=(weaker,))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, exists, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
+from gateway.casework.clocks import CaseClocks, Clock, Heard, Timed
 from gateway.casework.lifecycle import CaseState, CaseStatus, Move
 from gateway.ports import Case
 from gateway.storage import tables as t
@@ -17,10 +18,11 @@ from gateway.storage.statements import bound, compiled
 if TYPE_CHECKING:
     import sqlite3
 
-c = t.cases.c
+c, o = t.cases.c, t.outbox.c
 _COLUMNS = (
-    "ref", "partner", "opener", "status", "lifecycle", "urgency", "handling", "opened_at", "updated_at", "sent",
-    "clock_from", "acknowledge_by", "reply_by", "acknowledged_at", "replied_at", "next_by",
+    "ref", "partner", "opener", "status", "lifecycle", "urgency", "handling", "opening_handling", "opened_at",
+    "updated_at", "sent", "clocks", "clock_from", "acknowledge_by", "reply_by", "acknowledged_at", "replied_at",
+    "next_by",
 )  # fmt: skip
 _FIND = compiled(select(*(c[name] for name in _COLUMNS)).where(c.ref == bindparam("key")), "key")
 _new = insert(t.cases).values(bound(_COLUMNS))
@@ -30,6 +32,16 @@ _SAVE = compiled(
     ),
     *_COLUMNS,
 )
+_OPEN_TO = compiled(
+    select(c.ref).where(
+        c.ref == bindparam("key"),
+        or_(
+            c.opener == c.partner,
+            exists(select(o.id).where(o.case_ref == c.ref, o.account == bindparam("account"))),
+        ),
+    ),
+    "key", "account",
+)  # fmt: skip
 _ALLOT = (
     "INSERT INTO case_numbers (year, last) VALUES (?, 1) "
     "ON CONFLICT (year) DO UPDATE SET last = last + 1 RETURNING last"
@@ -53,10 +65,15 @@ class CaseRows:
             _SAVE,
             (
                 case.ref, case.partner, case.opener, case.lifecycle.status, lifecycle_text(case.lifecycle),
-                case.urgency, case.handling, case.opened_at, case.updated_at, case.sent, case.clock_from,
-                case.acknowledge_by, case.reply_by, case.acknowledged_at, case.replied_at, case.next_by,
+                case.urgency, case.handling, case.opening_handling, case.opened_at, case.updated_at, case.sent,
+                clocks_text(case.clocks), case.clock_from, case.acknowledge_by, case.reply_by, case.acknowledged_at,
+                case.replied_at, case.next_by,
             ),
         )  # fmt: skip
+
+    def open_to(self, ref: str, account: str) -> bool:
+        """Say whether a client may know of a case: the partner opened it, or a message of its own is in it."""
+        return self._run(_OPEN_TO, (ref, account)).fetchone() is not None
 
     def allot_number(self, year: int) -> int:
         """Allot the next case number of a year."""
@@ -66,8 +83,27 @@ class CaseRows:
 
 def case_of(row: tuple[Any, ...]) -> Case:
     """Return the case in a row of the columns above, in their order."""
-    ref, partner, opener, _status, lifecycle, *rest = row
-    return Case(ref, partner, opener, lifecycle_of(lifecycle), *rest)
+    ref, partner, opener, _status, lifecycle, urgency, *others = row
+    handling, opening, opened_at, updated_at, sent, clocks = others[:6]
+    return Case(
+        ref, partner, opener, lifecycle_of(lifecycle), urgency, handling, opening, opened_at, updated_at, sent,
+        clocks_of(clocks),
+    )  # fmt: skip
+
+
+def clocks_text(clocks: CaseClocks) -> str:
+    """Write the clocks of a case; `clocks_of` reads them."""
+    timed = [(t.message, t.turn, t.request, t.from_ms, *astuple(t.clock)) for t in clocks.timed]
+    return orjson.dumps([timed, [astuple(h) for h in clocks.heard]]).decode()
+
+
+def clocks_of(text: str) -> CaseClocks:
+    """Read what `clocks_text` wrote."""
+    timed, heard = orjson.loads(text)
+    return CaseClocks(
+        tuple(Timed(message, turn, request, at, Clock(*times)) for message, turn, request, at, *times in timed),
+        tuple(Heard(*row) for row in heard),
+    )
 
 
 def lifecycle_text(state: CaseState) -> str:

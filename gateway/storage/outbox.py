@@ -216,8 +216,12 @@ _SET_HEAD = (
 )
 
 _HANDLING = compiled(
-    select(o.handling).where(o.recipient == bindparam("party"), o.jti == bindparam("jti")), "party", "jti"
-)
+    select(o.handling).where(
+        o.recipient == bindparam("party"), o.jti == bindparam("jti"),
+        o.account == func.coalesce(bindparam("owner"), o.account),
+    ),
+    "party", "jti", "owner",
+)  # fmt: skip
 
 
 class OutboxRows:
@@ -351,9 +355,9 @@ class OutboxRows:
         """Return queued messages accepted since then."""
         return [MessageId(row[0]) for row in self._run(_QUEUED_SINCE, (since_ms,))]
 
-    def handling(self, partner: PartyId, jti: str) -> str | None:
-        """Return the handling codes of one message, or None where there is none."""
-        row = self._run(_HANDLING, (partner, jti)).fetchone()
+    def handling(self, partner: PartyId, jti: str, owner: str | None = None) -> str | None:
+        """Return the handling codes of one message, of this account where one is given; None where there is none."""
+        row = self._run(_HANDLING, (partner, jti, owner)).fetchone()
         return row[0] if row else None
 
     def mark_void_due(self, jtis: Sequence[MessageId]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, Text, and_, cast, func, literal, null, or_, select, union_all
 
+from gateway.casework.remembered import Record
 from gateway.storage import tables as t
 
 if TYPE_CHECKING:
@@ -92,7 +93,10 @@ class Queries:
         return await self._all(select(a.at, a.eid, a.result, a.reason, a.next_at).where(a.jti == jti).order_by(a.id))
 
     async def event(self, jti: str) -> bytes | None:
-        """Return the bytes of one message. The only reader of bodies for people: its caller logs the read first."""
+        """Return the bytes of one message, None where they were erased.
+
+        The only reader of bodies for people: its caller logs the read first.
+        """
         for side in (
             select(t.bodies.c.event).join(t.outbox, o.body_id == t.bodies.c.id).where(o.jti == jti),
             select(t.bodies.c.event).join(t.inbox, i.body_id == t.bodies.c.id).where(i.jti == jti),
@@ -100,7 +104,7 @@ class Queries:
             row = await self._one(side)
             if row is not None:
                 found: bytes = row["event"]
-                return found
+                return found or None
         return None
 
     async def receipt(self, jti: str) -> bytes | None:
@@ -196,7 +200,22 @@ class Queries:
         b = t.bodies.c
         out = select(o.jti, b.event).join(t.bodies, o.body_id == b.id).where(o.case_ref == ref, o.subject == subject)
         inward = select(i.jti, b.event).join(t.bodies, i.body_id == b.id).where(i.case_ref == ref, i.subject == subject)
-        return [(row["jti"], row["event"]) for row in await self._all(union_all(out, inward))]
+        return [(row["jti"], row["event"]) for row in await self._all(union_all(out, inward)) if row["event"]]
+
+    async def remembered(self, ref: str) -> Sequence[Record]:
+        """Return what is kept of the messages of a case for those that follow."""
+        r = t.remembered.c
+        rows = await self._all(
+            select(r.sender, r.jti, r.at, r.supersedes, r.facts).where(r.case_ref == ref, r.live == 1)
+        )
+        return [Record(row["sender"], row["jti"], row["at"], row["supersedes"], row["facts"]) for row in rows]
+
+    async def marks(self, sender: str, jti: str) -> Sequence[Row]:
+        """Return what record.action did to a message."""
+        m = t.record_marks.c
+        return await self._all(
+            select(m.part, m.mark, m.reason, m.by_jti, m.at).where(m.sender == sender, m.jti == jti).order_by(m.at)
+        )
 
     async def stream(self, recipient: str, start: int, end: int) -> Sequence[Row]:
         """Return what we sent a partner under the numbers [start, end), bcx.void included."""

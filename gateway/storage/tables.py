@@ -1,7 +1,8 @@
 """The tables, one set for every database the gateway will ever run on (SQLAlchemy Core).
 
 Laws:
-1. A body (event bytes) lives only in `bodies`; every other table may be read by people who may not read cases.
+1. A body (event bytes) lives only in `bodies`, and what policies need of it in `remembered` and its keys; every
+   other table may be read by people who may not read cases. Whatever erases a body erases all three.
 2. State moves only as `protocol.states` allows; the partial index `outbox_open` holds what still has to move.
 3. `entries` and `tiles` are append-only; a checkpoint is signed once for a size.
 4. Times are integers, milliseconds since 1970-01-01 UTC.
@@ -208,10 +209,12 @@ cases = Table(
     Column("status", Text, nullable=False),
     Column("lifecycle", Text, nullable=False, comment="JSON: last move and our unanswered ones"),
     Column("urgency", Text, nullable=False),
-    Column("handling", Text, nullable=False, comment="union of the codes seen: replies inherit it"),
+    Column("handling", Text, nullable=False, comment="union of the codes seen"),
+    Column("opening_handling", Text, nullable=False, comment="of its first message: what names no other inherits it"),
     Column("opened_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("sent", BigInteger, nullable=False, comment="last caseseq we gave out"),
+    Column("clocks", Text, nullable=False, comment="JSON: every clock of the case; the one shown is in the columns"),
     Column("clock_from", BigInteger, comment="receivedAt of the signed receipt"),
     Column("acknowledge_by", BigInteger),
     Column("reply_by", BigInteger),
@@ -225,6 +228,51 @@ cases = Table(
         postgresql_where=text("replied_at IS NULL"),
     ),
     Index("cases_updated", "updated_at"),
+)
+
+remembered = Table(
+    "remembered",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("sender", Text, nullable=False),
+    Column("jti", Text, nullable=False),
+    Column("partner", Text, nullable=False, comment="with whom it was exchanged"),
+    Column("case_ref", Text),
+    Column("at", BigInteger, nullable=False, comment="the event's time"),
+    Column("supersedes", Text),
+    Column("facts", Text, nullable=False, comment="JSON: references, codes and item ids, no names"),
+    Column("live", SmallInteger, nullable=False, server_default="1", comment="0 while a message of ours is given up"),
+    UniqueConstraint("sender", "jti"),
+    Index(
+        "remembered_case",
+        "case_ref",
+        sqlite_where=text("case_ref IS NOT NULL"),
+        postgresql_where=text("case_ref IS NOT NULL"),
+    ),
+    comment="case data: what later messages are judged by, one row a message that has any; erased with its body",
+)
+
+remembered_keys = Table(
+    "remembered_keys",
+    metadata,
+    Column("key", Text, primary_key=True, comment="a personRef; claim:, name: or head: and what it is"),
+    Column("id", Key, primary_key=True, autoincrement=False, comment="of the remembered message"),
+    Index("remembered_keys_id", "id"),
+    comment="case data: where a person is spoken of; erased with its message",
+    sqlite_with_rowid=False,
+)
+
+record_marks = Table(
+    "record_marks",
+    metadata,
+    Column("sender", Text, primary_key=True, comment="whose message"),
+    Column("jti", Text, primary_key=True),
+    Column("part", Text, primary_key=True, comment="message, attachment:<id>, or part: some of its data"),
+    Column("mark", Text, nullable=False, comment="erased, restricted or blocked"),
+    Column("reason", Text, nullable=False, comment="code of recordActionReason"),
+    Column("by_jti", Text, nullable=False, comment="the record.action that asked"),
+    Column("at", BigInteger, nullable=False),
+    comment="what record.action did to messages: the tombstone of what is gone, no case data",
 )
 
 case_numbers = Table(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.storage.cases import CaseRows
 from gateway.storage.inbox import InboxRows
 from gateway.storage.log import LogRows
+from gateway.storage.memory import MemoryRows, RecordRows
 from gateway.storage.outbox import OutboxRows
 from gateway.storage.parties import PartyRows
 from gateway.storage.people import AccountRows, AnswerRows
@@ -28,6 +29,8 @@ class SqlTransaction:
         self.outbox = OutboxRows(connection)
         self.inbox = InboxRows(connection)
         self.cases = CaseRows(connection)
+        self.memory = MemoryRows(connection)
+        self.records = RecordRows(connection)
         self.log = LogRows(connection, entropy)
         self.parties = PartyRows(connection)
         self.registrations = RegistrationRows(connection)

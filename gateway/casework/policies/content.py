@@ -166,7 +166,7 @@ def _period_holds(ctx: Context) -> Iterator[Finding]:
             return
 
 
-def counts_hold(ctx: Context) -> Iterator[Finding]:
+def rows_hold(ctx: Context) -> Iterator[Finding]:
     """§10 #15: what is declared is what is there. E-COUNT; over 500 rows E-SIZE."""
     for key in ("items", "manifest", "results"):
         if len(rows(ctx.data, key)) > MAX_ROWS:
@@ -177,6 +177,10 @@ def counts_hold(ctx: Context) -> Iterator[Finding]:
         if declared is not None and held is not None and declared != len(held):
             yield Finding(f"{where}/declaredCount", "not the number of rows", "E-COUNT")
     yield from _postponed_add_up(ctx)
+
+
+def answers_add_up(ctx: Context) -> Iterator[Finding]:
+    """4.6: no more answered than asked, and at the last partial all of them. E-COUNT."""
     if ctx.subject == "identity.verify.response" and ctx.case.requested is not None:
         answered = sum(value for value in obj(ctx.data, "counts").values() if isinstance(value, int))
         asked = len(ctx.case.requested)

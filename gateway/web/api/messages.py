@@ -64,7 +64,7 @@ class Messages:
         try:
             if asking.flag(call.request, "dry_run"):
                 body = asking.parse_body(await asking.read_body(call.request, self._most))
-                await self._gateway.submitter.check(read_request(body))
+                await self._gateway.submitter.check(read_request(body), call.account)
                 return json_answer({"valid": True})
             return await self._submit(call, "POST /messages", many=False)
         except RequestError as error:

@@ -91,10 +91,22 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("lifecycle", sa.Text(), nullable=False, comment="JSON: last move and our unanswered ones"),
         sa.Column("urgency", sa.Text(), nullable=False),
-        sa.Column("handling", sa.Text(), nullable=False, comment="union of the codes seen: replies inherit it"),
+        sa.Column("handling", sa.Text(), nullable=False, comment="union of the codes seen"),
+        sa.Column(
+            "opening_handling",
+            sa.Text(),
+            nullable=False,
+            comment="of its first message: what names no other inherits it",
+        ),
         sa.Column("opened_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("sent", sa.BigInteger(), nullable=False, comment="last caseseq we gave out"),
+        sa.Column(
+            "clocks",
+            sa.Text(),
+            nullable=False,
+            comment="JSON: every clock of the case; the one shown is in the columns",
+        ),
         sa.Column("clock_from", sa.BigInteger(), nullable=True, comment="receivedAt of the signed receipt"),
         sa.Column("acknowledge_by", sa.BigInteger(), nullable=True),
         sa.Column("reply_by", sa.BigInteger(), nullable=True),
@@ -443,6 +455,65 @@ def upgrade() -> None:
         batch_op.create_index("problems_trace", ["trace_id"], unique=False)
 
     op.create_table(
+        "record_marks",
+        sa.Column("sender", sa.Text(), nullable=False, comment="whose message"),
+        sa.Column("jti", sa.Text(), nullable=False),
+        sa.Column("part", sa.Text(), nullable=False, comment="message, attachment:<id>, or part: some of its data"),
+        sa.Column("mark", sa.Text(), nullable=False, comment="erased, restricted or blocked"),
+        sa.Column("reason", sa.Text(), nullable=False, comment="code of recordActionReason"),
+        sa.Column("by_jti", sa.Text(), nullable=False, comment="the record.action that asked"),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("sender", "jti", "part", name=op.f("pk_record_marks")),
+        comment="what record.action did to messages: the tombstone of what is gone, no case data",
+    )
+    op.create_table(
+        "remembered",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("sender", sa.Text(), nullable=False),
+        sa.Column("jti", sa.Text(), nullable=False),
+        sa.Column("partner", sa.Text(), nullable=False, comment="with whom it was exchanged"),
+        sa.Column("case_ref", sa.Text(), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False, comment="the event's time"),
+        sa.Column("supersedes", sa.Text(), nullable=True),
+        sa.Column("facts", sa.Text(), nullable=False, comment="JSON: references, codes and item ids, no names"),
+        sa.Column(
+            "live",
+            sa.SmallInteger(),
+            server_default="1",
+            nullable=False,
+            comment="0 while a message of ours is given up",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_remembered")),
+        sa.UniqueConstraint("sender", "jti", name=op.f("uq_remembered_sender_jti")),
+        comment="case data: what later messages are judged by, one row a message that has any; erased with its body",
+    )
+    with op.batch_alter_table("remembered", schema=None) as batch_op:
+        batch_op.create_index(
+            "remembered_case",
+            ["case_ref"],
+            unique=False,
+            sqlite_where=sa.text("case_ref IS NOT NULL"),
+            postgresql_where=sa.text("case_ref IS NOT NULL"),
+        )
+
+    op.create_table(
+        "remembered_keys",
+        sa.Column("key", sa.Text(), nullable=False, comment="a personRef; claim:, name: or head: and what it is"),
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+            comment="of the remembered message",
+        ),
+        sa.PrimaryKeyConstraint("key", "id", name=op.f("pk_remembered_keys")),
+        comment="case data: where a person is spoken of; erased with its message",
+        sqlite_with_rowid=False,
+    )
+    with op.batch_alter_table("remembered_keys", schema=None) as batch_op:
+        batch_op.create_index("remembered_keys_id", ["id"], unique=False)
+
+    op.create_table(
         "schemas",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
@@ -513,6 +584,19 @@ def downgrade() -> None:
     op.drop_table("stream_heads")
     op.drop_table("state")
     op.drop_table("schemas")
+    with op.batch_alter_table("remembered_keys", schema=None) as batch_op:
+        batch_op.drop_index("remembered_keys_id")
+
+    op.drop_table("remembered_keys")
+    with op.batch_alter_table("remembered", schema=None) as batch_op:
+        batch_op.drop_index(
+            "remembered_case",
+            sqlite_where=sa.text("case_ref IS NOT NULL"),
+            postgresql_where=sa.text("case_ref IS NOT NULL"),
+        )
+
+    op.drop_table("remembered")
+    op.drop_table("record_marks")
     with op.batch_alter_table("problems", schema=None) as batch_op:
         batch_op.drop_index("problems_trace")
         batch_op.drop_index("problems_at")
