@@ -36,19 +36,23 @@ from gateway.services.directory import Directory
 from gateway.services.dispatch import Dispatcher, Lane, Link
 from gateway.services.disputes import Disputes
 from gateway.services.enrol import Enroller
+from gateway.services.figures import FigureDesk
 from gateway.services.gate import Gate
 from gateway.services.giveup import GiveUp
 from gateway.services.identity import Identity, Self
+from gateway.services.indexing import Indexer
 from gateway.services.keyroom import KeyRoom
 from gateway.services.operate import Operator
 from gateway.services.receive import Receiver
 from gateway.services.refusals import Refusals
 from gateway.services.registrar import Registrar
 from gateway.services.rules import Rules
+from gateway.services.search import CaseSearch
 from gateway.services.settle import Settler
+from gateway.services.statistics import Statistics
 from gateway.services.submit import Submitter
 from gateway.services.witnessing import Witnessing
-from gateway.storage.queries import Queries
+from gateway.storage.index_reads import IndexReads
 from gateway.storage.store import HomeLock, SqliteStore
 from gateway.transport.partner import HttpPartner
 from gateway.transport.tls import ExchangeTls
@@ -94,7 +98,7 @@ class Gateway:
     settings: Settings
     keys: FileKeyRing
     store: SqliteStore
-    queries: Queries
+    queries: IndexReads
     clock: Clock
     rules: Rules
     directory: Directory
@@ -116,6 +120,10 @@ class Gateway:
     link: Callable[[PartyId], Link]
     epoch: _Epoch
     witnessing: Witnessing
+    indexer: Indexer
+    search: CaseSearch
+    statistics: Statistics
+    figures: FigureDesk
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -184,6 +192,7 @@ class Gateway:
     async def _keep_house_once(self) -> None:
         now = self.clock()
         await self.store.write(partial(_forget_answers, before=now - ANSWERS_KEPT_MS))
+        await self.indexer.catch_up()
         await self.keyroom.advance()
         for partner in list(self.directory.partners.values()):
             if partner.active and now - partner.card.issued_ms > DAY_MS:
@@ -288,8 +297,10 @@ def _compose(
     )  # fmt: skip
     store.on_grown(witnessing.cosigning.grew)
     gate.on_open(dispatcher.wake_all)
+    reads = IndexReads(store.readers)
+    indexer = Indexer(store, reads)
     return Gateway(
-        settings=settings, keys=keys, store=store, queries=Queries(store.readers), clock=clock, rules=rules,
+        settings=settings, keys=keys, store=store, queries=reads, clock=clock, rules=rules,
         directory=directory, registrar=Registrar(store, catalogue, clock),
         accounts=Accounts(store, clock, world.entropy, token_ttl_ms=settings.access.token_ttl_days * DAY_MS),
         submitter=submitter,
@@ -298,7 +309,8 @@ def _compose(
         contacts=contacts, identity=identity, keyroom=keyroom, checkpoints=checkpoints,
         refusals=Refusals(store, clock), settler=settler,
         give_up=give_up, dispatcher=dispatcher, tls=tls, link=link, epoch=epoch,
-        witnessing=witnessing,
+        witnessing=witnessing, indexer=indexer, search=CaseSearch(store, reads, indexer, codelists, clock),
+        statistics=Statistics(reads, indexer, codelists), figures=FigureDesk(store, codelists, clock),
     )  # fmt: skip
 
 

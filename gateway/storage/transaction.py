@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.storage.cases import CaseRows
 from gateway.storage.inbox import InboxRows
+from gateway.storage.index import FigureRows, IndexRows
 from gateway.storage.log import LogRows
 from gateway.storage.outbox import OutboxRows
 from gateway.storage.parties import PartyRows
@@ -33,4 +34,6 @@ class SqlTransaction:
         self.answers = AnswerRows(connection)
         self.envelopes = EnvelopeRows(connection)
         self.state = StateRows(connection)
+        self.index = IndexRows(connection)
+        self.figures = FigureRows(connection)
         self.witness = WitnessRows(connection)
