@@ -17,6 +17,7 @@ from gateway.web.api.guard import bearer, guarded
 from gateway.web.api.inbox import Inbox
 from gateway.web.api.messages import Messages
 from gateway.web.api.reference import Reference
+from gateway.web.api.statistics import StatisticsOf
 from gateway.web.audit import TileLog
 from gateway.web.docs import docs_routes
 from gateway.web.server import DRAIN
@@ -54,6 +55,7 @@ def api_app(
         *table.case_routes(Cases(gateway, cursors)),
         *table.inbox_routes(inbox),
         *table.reference_routes(Reference(gateway)),
+        *table.statistics_routes(StatisticsOf(gateway)),
         *table.audit_routes(audit),
         *table.evidence_routes(EvidenceOf(gateway, messages.reader)),
         *TileLog(audit.log).routes(),

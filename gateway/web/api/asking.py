@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from gateway.errors import Finding, MalformedRequest, TooLarge, UnsupportedMediaType
+from gateway.errors import Finding, IdempotencyKeyMissing, MalformedRequest, TooLarge, UnsupportedMediaType
 from gateway.primitives import strictjson
 
 if TYPE_CHECKING:
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 JSON = "application/json"
 LIMIT = 50
 LIMIT_MOST = 200
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+ -][0-9]{2}:[0-9]{2})")
 
 
-async def read_body(request: web.Request, most: int) -> bytes:
-    """Return the bytes of a JSON body. Raises UnsupportedMediaType, TooLarge."""
-    if request.content_type != JSON:
-        detail = f"Content-Type is {JSON}"
+async def read_body(request: web.Request, most: int, media_type: str = JSON) -> bytes:
+    """Return the bytes of a body of that type. Raises UnsupportedMediaType, TooLarge."""
+    if request.content_type != media_type:
+        detail = f"Content-Type is {media_type}"
         raise UnsupportedMediaType(detail)
     if "Content-Encoding" in request.headers:
         # A compressed body could unpack to anything.
@@ -38,6 +39,18 @@ async def read_body(request: web.Request, most: int) -> bytes:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(detail) from None
+
+
+def idempotency_key(request: web.Request) -> str:
+    """Return the key a creating POST names itself by. Raises IdempotencyKeyMissing, MalformedRequest."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        detail = "send `Idempotency-Key`, new for each request and the same when you repeat it"
+        raise IdempotencyKeyMissing(detail)
+    if not _KEY.fullmatch(key):
+        detail = "Idempotency-Key is 1 to 255 visible ASCII characters"
+        raise MalformedRequest(detail)
+    return key
 
 
 def parse_body(raw: bytes) -> Any:
