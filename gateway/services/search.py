@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Row = Mapping[str, Any]
 
 LEAST_SCORE: Final = 50.0
-"""Below that a name is another name: of 57 Khmer names against their spelling one scores less."""
+"""Below that a name is another name: the farthest of 57 Khmer names from its own spelling has 51."""
 MOST_KEYS: Final = 20_000
 """Newest keys compared: what one question may cost."""
 MOST_CASES: Final = 1000
