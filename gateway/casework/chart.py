@@ -22,9 +22,8 @@ TEXT: Final = 300
 # Apart in hue and in lightness, so that print and colour-blind readers tell them apart.
 COLOURS: Final = ("#1d4f91", "#e08a1e", "#5b6770")
 INK: Final = "#1a1a1a"
-LINE: Final = "#8a8a8a"
 FONTS: Final = {
-    "km": "'Noto Sans Khmer','Khmer OS','Khmer UI','Leelawadee UI','Khmer Sangam MN',sans-serif",
+    "km": "'Noto Sans Khmer','Khmer OS','Khmer UI','Leelawadee UI','Khmer Sangam MN','Noto Sans',sans-serif",
     "": "system-ui,'Noto Sans','Segoe UI','Liberation Sans',sans-serif",
 }
 
@@ -46,13 +45,21 @@ class Group:
     bars: tuple[Bar | None, ...]
 
 
-def draw(title: str, description: str, series: Sequence[str], groups: Sequence[Group], language: str) -> str:
-    """Return the chart as an SVG document of its own, which HTML may carry as it is."""
+def draw(
+    title: str, description: str, series: Sequence[str], groups: Sequence[Group], language: str, *, heading: bool = True
+) -> str:
+    """Return the chart as an SVG document of its own, which HTML may carry as it is.
+
+    `heading` writes the title above it too; a page that has the title already leaves it out.
+    """
     most = max((bar.value or 0 for group in groups for bar in group.bars if bar), default=0) or 1
     # Khmer stacks vowels and subscripts above and below the line.
     line = 30 if language == "km" else 25
     body: list[str] = []
-    y = MARGIN + line
+    y = MARGIN
+    if heading:
+        body.append(_text(MARGIN, MARGIN + 12, title, 18, bold=True))
+        y += line
     for place, name in enumerate(series):
         body.append(_box(MARGIN, y + 4, 14, 14, place))
         body.append(_text(MARGIN + 22, y + 16, name, 14))
@@ -77,7 +84,6 @@ def draw(title: str, description: str, series: Sequence[str], groups: Sequence[G
         f'<title id="chart-title">{escape(title)}</title>',
         f'<desc id="chart-text">{escape(description)}</desc>',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        _text(MARGIN, MARGIN + 12, title, 18, bold=True),
     ]
     return "".join([*head, *body, "</svg>"])
 
@@ -85,7 +91,10 @@ def draw(title: str, description: str, series: Sequence[str], groups: Sequence[G
 def _bar(bar: Bar, y: int, most: int, place: int) -> list[str]:
     if bar.value is None:
         # Neither long nor short: an empty outline says that there is a figure and that it is not shown.
-        outline = f'<rect x="{MARGIN}" y="{y}" width="40" height="{BAR}" fill="none" stroke="{LINE}" '
+        colour = COLOURS[place % len(COLOURS)]
+        outline = (
+            f'<rect x="{MARGIN}" y="{y}" width="40" height="{BAR}" fill="none" stroke="{colour}" stroke-width="2" '
+        )
         return [outline + 'stroke-dasharray="4 3"/>', _text(MARGIN + 50, y + 15, bar.text, 14)]
     width = max(2, round((WIDTH - 2 * MARGIN - TEXT) * bar.value / most)) if bar.value else 1
     drawn = [_box(MARGIN, y, width, BAR, place)]

@@ -70,6 +70,12 @@ class Sheet:
         return f"{self.term('STATISTICS')}: {period.first.isoformat()} \u2013 {period.last.isoformat()}"
 
     @property
+    def period(self) -> str:
+        """The days, for the table's caption."""
+        period = self._report.question.period
+        return f"{self.term('PERIOD')}: {period.first.isoformat()} \u2013 {period.last.isoformat()}"
+
+    @property
     def authorities(self) -> list[str]:
         """The parties by their names."""
         return [self._codelists.label("authority", AUTHORITIES.get(p, p), self.language) for p in self.parties]
@@ -124,7 +130,7 @@ class Sheet:
         )
         return "; ".join(f"{sign} {meaning}" for sign, meaning in named)
 
-    def chart(self) -> str:
+    def chart(self, *, heading: bool = True) -> str:
         """Return the chart of the totals; parts of them are in the table."""
         groups = [
             Group(self.label(cell), tuple(self._bar(figure) for figure in self.figures(cell)))
@@ -139,7 +145,14 @@ class Sheet:
             )
             for group in groups
         )
-        return draw(self.title, f"{self.term('BARS_OF_THE_TABLE')}. {told}", self.authorities, groups, self.language)
+        return draw(
+            self.title,
+            f"{self.term('BARS_OF_THE_TABLE')}. {told}",
+            self.authorities,
+            groups,
+            self.language,
+            heading=heading,
+        )
 
     def _bar(self, figure: Figure | None) -> Bar | None:
         return None if figure is None else Bar(figure.value, self.shown(figure), more=figure.qualifier == "GT")
@@ -155,8 +168,8 @@ def _page(sheet: Sheet) -> Iterator[str]:
     yield '<meta name="viewport" content="width=device-width,initial-scale=1">'
     yield f"<title>{escape(sheet.title)}</title><style>{STYLE}</style></head><body><main>"
     yield f"<h1>{escape(sheet.title)}</h1>"
-    yield f"<figure>{sheet.chart()}</figure>"
-    yield f"<table><caption>{escape(sheet.title)}</caption><thead><tr>"
+    yield f"<figure>{sheet.chart(heading=False)}</figure>"
+    yield f"<table><caption>{escape(sheet.period)}</caption><thead><tr>"
     yield f'<th scope="col">{escape(sheet.term("INDICATOR"))}</th>'
     for name in sheet.authorities:
         yield f'<th scope="col" class="number">{escape(name)}</th>'
