@@ -25,6 +25,7 @@ table{{border-collapse:collapse;width:100%}}
 caption{{text-align:left;font-weight:600;padding:.5rem 0}}
 th,td{{text-align:left;vertical-align:top;padding:.35rem .75rem .35rem 0;border-bottom:1px solid #8a8a8a}}
 td.number{{text-align:right;white-space:nowrap}}
+td.none{{text-align:right}}
 th.number{{text-align:right}}
 small{{color:#444}}
 @media print{{body{{padding:0;max-width:none}} table{{break-inside:auto}} tr,figure{{break-inside:avoid}}}}
@@ -179,7 +180,8 @@ def _page(sheet: Sheet) -> Iterator[str]:
     for cell in sheet.cells:
         yield f'<tr><th scope="row">{escape(sheet.label(cell))}</th>'
         for figure in sheet.figures(cell):
-            yield f'<td class="number">{escape(sheet.shown(figure))}</td>'
+            number = "number" if figure is not None and figure.value is not None else "none"
+            yield f'<td class="{number}">{escape(sheet.shown(figure))}</td>'
         yield f"<td>{escape(sheet.status(cell))}</td><td>{escape(sheet.sources(cell))}</td></tr>"
     yield "</tbody></table>"
     yield f"<p><small>{escape(sheet.signs)}</small></p>"
