@@ -14,7 +14,10 @@ from gateway.casework.clocks import CaseClocks
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from gateway.casework.counting import Amendment
+    from gateway.casework.figures import Imported
     from gateway.casework.lifecycle import CaseState
+    from gateway.casework.names import NameKey
     from gateway.casework.remembered import Record
     from gateway.errors import Finding
     from gateway.ledger.witness import Witnessed
@@ -383,6 +386,28 @@ class Unproved:
     leaf: int
 
 
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What is kept of one message for statistics and search; `first` and `last` are the days it counts on."""
+
+    jti: str
+    direction: Literal["out", "in"]
+    case_ref: str | None
+    at: int
+    counts: str
+    first: str | None
+    last: str | None
+    final: bool
+    supersedes: str | None
+    amendment: Amendment | None
+    names: tuple[NameKey, ...]
+
+    @property
+    def counted(self) -> bool:
+        """Whether statistics need it."""
+        return bool(self.first or self.final or self.supersedes or self.amendment)
+
+
 # --- storage --------------------------------------------------------------------------------------
 
 
@@ -719,6 +744,34 @@ class Envelopes(Protocol):
     def set_receipt(self, eid: str, receipt: bytes) -> None: ...
 
 
+class Index(Protocol):
+    """What was read out of messages for statistics and search."""
+
+    def add(self, rows: Sequence[Indexed]) -> None:
+        """Store rows; one that is there already stays."""
+        ...
+
+    def forget_names(self, jtis: Sequence[str]) -> None:
+        """Delete the search keys of messages whose bodies are gone."""
+        ...
+
+
+class Figures(Protocol):
+    """Figures brought in from an authority's own statistics."""
+
+    def add_import(self, figures: Sequence[Imported], *, at: int, account: str, digest: bytes) -> int:
+        """Store the figures of one file; return the number of the import."""
+        ...
+
+    def held(self) -> Sequence[Imported]:
+        """Return the figures of every import that was not withdrawn, in the order they came."""
+        ...
+
+    def withdraw(self, number: int, at: int) -> bool:
+        """Leave an import out from now on; False where there is none that counts."""
+        ...
+
+
 class State(Protocol):
     """Small facts about the process."""
 
@@ -753,6 +806,10 @@ class Transaction(Protocol):
     def problems(self) -> Problems: ...
     @property
     def envelopes(self) -> Envelopes: ...
+    @property
+    def index(self) -> Index: ...
+    @property
+    def figures(self) -> Figures: ...
     @property
     def state(self) -> State: ...
     @property

@@ -37,9 +37,11 @@ from gateway.services.directory import Directory
 from gateway.services.dispatch import Dispatcher, Lane, Link
 from gateway.services.disputes import Disputes
 from gateway.services.enrol import Enroller
+from gateway.services.figures import FigureDesk
 from gateway.services.gate import Gate
 from gateway.services.giveup import GiveUp
 from gateway.services.identity import Identity, Self
+from gateway.services.indexing import Indexer
 from gateway.services.keyroom import KeyRoom
 from gateway.services.lateness import Lateness
 from gateway.services.operate import Operator
@@ -49,11 +51,13 @@ from gateway.services.refusals import Refusals
 from gateway.services.registrar import Registrar
 from gateway.services.rehearsal import Rehearsal
 from gateway.services.rules import Rules
+from gateway.services.search import CaseSearch
 from gateway.services.settle import Settler
+from gateway.services.statistics import Statistics
 from gateway.services.submit import Submitter
 from gateway.services.timestamping import Timestamping, forget
 from gateway.services.witnessing import Witnessing
-from gateway.storage.queries import Queries
+from gateway.storage.index_reads import IndexReads
 from gateway.storage.store import HomeLock, SqliteStore
 from gateway.storage.traffic import StoredTraffic
 from gateway.transport.partner import HttpPartner
@@ -102,7 +106,7 @@ class Gateway:
     settings: Settings
     keys: FileKeyRing
     store: SqliteStore
-    queries: Queries
+    queries: IndexReads
     clock: Clock
     rules: Rules
     directory: Directory
@@ -129,6 +133,10 @@ class Gateway:
     witnessing: Witnessing
     timestamping: Timestamping | None
     lateness: Lateness
+    indexer: Indexer
+    search: CaseSearch
+    statistics: Statistics
+    figures: FigureDesk
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -201,6 +209,7 @@ class Gateway:
         now = self.clock()
         problems_kept_ms = self.settings.audit.problems_kept_days * DAY_MS
         await self.store.write(partial(_forget, answers=now - ANSWERS_KEPT_MS, problems=now - problems_kept_ms))
+        await self.indexer.catch_up()
         await self.keyroom.advance()
         for partner in list(self.directory.partners.values()):
             if partner.active and now - partner.card.issued_ms > DAY_MS:
@@ -310,8 +319,10 @@ def _compose(
     store.on_grown(witnessing.cosigning.grew)
     timestamping = _timestamping(settings, world, store, checkpoints, witnessing)
     gate.on_open(dispatcher.wake_all)
+    reads = IndexReads(store.readers)
+    indexer = Indexer(store, reads)
     return Gateway(
-        settings=settings, keys=keys, store=store, queries=Queries(store.readers), clock=clock, rules=rules,
+        settings=settings, keys=keys, store=store, queries=reads, clock=clock, rules=rules,
         directory=directory, registrar=Registrar(store, catalogue, appraiser, clock),
         appraiser=appraiser, rehearsal=Rehearsal(store, StoredTraffic(store.readers), lists, clock),
         accounts=Accounts(store, clock, world.entropy, token_ttl_ms=settings.access.token_ttl_days * DAY_MS),
@@ -322,6 +333,8 @@ def _compose(
         refusals=Refusals(store, clock), problems=Problems(store, clock), settler=settler,
         give_up=give_up, dispatcher=dispatcher, tls=tls, link=link, epoch=epoch,
         witnessing=witnessing, timestamping=timestamping, lateness=Lateness(store, clock),
+        indexer=indexer, search=CaseSearch(store, reads, indexer, codelists, clock),
+        statistics=Statistics(reads, indexer, codelists), figures=FigureDesk(store, codelists, clock),
     )  # fmt: skip
 
 

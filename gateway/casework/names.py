@@ -64,6 +64,20 @@ class Ranked:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class NameKey:
+    """What is stored of a name, or of one word of it, for search.
+
+    `block` is its first consonant: names are compared within a block, since however a name is romanised it keeps
+    that one (tried with all names of the tests).
+    """
+
+    block: str
+    folded: str
+    latin: str
+    sound: str
+
+
 def fold_khmer(value: str) -> str:
     """Return Khmer text in one encoding: NFC, no zero-width characters, each syllable's parts in a fixed order."""
     folded = _INVISIBLE.sub("", unicodedata.normalize("NFC", value))
@@ -89,8 +103,7 @@ def fold(value: str) -> str:
 
 def search_key(value: str) -> str:
     """Return the Latin key of a name in any script, for an index and for ranking."""
-    latin = anyascii(fold_khmer(value)).casefold()
-    return "".join(c for c in latin if c.isascii() and c.isalnum())
+    return _bare(anyascii(fold_khmer(value)).casefold())
 
 
 def sound_key(value: str) -> str:
@@ -101,21 +114,37 @@ def sound_key(value: str) -> str:
     return re.sub(r"(.)\1+", r"\1", key)
 
 
-def search_keys(value: str) -> tuple[str, ...]:
-    """Return the keys under which a name is stored for search: folded as written, Latin, by sound, and its words."""
-    words = [search_key(word) for word in fold(value).split()]
-    return tuple(dict.fromkeys(key for key in (fold(value), search_key(value), sound_key(value), *words) if key))
+def keys_of(value: str) -> tuple[NameKey, ...]:
+    """Return the keys under which a name is stored and sought: the whole name, then each of several words."""
+    folded = fold(value)
+    words = folded.split()
+    parts = [folded, *(word for word in words if len(word) > 1)] if len(words) > 1 else words
+    return tuple(dict.fromkeys(key for part in parts if (key := _key_of(part)).sound))
 
 
 def score(one: str, other: str) -> float:
     """Return how near two names are (0 to 100), whatever scripts they are written in."""
-    if fold(one) == fold(other):
+    return key_score(_key_of(fold(one)), _key_of(fold(other)))
+
+
+def key_score(one: NameKey, other: NameKey) -> float:
+    """Return how near the names of two keys are (0 to 100); 100 only for the same name as written."""
+    if one.folded == other.folded:
         return 100.0
-    exact = fuzz.ratio(search_key(one), search_key(other))
-    heard = fuzz.ratio(sound_key(one), sound_key(other))
-    words = fuzz.token_sort_ratio(anyascii(fold(one)).casefold(), anyascii(fold(other)).casefold())
-    bones = fuzz.ratio(_VOWELS.sub("", sound_key(one)), _VOWELS.sub("", sound_key(other)))
+    exact = fuzz.ratio(_bare(one.latin), _bare(other.latin))
+    heard = fuzz.ratio(one.sound, other.sound)
+    words = fuzz.token_sort_ratio(one.latin, other.latin)
+    bones = fuzz.ratio(_VOWELS.sub("", one.sound), _VOWELS.sub("", other.sound))
     return min(99.0, max((exact + heard + bones) / 3, words))
+
+
+def _key_of(folded: str) -> NameKey:
+    latin, sound = anyascii(folded).casefold(), sound_key(folded)
+    return NameKey(_VOWELS.sub("", sound)[:1] or sound[:1], folded, latin, sound)
+
+
+def _bare(latin: str) -> str:
+    return "".join(c for c in latin if c.isascii() and c.isalnum())
 
 
 def rank(query: str, candidates: Iterable[str], limit: int = 10) -> list[Ranked]:

@@ -61,7 +61,15 @@ def group(name: str, text: str) -> typer.Typer:
 
 def verb(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add a command to `app`, with the global options among its own."""
+    return _adding(app.command(name))
 
+
+def alone(app: typer.Typer) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of the noun itself, for when no verb follows it; its function takes the typer.Context too."""
+    return _adding(app.callback(invoke_without_command=True))
+
+
+def _adding(add: Callable[[Callable[..., None]], object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(function, eval_str=True)
 
@@ -78,7 +86,7 @@ def verb(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callabl
         own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
         run.__signature__ = signature.replace(parameters=[*own, *extra])  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in (*own, *extra)} | {"return": None}
-        app.command(name)(run)
+        add(run)
         return function
 
     return decorate

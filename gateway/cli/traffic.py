@@ -52,15 +52,20 @@ def submit(
         except ValueError:
             raise MalformedRequest(f"{file}: not JSON; give the body of POST /messages") from None
         raw = json.dumps(body | {"type": subject} if isinstance(body, dict) else body).encode()
+    with gateway(working=wait) as reached:
+        send(reached, raw, dry_run=dry_run, wait=wait)
+
+
+def send(reached: Client, raw: bytes, *, dry_run: bool, wait: bool) -> None:
+    """Submit the body of POST /messages and show what came of it; exit 1 where `wait` ends without acceptance."""
     headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
     path = f"{API}/messages" + ("?dry_run=true" if dry_run else "")
-    with gateway(working=wait) as reached:
-        found: dict[str, Any] = json.loads(reached.raw("POST", path, raw, headers)[1])
-        if wait and not dry_run:
-            found = _settled(reached, found["id"])
-        output.show(found)
-        if not dry_run and not wait and not reached.served:
-            note("it goes out when `gateway serve` runs; `gateway queue list` shows what waits")
+    found: dict[str, Any] = json.loads(reached.raw("POST", path, raw, headers)[1])
+    if wait and not dry_run:
+        found = _settled(reached, found["id"])
+    output.show(found)
+    if not dry_run and not wait and not reached.served:
+        note("it goes out when `gateway serve` runs; `gateway queue list` shows what waits")
     if wait and not dry_run and found["state"] != "accepted":
         raise typer.Exit(FAILURE)
 
@@ -106,13 +111,15 @@ def message_receipt(jti: IdArgument) -> None:
 @verb(case, "list")
 def case_list(
     *,
-    text: Annotated[str | None, typer.Option("--q", metavar="TEXT", help="A reference or its beginning.")] = None,
+    text: Annotated[
+        str | None, typer.Option("-q", "--q", metavar="TEXT", help="A reference or its beginning, or a person's name.")
+    ] = None,
     status: Annotated[str | None, typer.Option(help="Such as RECEIVED.")] = None,
     urgency: Annotated[str | None, typer.Option(help="Such as FLASH.")] = None,
     due_before: Annotated[str | None, typer.Option(metavar="TIME", help="A clock that runs out by then.")] = None,
     limit: LimitOption = 50,
 ) -> None:
-    """List cases, last changed first."""
+    """List cases, last changed first; by a name, the nearest first. That somebody searched is logged, not the name."""
     query = {"q": text, "status": status, "urgency": urgency, "due_before": due_before, "limit": limit}
     with gateway() as reached:
         output.show_rows(reached.get(f"{API}/cases", query)["items"], CASE_COLUMNS, empty="no such cases")

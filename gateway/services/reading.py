@@ -62,7 +62,7 @@ class Reader:
 
     async def event(self, jti: str, owner: str | None, account: Account, purpose: str | None) -> bytes:
         """Return the event of one message, after its reading is in the log. Raises NotFound, MalformedRequest."""
-        self._judge_purpose(purpose)
+        judge_purpose(self._codelists, purpose)
         row = await self.message(jti, owner)
         await self._note([row], account, purpose)
         return await self._body(row)
@@ -71,7 +71,7 @@ class Reader:
         self, after: int, limit: int, account: Account, purpose: str | None
     ) -> tuple[Sequence[Arrived], bool]:
         """Return received messages behind number `after` with their events, and whether more wait."""
-        self._judge_purpose(purpose)
+        judge_purpose(self._codelists, purpose)
         rows = await self._reads.inbox(after, limit + 1)
         found: list[Arrived] = []
         size = 0
@@ -106,10 +106,12 @@ class Reader:
 
         await self._store.write(work)
 
-    def _judge_purpose(self, purpose: str | None) -> None:
-        if purpose is not None and self._codelists.find(PURPOSES, purpose) is None:
-            detail = f"purpose is a code of the list {PURPOSES}; `GET /api/v1/codelists/{PURPOSES}` shows them"
-            raise MalformedRequest(detail, errors=(Finding("/purpose", detail, "E-CODE"),))
+
+def judge_purpose(codelists: CodeLists, purpose: str | None) -> None:
+    """Raise MalformedRequest unless a stated purpose is a code of its list."""
+    if purpose is not None and codelists.find(PURPOSES, purpose) is None:
+        detail = f"purpose is a code of the list {PURPOSES}; `GET /api/v1/codelists/{PURPOSES}` shows them"
+        raise MalformedRequest(detail, errors=(Finding("/purpose", detail, "E-CODE"),))
 
 
 def _seen_by(row: Row, owner: str | None) -> bool:

@@ -165,6 +165,7 @@ class Queries:
         self,
         *,
         text: str | None = None,
+        refs: Sequence[str] | None = None,
         status: str | None = None,
         urgency: str | None = None,
         due_before: int | None = None,
@@ -172,7 +173,7 @@ class Queries:
         before: tuple[int, str] | None = None,
         limit: int,
     ) -> Sequence[Row]:
-        """Return cases, last changed first; `text` is a case reference or its start.
+        """Return cases, last changed first; `text` is a case reference or its start, `refs` are whole ones.
 
         `account` leaves out cases its messages are not in, unless the partner opened them.
         """
@@ -180,7 +181,7 @@ class Queries:
         if account is not None:
             statement = statement.where(_case_of(account))
         conditions = (
-            (text, c.ref, _starts), (status, c.status, eq),
+            (text, c.ref, _starts), (refs, c.ref, _among), (status, c.status, eq),
             (urgency, c.urgency, eq),
             (due_before, _due(), _runs_out),
         )  # fmt: skip
@@ -369,6 +370,10 @@ def _due() -> Any:
 
 def _runs_out(due: Any, before: int) -> Any:
     return c.next_by.is_not(None) & (due <= before)
+
+
+def _among(column: Any, values: Sequence[str]) -> Any:
+    return column.in_(values)
 
 
 def _starts(column: Any, text: str) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.storage.cases import CaseRows
 from gateway.storage.inbox import InboxRows
+from gateway.storage.index import FigureRows, IndexRows
 from gateway.storage.log import LogRows
 from gateway.storage.memory import MemoryRows, RecordRows
 from gateway.storage.outbox import OutboxRows
@@ -39,5 +40,7 @@ class SqlTransaction:
         self.problems = ProblemRows(connection)
         self.envelopes = EnvelopeRows(connection)
         self.state = StateRows(connection)
+        self.index = IndexRows(connection)
+        self.figures = FigureRows(connection)
         self.witness = WitnessRows(connection)
         self.timestamps = TimestampRows(connection)

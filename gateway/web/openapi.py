@@ -23,7 +23,8 @@ JSON: Final = "application/json"
 PATH_MEMBER: Final = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 
 MEANING: Final = {
-    200: "Done", 202: "Accepted for sending", 304: "You hold it already", 400: "The request cannot be read",
+    200: "Done", 201: "Made", 202: "Accepted for sending", 304: "You hold it already",
+    400: "The request cannot be read",
     401: "Sign in first", 403: "Your role may not do this", 404: "Unknown, or not yours to see",
     409: "The state does not allow it",
        413: "Too large", 415: "Unsupported media type", 422: "A rule refuses it: `errors` name each place",
@@ -107,8 +108,8 @@ def _responses(route: Route) -> dict[str, Any]:
     plain = {"schema": {"type": "string"}}
     content = {route.media_type: _content(route.answer) if route.answer else plain}
     found: dict[int, dict[str, Any]] = {route.status: {"description": MEANING[route.status], "content": content}}
-    if route.status == 202:
-        found[202]["headers"] = {
+    if any(param.name == "Idempotency-Key" for param in route.params):
+        found[route.status]["headers"] = {
             "Idempotency-Replayed": {"description": "`true`: the stored answer", "schema": {"type": "string"}}
         }
     if any(param.name == "dry_run" for param in route.params):

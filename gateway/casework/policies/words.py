@@ -43,7 +43,7 @@ def p19_attachments_nameless(ctx: Context) -> Iterator[Finding]:
     names = tuple(_names_in(ctx))
     for i, attachment in enumerate(rows(ctx.data, "attachments")):
         description = text(attachment, "description")
-        if description is not None and (_pattern(description) or mentions(description, names)):
+        if description is not None and (personal_data(description) or mentions(description, names)):
             yield Finding(f"/attachments/{i}/description", "a description names nobody", "E-PII")
 
 
@@ -55,7 +55,7 @@ def p21_no_personal_text(ctx: Context) -> Iterator[Finding]:
     names = tuple(_names_in(ctx))
     if ctx.subject in _NO_PERSONS:
         for pointer, value in _texts(ctx):
-            what = _pattern(value) or ("a person's name" if mentions(value, names) else None)
+            what = personal_data(value) or ("a person's name" if mentions(value, names) else None)
             if what is not None:
                 yield Finding(pointer, f"{what} in a message without personal data", "E-PII")
     elif ctx.subject == "case.referral":
@@ -115,7 +115,8 @@ def no_hit_no_data(ctx: Context) -> Iterator[Finding]:
                 yield Finding(f"/{key}", "nothing was found or given, so nothing is sent", "E-PII")
 
 
-def _pattern(value: str) -> str | None:
+def personal_data(value: str) -> str | None:
+    """Return what personal data a text holds by its form, in words, or None (P21)."""
     return next((what for what, pattern in _PATTERNS if pattern.search(value)), None)
 
 

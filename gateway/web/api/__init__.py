@@ -18,6 +18,7 @@ from gateway.web.api.inbox import Inbox
 from gateway.web.api.messages import Messages
 from gateway.web.api.reference import Reference
 from gateway.web.api.schemas import Schemas
+from gateway.web.api.statistics import StatisticsOf
 from gateway.web.audit import TileLog
 from gateway.web.docs import docs_routes
 from gateway.web.registry.endpoints import Registry
@@ -57,6 +58,7 @@ def api_app(
         *table.case_routes(Cases(gateway, cursors)),
         *table.inbox_routes(inbox),
         *table.reference_routes(Reference(gateway)),
+        *table.statistics_routes(StatisticsOf(gateway)),
         *table.audit_routes(audit),
         *table.evidence_routes(EvidenceOf(gateway, messages.reader)),
         *table.schema_routes(Schemas(gateway)),

@@ -16,6 +16,8 @@ from gateway.web.api.asking import refuse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.ports import StoredAnswer
+
 NO_STORE = "no-store"
 REVALIDATE = "private, no-cache"
 TAG_BYTES = 12
@@ -42,6 +44,14 @@ async def secure(_request: web.Request, response: web.StreamResponse) -> None:
 def json_answer(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Return a value as JSON."""
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json", headers=headers or {})
+
+
+def answered(stored: StoredAnswer, *, replayed: bool) -> web.Response:
+    """Return the answer kept under an Idempotency-Key; a repetition says that it is one."""
+    headers = {"Location": stored.location} if stored.location else {}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return web.Response(body=stored.answer, status=stored.status, content_type="application/json", headers=headers)
 
 
 def tagged(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from gateway.errors import Finding, MalformedRequest, TooLarge, UnsupportedMediaType
+from gateway.errors import Finding, IdempotencyKeyMissing, MalformedRequest, TooLarge, UnsupportedMediaType
 from gateway.primitives import strictjson
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 JSON = "application/json"
 LIMIT = 50
 LIMIT_MOST = 200
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+ -][0-9]{2}:[0-9]{2})")
@@ -41,6 +42,18 @@ async def read_body(request: web.Request, most: int, types: Collection[str] = (J
     if len(raw) > most:
         raise TooLarge(detail)
     return raw
+
+
+def idempotency_key(request: web.Request) -> str:
+    """Return the key a creating POST names itself by. Raises IdempotencyKeyMissing, MalformedRequest."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        detail = "send `Idempotency-Key`, new for each request and the same when you repeat it"
+        raise IdempotencyKeyMissing(detail)
+    if not _KEY.fullmatch(key):
+        detail = "Idempotency-Key is 1 to 255 visible ASCII characters"
+        raise MalformedRequest(detail)
+    return key
 
 
 def parse_body(raw: bytes) -> Any:

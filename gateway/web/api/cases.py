@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -12,6 +12,7 @@ from gateway.protocol.event import URGENCIES
 from gateway.services.caseview import CaseViews
 from gateway.web.api import asking, render
 from gateway.web.api.answering import Cursors, page, tagged
+from gateway.web.api.messages import purpose_of
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from gateway.runtime import Gateway
     from gateway.web.api.route import Call
 
-_SEARCH = re.compile(r"[A-Z0-9-]{1,32}")
+# What begins like a reference is one; anything else is a name.
+_REFERENCE = re.compile(r"XC(?:-[A-Z0-9-]{0,28})?")
 STATUSES = frozenset(status.value for status in CaseStatus)
 
 
@@ -35,14 +37,16 @@ class Cases:
         """GET /cases: last changed first."""
         request = call.request
         limit = asking.limit(request)
+        filters: dict[str, Any] = {
+            "status": asking.one_of(request, "status", STATUSES),
+            "urgency": asking.one_of(request, "urgency", URGENCIES),
+            "due_before": asking.when(request, "due_before"),
+        }
+        text = request.query.get("q")
+        if text is not None and not _REFERENCE.fullmatch(text):
+            return await self._named(call, text, limit, filters)
         rows = await self._gateway.queries.cases(
-            text=asking.matching(request, "q", _SEARCH, "is a case reference or its beginning"),
-            status=asking.one_of(request, "status", STATUSES),
-            urgency=asking.one_of(request, "urgency", URGENCIES),
-            due_before=asking.when(request, "due_before"),
-            account=call.owner,
-            before=self._before(request),
-            limit=limit + 1,
+            text=text, account=call.owner, before=self._before(request), limit=limit + 1, **filters
         )
         shown, more = rows[:limit], len(rows) > limit
         following = None
@@ -50,6 +54,14 @@ class Cases:
             following = self._cursors.write("cases", f"{shown[-1]['updated_at']} {shown[-1]['ref']}")
         now = self._gateway.clock()
         return page(request, [render.case(row, now) for row in shown], following, more=more)
+
+    async def _named(self, call: Call, name: str, limit: int, filters: dict[str, Any]) -> web.Response:
+        """Answer a name: the nearest cases first, and no further page of ever worse ones."""
+        rows = await self._gateway.search.by_name(
+            name, call.account, call.owner, limit=limit, purpose=purpose_of(call.request), **filters
+        )
+        now = self._gateway.clock()
+        return page(call.request, [render.case(row, now) for row in rows], None, more=False)
 
     def _before(self, request: web.Request) -> tuple[int, str] | None:
         cursor = request.query.get("cursor")

@@ -7,13 +7,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from aiohttp import web
 
 from gateway.errors import (
     Finding,
     GatewayError,
-    IdempotencyKeyMissing,
-    MalformedRequest,
     NotFound,
     RequestError,
     SchemaViolation,
@@ -25,13 +22,15 @@ from gateway.services.reading import Reader
 from gateway.services.request import SubmitRequest, read_request
 from gateway.services.submit import Accepted, Idempotency
 from gateway.web.api import asking, render
-from gateway.web.api.answering import Cursors, json_answer, page, tagged
+from gateway.web.api.answering import Cursors, answered, json_answer, page, tagged
 from gateway.web.api.budget import Budget
 from gateway.web.api.route import PREFIX, Call
 from gateway.web.problems import document, trace_id_of, traceparent_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from aiohttp import web
 
     from gateway.runtime import Gateway
 
@@ -42,7 +41,6 @@ OPTIONS_BYTES = 4096
 PARSED_BYTES = 1024 * 1024
 STATES = frozenset({*(state.value for state in State), "received"})
 STEPS = {"retry": Step.RETRY, "hold": Step.HOLD, "release": Step.RELEASE, "cancel": Step.CANCEL}
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 CASE = re.compile(r"XC-[A-Z]{2}-[0-9]{4}-[0-9]{6}-[0-9A-Z]")
 SUBJECT = re.compile(r"[a-z][a-z0-9.-]{0,99}")
 
@@ -80,13 +78,7 @@ class Messages:
             raise
 
     async def _submit(self, call: Call, route: str, *, many: bool) -> web.Response:
-        key = call.request.headers.get("Idempotency-Key")
-        if key is None:
-            detail = "send `Idempotency-Key`, new for each message and the same when you repeat it"
-            raise IdempotencyKeyMissing(detail)
-        if not _KEY.fullmatch(key):
-            detail = "Idempotency-Key is 1 to 255 visible ASCII characters"
-            raise MalformedRequest(detail)
+        key = asking.idempotency_key(call.request)
         raw = await asking.read_body(call.request, self._most)
         async with self._parsed.of(len(raw)):
             return await self._submit_body(call, Idempotency(route, key, sha256(raw).digest(), many=many), raw)
@@ -119,10 +111,7 @@ class Messages:
         )  # fmt: skip
         if refused:
             await self._note_refused(call, refused)
-        headers = {"Location": stored.location} if stored.location else {}
-        if replayed:
-            headers["Idempotency-Replayed"] = "true"
-        return web.Response(body=stored.answer, status=stored.status, content_type="application/json", headers=headers)
+        return answered(stored, replayed=replayed)
 
     async def _note_refused(self, call: Call, errors: Sequence[GatewayError]) -> None:
         """Log what was refused under the id its caller got: one entry a code, however large the batch."""

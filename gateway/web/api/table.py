@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from gateway.protocol.event import URGENCIES
 from gateway.web.api import models as m
-from gateway.web.api import models_schemas as s
+from gateway.web.api import models_schemas as schemas
+from gateway.web.api import models_statistics as s
 from gateway.web.api import models_views as v
 from gateway.web.api.audit import FORMATS
 from gateway.web.api.cases import STATUSES
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.web.api.messages import Messages
     from gateway.web.api.reference import Reference
     from gateway.web.api.schemas import Schemas
+    from gateway.web.api.statistics import StatisticsOf
 
 _TIME = {"type": "string", "examples": ["2026-11-24T02:00:00Z", "2026-11-24"]}
 
@@ -100,7 +102,9 @@ def case_routes(of: Cases) -> list[Route]:
     return [
         Route(
             "GET", path, read, of.get_list, "List cases, last changed first", tag, v.Cases,
-            params=(_word("q", "a case reference or its beginning"), _code("status", "where it stands", STATUSES),
+            params=(_word("q", "a case reference or its beginning, or a person's name in any script: nearest first, "
+                          "one page; the audit log has that somebody searched, without the name"), PURPOSE,
+                    PURPOSE_HEADER, _code("status", "where it stands", STATUSES),
                     _code("urgency", "of the case", URGENCIES),
                     Param("due_before", "a clock that runs out by then", _TIME), CURSOR, LIMIT),
             problems=(400,),
@@ -156,11 +160,43 @@ def schema_routes(of: Schemas) -> list[Route]:
     return [
         Route(
             "POST", f"{PREFIX}/schemas/check", ("schema.operate",), of.post_check,
-            "What a schema would change, break and refuse", "reference", s.SchemaChecked, s.SchemaCheck,
+            "What a schema would change, break and refuse", "reference", schemas.SchemaChecked, schemas.SchemaCheck,
             problems=(400, 404, 413, 415, 503),
             text="Registers nothing. The messages of its type of the last year are held against it: the answer has "
                  "counts and pointers, never a value. The audit log has who asked, before the answer leaves.",
         ),
+    ]  # fmt: skip
+
+
+def statistics_routes(of: StatisticsOf) -> list[Route]:
+    """Return the routes of `/statistics`."""
+    path, tag, read, bring = f"{PREFIX}/statistics", "statistics", ("statistics.read",), ("statistics.import",)
+    month = {"type": "string", "examples": ["2025-01", "2025-01-31"]}
+    asked = (
+        Param("from", "first month or day", month, required=True),
+        Param("to", "last month or day", month, required=True),
+        _word("by", "one or two of sex, ageGroup, checkpoint, subdivision, destination, channel, with a comma between"),
+        _code("language", "over Accept-Language", ("en", "id", "km")),
+        Param("Accept-Language", "en, id or km", where="header"), ETAG,
+    )  # fmt: skip
+    small = "A cell of 1 to 9 persons is suppressed, and one more where it could be computed."
+    return [
+        Route("GET", path, read, of.get, "Compute the figures of a period", tag, s.StatisticsReport, params=asked,
+              problems=(400,), text=f"From exchanged messages and imports, each figure with its sources. {small}"),
+        Route("GET", f"{path}/chart.svg", read, of.get_chart, "Draw the figures", tag, media_type="image/svg+xml",
+              params=asked, problems=(400,), text=small),
+        Route("GET", f"{path}/page", read, of.get_page, "Show chart and table of both authorities", tag,
+              media_type="text/html", params=asked, problems=(400,), text=small),
+        Route("POST", f"{path}/draft", read, of.post_draft, "Draft the message that tells a partner", tag,
+              m.MessageRequest, s.DraftRequest, problems=(400, 403, 404, 409, 413, 415),
+              text="The body for POST /messages. Once a partner was told, only what changed, by `revisionOf`."),
+        Route("POST", f"{path}/figures", bring, of.post_figures, "Bring figures in by CSV", tag, s.Imported,
+              status=201, params=(KEY,), problems=(400, 413, 415, 422),
+              text="The body is `text/csv`: indicator, from, to, value, qualifier, status, sex, ageGroup, checkpoint, "
+                   "subdivision, destination, channel, source. All rows or none; `errors` name row and column."),
+        Route("GET", f"{path}/imports", read, of.get_imports, "List imports, newest first", tag, s.FigureImports),
+        Route("POST", f"{path}/imports/{{number}}/withdraw", bring, of.post_withdrawn,
+              "Leave an import out from now on", tag, s.Withdrawn, problems=(404,)),
     ]  # fmt: skip
 
 

@@ -235,6 +235,39 @@ def upgrade() -> None:
         comment="what was signed and sealed, and what came back",
     )
     op.create_table(
+        "figures",
+        sa.Column(
+            "number",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+            comment="of the import",
+        ),
+        sa.Column(
+            "line", sa.Integer(), autoincrement=False, nullable=False, comment="row of its file, the header being 1"
+        ),
+        sa.Column("indicator", sa.Text(), nullable=False),
+        sa.Column("first", sa.Text(), nullable=False, comment="YYYY-MM-DD"),
+        sa.Column("last", sa.Text(), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.Column("qualifier", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("breakdown", sa.Text(), nullable=False, comment="JSON"),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("number", "line", name=op.f("pk_figures")),
+        comment="figures an authority brought in; small ones too, so they leave through suppression only",
+    )
+    op.create_table(
+        "imports",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False, comment="opaque id of who brought it in"),
+        sa.Column("digest", sa.LargeBinary(), nullable=False, comment="SHA-256 of the file"),
+        sa.Column("withdrawn_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_imports")),
+        comment="files of figures",
+    )
+    op.create_table(
         "inbox",
         sa.Column(
             "id",
@@ -298,6 +331,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_modes")),
         comment="compatibility modes as set; what was never set is BACKWARD",
     )
+    op.create_table(
+        "names",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("jti", sa.Text(), nullable=False),
+        sa.Column("case_ref", sa.Text(), nullable=False),
+        sa.Column("block", sa.Text(), nullable=False, comment="first consonant: names are compared within it"),
+        sa.Column("folded", sa.Text(), nullable=False),
+        sa.Column("latin", sa.Text(), nullable=False),
+        sa.Column("sound", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_names")),
+        comment="search keys of persons' names: personal data; gone with the body they were read from",
+    )
+    with op.batch_alter_table("names", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_names_jti"), ["jti"], unique=False)
+        batch_op.create_index("names_block", ["block", "id"], unique=False)
+
     op.create_table(
         "outbox",
         sa.Column(
@@ -544,6 +593,33 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("partner", name=op.f("pk_stream_heads")),
     )
     op.create_table(
+        "tallies",
+        sa.Column("jti", sa.Text(), nullable=False),
+        sa.Column("direction", sa.Text(), nullable=False, comment="out or in"),
+        sa.Column("case_ref", sa.Text(), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False, comment="when it was sent"),
+        sa.Column(
+            "counts",
+            sa.Text(),
+            nullable=False,
+            comment="JSON: what it adds to the statistics; ids of persons, no names",
+        ),
+        sa.Column(
+            "first", sa.Text(), nullable=True, comment="first and last day counted, YYYY-MM-DD; absent where nothing is"
+        ),
+        sa.Column("last", sa.Text(), nullable=True),
+        sa.Column("final", sa.SmallInteger(), nullable=False, comment="1: a final answer to a request or referral"),
+        sa.Column("supersedes", sa.Text(), nullable=True),
+        sa.Column("target", sa.Text(), nullable=True, comment="message it amends"),
+        sa.Column("amends", sa.Text(), nullable=True, comment="correct or drop"),
+        sa.Column("person", sa.Text(), nullable=True, comment="personRef, where it takes out one person only"),
+        sa.PrimaryKeyConstraint("jti", name=op.f("pk_tallies")),
+        comment="what exchanged messages add to the statistics; messages that add and change nothing are not here",
+    )
+    with op.batch_alter_table("tallies", schema=None) as batch_op:
+        batch_op.create_index("tallies_last", ["last"], unique=False)
+
+    op.create_table(
         "tiles",
         sa.Column("level", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -581,6 +657,10 @@ def downgrade() -> None:
     op.drop_table("witnessed")
     op.drop_table("timestamps")
     op.drop_table("tiles")
+    with op.batch_alter_table("tallies", schema=None) as batch_op:
+        batch_op.drop_index("tallies_last")
+
+    op.drop_table("tallies")
     op.drop_table("stream_heads")
     op.drop_table("state")
     op.drop_table("schemas")
@@ -636,6 +716,11 @@ def downgrade() -> None:
         )
 
     op.drop_table("outbox")
+    with op.batch_alter_table("names", schema=None) as batch_op:
+        batch_op.drop_index("names_block")
+        batch_op.drop_index(batch_op.f("ix_names_jti"))
+
+    op.drop_table("names")
     op.drop_table("modes")
     with op.batch_alter_table("inbox", schema=None) as batch_op:
         batch_op.drop_index("inbox_jti")
@@ -644,6 +729,8 @@ def downgrade() -> None:
         )
 
     op.drop_table("inbox")
+    op.drop_table("imports")
+    op.drop_table("figures")
     op.drop_table("envelopes")
     with op.batch_alter_table("entries", schema=None) as batch_op:
         batch_op.drop_index(
