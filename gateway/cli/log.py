@@ -14,10 +14,12 @@ from gateway.cli.failure import UNVERIFIED
 from gateway.errors import Clash, ConfigurationError, PartnerError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from gateway.ledger.note import NoteKey
     from gateway.ledger.verify import Report
+    from gateway.settings import Settings
     from gateway.storage.log import LogReader
 
 audit = group("audit", "The audit log.")
@@ -79,12 +81,15 @@ def audit_export(
     purpose: Annotated[str | None, typer.Option(help="Why, for the log.")] = None,
 ) -> None:
     """Write the log as tlog-tiles files: `checkpoint` and `tile/…`; who exported it is its last entry."""
+    from gateway.ledger.note import open_checkpoint
+
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Clash(f"{folder} exists and is not an empty folder; name another")
     with gateway() as reached:
         found = reached.post(f"{CONTROL}/log/exports", {"purpose": purpose} if purpose else None)
         count = _write(folder, found["checkpoint"], found["size"])
-    output.show({"folder": str(folder), "size": found["size"], "files": count, "vkey": _own_keys()[0].vkey})
+    signed = open_checkpoint(found["checkpoint"], _own_keys()).logs[0]
+    output.show({"folder": str(folder), "size": found["size"], "files": count, "vkey": signed.vkey})
 
 
 def _write(folder: Path, checkpoint: str, size: int) -> int:
@@ -162,10 +167,30 @@ def _own_keys() -> list[NoteKey]:
     if where is None:
         raise ConfigurationError("nothing says whose log this is; give --vkey V, or --home DIR for its own key")
     from gateway.home import open_home
-    from gateway.ledger.note import ED25519, NoteKey
+    from gateway.keyring.notes import log_signers
+    from gateway.protocol.card import fingerprint
 
     settings, keys = open_home(where)
-    return [NoteKey(settings.log_origin, ED25519, key.public_key().public_bytes_raw()) for key in keys.log_keys()]
+    now = [signer.key for signer in log_signers(keys, settings.log_origin)]
+    return [*now, *(key for key in _earlier_keys(settings, fingerprint(keys.roots)) if key not in now)]
+
+
+def _earlier_keys(settings: Settings, roots: str) -> Iterator[NoteKey]:
+    """Yield the log keys of our own cards: a log outlives its keys. Cards of other roots say nothing of ours."""
+    from gateway.ledger.note import NoteKey
+    from gateway.protocol.card import read_card
+
+    if not settings.database_path.exists():
+        return
+    with _stored() as stored:
+        cards = stored.cards(settings.me)
+    for raw in cards:
+        try:
+            card = read_card(raw)
+            if card.fingerprint == roots:
+                yield NoteKey.parse(card.log_vkey)
+        except PartnerError:
+            continue  # changed by hand: what it named cannot be known any more
 
 
 def _verify_folder(folder: Path, logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:

@@ -20,7 +20,7 @@ from gateway.errors import ConfigurationError, MalformedProof
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EXTRA: Final = "bcx-gateway[tsa]"
+PACKAGE: Final = "rfc3161-client"
 _FAULTS: Final = {
     "Mismatch": "it is over other bytes",
     "Error while verifying certificates": "not signed under one of the given certificates",
@@ -34,7 +34,7 @@ TOKEN_BYTES_MOST: Final = 64 * 1024  # a token with its chain is some kilobytes
 def need_library() -> None:
     """Raise ConfigurationError where the extra is not installed."""
     if find_spec("rfc3161_client") is None:
-        raise ConfigurationError(f"timestamps need a further package; run `pip install '{EXTRA}'`")
+        raise ConfigurationError(f"timestamps need a further package, the extra `tsa`; run `pip install {PACKAGE}`")
 
 
 def read_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:

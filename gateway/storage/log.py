@@ -50,6 +50,9 @@ _LEAVES = compiled(
 _ROWS = compiled(select(e.seq, e.data).order_by(e.seq))
 _FILED = compiled(select(e.seq, e.at, e.typ, e.actor, e.obj, e.jti, e.case_ref, e.outcome, e.data).order_by(e.seq))
 _CHECKPOINTS = compiled(select(c.note).order_by(c.size))
+_CARDS = compiled(
+    select(t.cards.c.jws).where(t.cards.c.party == bindparam("party")).order_by(t.cards.c.version), "party"
+)
 _SIZE = "SELECT max(seq) FROM entries"
 _CHECKPOINT = ("size", "root", "note", "at")
 _ADD_CHECKPOINT = compiled(insert(t.checkpoints).values(bound(_CHECKPOINT)), *_CHECKPOINT)
@@ -91,6 +94,10 @@ class LogReader:
     def checkpoints(self) -> Iterator[str]:
         """Yield the signed checkpoints, oldest first."""
         yield from (note for (note,) in self._run(_CHECKPOINTS))
+
+    def cards(self, party: str) -> Sequence[bytes]:
+        """Return every card of a party that is held: they name the keys its log ever had."""
+        return [jws for (jws,) in self._run(_CARDS, (party,))]
 
 
 def _filed(data: bytes) -> tuple[object, ...] | None:

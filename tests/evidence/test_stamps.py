@@ -11,12 +11,14 @@ import pytest
 from gateway.evidence.bundle import write_bundle
 from gateway.evidence.findings import CARDS, STAMP
 from gateway.evidence.verify import verify_bundle
-from gateway.ports import Timestamp
+from gateway.services.gate import Gate
+from gateway.services.timestamping import Timestamping
+from gateway.transport.tsa import open_authority
 from tests.cli.terminal import run
 from tests.evidence.conftest import EXAMPLE, Exchange, export
 from tests.evidence.story import Story, files_of
 from tests.support.pair import example
-from tests.support.tsa import OpensslAuthority
+from tests.support.tsa import OpensslAuthority, over_http
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,20 +163,25 @@ async def test_an_exported_bundle_holds_the_first_stamp_over_it(
     """Of a real exchange: nothing before the log was stamped, then the stamp, and the same one for ever."""
     pair = exchange.pair
     assert f"{BASE}/timestamp.tsr" not in files_of(await export(pair.a, exchange.jti))
-    for _ in range(2):
-        [sent] = await pair.a.submit(example(EXAMPLE))
-        await pair.settle()
-        found = await pair.a.gateway.checkpoints.sign()
-        assert found is not None
-        token, at = await authority.stamp(found.note.encode())
-        made = Timestamp(found.size, found.note, token, at)
-        await pair.a.gateway.store.write(lambda tx, made=made: tx.timestamps.add(made))  # type: ignore[misc]
+    g = pair.a.gateway
+    async with over_http(authority) as url:
+        for _ in range(2):
+            [sent] = await pair.a.submit(example(EXAMPLE))
+            await pair.settle()
+            timestamping = Timestamping(
+                g.store, g.checkpoints, g.witnessing.cosigning.covering, open_authority(url, authority.root), Gate(),
+                g.clock, every_s=1, alarm_s=60, stop_s=60,
+            )  # fmt: skip
+            await timestamping.load()
+            await timestamping._stamp()
+            made = await g.store.write(lambda tx: tx.timestamps.newest())
     first = await export(pair.a, exchange.jti)
     verdict = verify_bundle(first, fingerprints=exchange.fingerprints, certificates=authority.certificates)
     assert verdict.faults == ()
     assert verdict.parts is not None
     [ours] = [log for log in verdict.parts.logs if log.party == "id.imigrasi"]
     assert ours.stamp is not None
+    assert made is not None
     assert ours.size < ours.stamp.size < made.size
     assert await export(pair.a, exchange.jti) == first
     later = files_of(await export(pair.a, sent.jti))

@@ -47,6 +47,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "schemas" / "examples"
 ID, KH = PartyId("id.imigrasi"), PartyId("kh.gdi")
 TIMEOUT_S = 30.0
 LONGEST_QUIET_S = 86_400.0
+THREAD_S = 10.0
 # Steps that say something is durable already: a process can die there, but nothing can fail.
 DONE = frozenset({"committed", "recorded"})
 
@@ -69,6 +70,9 @@ class _Leaping(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout > LONGEST_QUIET_S:
+            # Readers of the database answer from threads, in real time.
+            if found := super().select(THREAD_S):
+                return found
             raise RuntimeError("nothing is due any more: the story waits for something that never comes")
         self.now += max(0.0, timeout)
         return super().select(0)
@@ -516,9 +520,11 @@ class MemoryLink:
         return await self._call("witnessed", b"", witnessed)
 
     async def get_log(self, path: str) -> Reply:
-        """GET log/{path}: a tile."""
+        """GET log/{path}: the checkpoint, or a tile."""
 
         async def tile(gateway: Gateway, _body: bytes) -> Reply:
+            if path == "checkpoint":
+                return Reply(200, "text/plain", gateway.witnessing.log.checkpoint().encode(), None)
             return Reply(200, "application/octet-stream", await gateway.witnessing.log.tile(path), None)
 
         return await self._call("tile", b"", tile)
