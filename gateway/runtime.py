@@ -244,7 +244,7 @@ def _compose(
     disputes = Disputes(store, directory, clock)
     contacts = Contacts(store, keys, directory, disputes, clock)
     settler = Settler(store, cases, clock, world.draw)
-    give_up = GiveUp(store, directory, settler, clock, world.entropy, environment=settings.party.environment)
+    give_up = GiveUp(store, directory, contacts, settler, clock, world.entropy, environment=settings.party.environment)
     tls = ExchangeTls(keys.tls, clock)
     directory.on_change(lambda: tls.pin(directory.pinned()))
 

@@ -284,8 +284,9 @@ class Queries:
         """Return log entries, newest first."""
         conditions = (
             # Of the two the actor says more: concatenated, a column is not looked up in its index.
-            (typ, e.typ if actor is None else e.typ + "", eq), (actor, e.actor, eq), (jti, e.jti, eq), (case, e.case_ref, eq),
-            (since, e.at, ge), (until, e.at, lt), (outcome, e.outcome, eq), (before, e.seq, lt),
+            (typ, e.typ if actor is None else e.typ + "", eq), (actor, e.actor, eq), (jti, e.jti, eq),
+            (case, e.case_ref, eq), (since, e.at, ge), (until, e.at, lt), (outcome, e.outcome, eq),
+            (before, e.seq, lt),
         )  # fmt: skip
         wanted = _filtered(select(t.entries), conditions)
         # SQLite takes a partial index only where the query says that it asks for no more than is in it.

@@ -39,6 +39,9 @@ def test_a_case_is_exchanged_and_shown_on_both_sides(pair: Pair) -> None:
     assert pair.a.run("message", "receipt", jti).out.startswith("{")
     [arrived] = [row for row in pair.b.json("message", "list", "--direction", "in") if row["id"] == jti]
     assert arrived["state"] == "received"
+    # Once the partner's next checkpoint is cosigned and its log was looked at; each look is a process of its own.
+    shown = next(found for _ in range(100) if (found := pair.a.json("message", "show", jti))["proved"] is not None)
+    assert shown["proved"] is True
     for home in (pair.a, pair.b):
         assert home.json("case", "show", ref)["case"] == ref
         assert ref in [row["case"] for row in home.json("case", "list")]

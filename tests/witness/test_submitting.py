@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 from gateway.ledger import note
 from gateway.ports import Actor
@@ -47,7 +48,7 @@ def test_under_load_one_submission_a_second_covers_every_checkpoint_within_two()
         await stage.until(lambda: cosigned(stage.a) == signed(stage.a))
         times = [at for at, _, _ in stage.a_link.seen]
         assert len(stage.a.look("SELECT 1 FROM checkpoints")) > 2 * len(times)
-        assert min(later - earlier for earlier, later in zip(times, times[1:], strict=False)) >= 990
+        assert min(later - earlier for earlier, later in pairwise(times)) >= 990
         waits = (
             "SELECT max((SELECT min(s.at) FROM cosignatures s WHERE s.size >= c.size) - c.at) FROM checkpoints c "
             "WHERE c.at >= (SELECT max(at) FROM checkpoints) - 4000"
