@@ -268,7 +268,7 @@ def _compose(
     dispatcher = Dispatcher(lane, link)
     submitter = Submitter(
         store, rules, cases, clock, world.entropy, most_unanswered=settings.limits.unanswered_messages,
-        default_lifetime_ms=settings.delivery.default_expiry_days * DAY_MS,
+        default_lifetime_ms=settings.delivery.default_expiry_days * DAY_MS, may_number=gate.check_numbers,
     )  # fmt: skip
     operator = Operator(store, give_up, clock)
     submitter.on_accepted(dispatcher.wake)

@@ -179,7 +179,11 @@ def _own_keys() -> list[NoteKey]:
     from gateway.ledger.note import ED25519, NoteKey
 
     settings, keys = open_home(where)
-    return [NoteKey(settings.log_origin, ED25519, key.public_key().public_bytes_raw()) for key in keys.log_keys()]
+    return [
+        NoteKey(origin, ED25519, key.public_key().public_bytes_raw())
+        for origin in reversed(settings.log_origins)
+        for key in keys.log_keys()
+    ]
 
 
 def _verify_folder(folder: Path, logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:

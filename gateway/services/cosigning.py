@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.services.directory import Directory
     from gateway.services.gate import Gate
     from gateway.services.guard import Guard
+    from gateway.services.renewal import Renewal
 
 log = get_logger()
 
@@ -77,6 +78,7 @@ class Cosigning:
         self._old: dict[PartyId, int] = {}
         self._submitted: dict[PartyId, float] = {}
         self._greet: set[PartyId] = set()
+        self._renewal: Renewal | None = None
         self._newest: Cosigned | None = None
         self._size = 0
         self._since: int | None = None
@@ -88,6 +90,10 @@ class Cosigning:
         checkpoints.on_signed(self._tasks.wake_all)
         contacts.on_heard(self._tasks.heard)
         gate.on_open(self._opened)
+
+    def before_exchange(self, renewal: Renewal) -> None:
+        """Have a partner asked for what it holds of ours, where our log goes on under a new name."""
+        self._renewal = renewal
 
     async def load(self) -> None:
         """Read what was cosigned before this process."""
@@ -195,6 +201,8 @@ class Cosigning:
         """Do what is due towards one partner; False where it has to be tried again."""
         if not self._guard.asked(party) and not await self._guard.ask(party, link):
             return False
+        if self._renewal is not None and party in self._renewal.pending:
+            await self._renewal.catch_up(party, link)
         if party in self._greet and self._gate.closed is None:
             self._greet.discard(party)
             await self._contacts.ping(party, link)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-PAUSES = ("start", "behind", "unwitnessed")
+PAUSES = ("start", "behind", "renewed", "unwitnessed")
 URGENCIES = ("FLASH", "URGENT", "PRIORITY", "ROUTINE", "INFO")
 
 
