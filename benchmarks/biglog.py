@@ -8,7 +8,6 @@ import random
 import re
 import sqlite3
 import statistics
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,6 @@ from gateway.storage.schema import upgrade
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Add = "Callable[[str, float, str, str], None]"
 VERIFIED: Final = 1_000_000
 GROUP: Final = 256
 GROUPS_A_COMMIT: Final = 64
@@ -94,7 +92,7 @@ def bytes_read(pid: int) -> int:
 
 
 async def measure(leaves: int, folder: Path, add: Callable[..., None]) -> None:
-    """Make a home with so many entries, and measure it; nothing else runs."""
+    """Make a home with so many entries in a new folder, and measure it; nothing else runs."""
     side = Authority(folder, Place("id.imigrasi", "log", "ID", *free_ports(3)))
     await side.init()
     settings, keys = open_home(side.home, environ={})
@@ -166,9 +164,3 @@ async def _searches(side: Authority, made: Made, add: Callable[..., None]) -> No
             took.append((time.perf_counter() - started) * 1000)
             items += len(json.loads(raw)["items"])
         add(f"search by {name}: the slowest of {SEARCHED}", max(took), "ms", note=f"{items} entries found")
-
-
-async def run(leaves: int, add: Callable[..., None]) -> None:
-    """Measure in a folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
-        await measure(leaves, Path(folder), add)

@@ -267,7 +267,7 @@ def _compose(
     disputes = Disputes(store, directory, clock)
     contacts = Contacts(store, keys, directory, disputes, clock)
     settler = Settler(store, cases, clock, world.draw)
-    give_up = GiveUp(store, directory, settler, clock, world.entropy, environment=settings.party.environment)
+    give_up = GiveUp(store, directory, contacts, settler, clock, world.entropy, environment=settings.party.environment)
     tls = ExchangeTls(keys.tls, clock)
     directory.on_change(lambda: tls.pin(directory.pinned()))
 
@@ -291,7 +291,7 @@ def _compose(
     dispatcher = Dispatcher(lane, link)
     submitter = Submitter(
         store, rules, cases, clock, world.entropy, most_unanswered=settings.limits.unanswered_messages,
-        default_lifetime_ms=settings.delivery.default_expiry_days * DAY_MS,
+        default_lifetime_ms=settings.delivery.default_expiry_days * DAY_MS, may_number=gate.check_numbers,
     )  # fmt: skip
     operator = Operator(store, give_up, clock)
     submitter.on_accepted(dispatcher.wake)

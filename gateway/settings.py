@@ -226,6 +226,7 @@ class AuditSettings(Section):
     timestamp_every_s: Annotated[int, Field(ge=1)] = 86400
     untimestamped_alarm_s: Annotated[int, Field(ge=1)] = 93600
     untimestamped_stop_s: Annotated[int, Field(ge=1)] = 345600
+    log_number: Annotated[int, Field(ge=1, le=1000)] = 1
     problems_kept_days: Annotated[int, Field(ge=1, le=36500)] = 400
 
 
@@ -276,8 +277,13 @@ class Settings(Section):
 
     @property
     def log_origin(self) -> str:
-        """The checkpoint origin of this party's first log (protocol.md §6)."""
-        return f"{self.party.id}/bcx/log/1"
+        """The checkpoint origin of this party's log (protocol.md §6)."""
+        return self.log_origins[-1]
+
+    @property
+    def log_origins(self) -> list[str]:
+        """Every origin this log has gone under, the first one first: earlier checkpoints name earlier ones."""
+        return [f"{self.party.id}/bcx/log/{number}" for number in range(1, self.audit.log_number + 1)]
 
     def redacted(self) -> dict[str, Any]:
         """Return the settings for `config show`: JSON types, and no password that stands in a URL."""

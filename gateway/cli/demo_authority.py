@@ -254,6 +254,15 @@ class Authority:
                 raise NotHeldError(f"message still {found['state']} after {within_s:.0f} s")
             await asyncio.sleep(LOOK_EVERY_S)
 
+    async def proved(self, jti: str, *, within_s: float = ANSWER_LIMIT_S) -> dict[str, Any]:
+        """Wait until it is known whether the partner's log bears a receipt out; return the message."""
+        deadline = time.perf_counter() + within_s
+        while (found := await self.message(jti))["proved"] is None:
+            if time.perf_counter() > deadline:
+                raise NotHeldError(f"not looked up in the partner's log after {within_s:.0f} s")
+            await asyncio.sleep(LOOK_EVERY_S)
+        return found
+
     async def message(self, jti: str) -> dict[str, Any]:
         """Return one message as its client sees it."""
         answer = await self.call("GET", f"/api/v1/messages/{jti}", role="officer")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import given, group, home, home_if_named, note, verb
+from gateway.cli.common import YesOption, confirm, given, group, home, home_if_named, note, verb
 from gateway.cli.control import API, CONTROL, gateway, segment
 from gateway.cli.failure import UNVERIFIED
 from gateway.errors import Clash, ConfigurationError, PartnerError
@@ -150,6 +150,20 @@ def audit_reconcile(party: Annotated[str, typer.Argument(metavar="PARTNER")]) ->
     output.show(found)
 
 
+@verb(audit, "vouch")
+def audit_vouch(
+    *,
+    reason: Annotated[str, typer.Option(help="How you know, for the log; no names.")],
+    yes: YesOption = False,
+) -> None:
+    """Give your word, on record, that this log is the newest, where no partner can be asked."""
+    confirm("Is this database the newest there is? A second history would convict you.", yes=yes)
+    with gateway() as reached:
+        if not reached.served:
+            raise Clash("nothing is held up while `gateway serve` does not run; start it first")
+        output.show(reached.post(f"{CONTROL}/log/vouched", {"reason": reason}))
+
+
 def _keys(given_keys: list[str]) -> tuple[list[NoteKey], list[NoteKey]]:
     from gateway.ledger.note import ED25519, NoteKey
 
@@ -171,7 +185,7 @@ def _own_keys() -> list[NoteKey]:
     from gateway.protocol.card import fingerprint
 
     settings, keys = open_home(where)
-    now = [signer.key for signer in log_signers(keys, settings.log_origin)]
+    now = [signer.key for origin in reversed(settings.log_origins) for signer in log_signers(keys, origin)]
     return [*now, *(key for key in _earlier_keys(settings, fingerprint(keys.roots)) if key not in now)]
 
 

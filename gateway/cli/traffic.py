@@ -22,7 +22,7 @@ queue = group("queue", "What waits to be sent, and what was given up.")
 WAIT_STEP_S: Final = 0.1
 OPEN: Final = frozenset({"queued", "sending"})
 PAGE: Final = 200
-LIST_COLUMNS: Final = ("id", "direction", "state", "type", "case", "urgency", "accepted_at", "reason")
+LIST_COLUMNS: Final = ("id", "direction", "state", "proved", "type", "case", "urgency", "accepted_at", "reason")
 QUEUE_COLUMNS: Final = ("id", "state", "recipient", "type", "case", "urgency", "attempts_made", "next_try", "reason")
 CASE_COLUMNS: Final = ("case", "status", "urgency", "partner", "next_due", "overdue", "updated_at")
 

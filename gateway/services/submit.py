@@ -96,7 +96,7 @@ class Submitter:
 
     def __init__(
         self, store: Store, rules: Rules, cases: CaseFile, clock: Clock, entropy: Entropy, *, most_unanswered: int,
-        default_lifetime_ms: int = DEFAULT_LIFETIME_MS,
+        default_lifetime_ms: int = DEFAULT_LIFETIME_MS, may_number: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._store = store
         self._rules = rules
@@ -106,6 +106,7 @@ class Submitter:
         self._most_unanswered = most_unanswered
         self._default_lifetime_ms = default_lifetime_ms
         self._memory = CaseMemory(rules.me)
+        self._may_number = may_number
         self._listeners: list[Callable[[PartyId], None]] = []
         self.unanswered = 0
 
@@ -142,6 +143,7 @@ class Submitter:
         Returns it and whether it is such a repetition. A request that cannot be accepted raises its
         RequestError; in a batch it keeps its place in the results.
         """
+        self._may_number()
         if self.unanswered + len(requests) > self._most_unanswered:
             detail = "too many messages wait for an answer; see `gateway queue list`"
             raise TooManyRequests(detail, retry_after_s=30)

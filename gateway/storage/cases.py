@@ -48,6 +48,10 @@ _ALLOT = (
 )
 
 
+_SKIP_REFERENCES = "UPDATE case_numbers SET last = last + ?"
+_SKIP_MESSAGES = "UPDATE cases SET sent = sent + ?"
+
+
 class CaseRows:
     """`ports.Cases` over the writer's connection."""
 
@@ -58,6 +62,11 @@ class CaseRows:
         """Return a case, or None."""
         row = self._run(_FIND, (ref,)).fetchone()
         return case_of(row) if row else None
+
+    def skip_numbers(self, references: int, messages: int) -> None:
+        """Leave out so many references of cases, and so many numbers in each case."""
+        self._run(_SKIP_REFERENCES, (references,))
+        self._run(_SKIP_MESSAGES, (messages,))
 
     def save(self, case: Case) -> None:
         """Store a new case or what has changed of it."""

@@ -233,10 +233,18 @@ class OutboxRows:
 
     def next_stream_seq(self, recipient: PartyId) -> int:
         """Allot the next gapless `streamseq` towards `recipient`."""
-        row = self._run(_HEAD, (recipient,)).fetchone()
-        number = (row[0] if row else 0) + 1
+        number = self.stream_sent(recipient) + 1
         self._run(_SET_HEAD, (recipient, number))
         return number
+
+    def stream_sent(self, recipient: PartyId) -> int:
+        """Return the last `streamseq` allotted towards `recipient`."""
+        row = self._run(_HEAD, (recipient,)).fetchone()
+        return row[0] if row else 0
+
+    def raise_stream_sent(self, recipient: PartyId, number: int) -> None:
+        """Have numbering go on above `number`, where it is not there yet."""
+        self._run(_SET_HEAD, (recipient, max(number, self.stream_sent(recipient))))
 
     def add(self, messages: Sequence[NewMessage]) -> None:
         """Store messages as queued, bodies included."""

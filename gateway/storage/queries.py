@@ -5,7 +5,7 @@ Every row is a plain dictionary of columns as stored (times in ms); bodies are n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import eq, ge, gt, lt
 from typing import TYPE_CHECKING, Any
 
@@ -258,6 +258,13 @@ class Queries:
         row = await self._one(select(k.hashes).where(k.level == level, k.number == number))
         return row["hashes"] if row else None
 
+    async def tiles(self, keys: Collection[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
+        """Return the stored hashes of these (level, number) tiles, in one question; unfilled ones of level 0 lack."""
+        k = t.tiles.c
+        wanted = or_(*(and_(k.level == level, k.number == number) for level, number in keys))
+        rows = await self._all(select(k.level, k.number, k.hashes).where(wanted))
+        return {(row["level"], row["number"]): row["hashes"] for row in rows}
+
     async def leaves(self, start: int, end: int) -> Sequence[bytes]:
         """Return the leaf hashes of the entries [start, end), as they were stored."""
         rows = await self._all(select(e.leaf).where(e.seq >= start, e.seq < end).order_by(e.seq))
@@ -310,8 +317,10 @@ class Queries:
     ) -> Sequence[Row]:
         """Return log entries, newest first."""
         conditions = (
-            (typ, e.typ, eq), (actor, e.actor, eq), (jti, e.jti, eq), (case, e.case_ref, eq),
-            (since, e.at, ge), (until, e.at, lt), (outcome, e.outcome, eq), (before, e.seq, lt),
+            # Of the two the actor says more: concatenated, a column is not looked up in its index.
+            (typ, e.typ if actor is None else e.typ + "", eq), (actor, e.actor, eq), (jti, e.jti, eq),
+            (case, e.case_ref, eq), (since, e.at, ge), (until, e.at, lt), (outcome, e.outcome, eq),
+            (before, e.seq, lt),
         )  # fmt: skip
         wanted = _filtered(select(t.entries), conditions)
         # SQLite takes a partial index only where the query says that it asks for no more than is in it.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-PAUSES = ("start", "behind", "unwitnessed", "untimestamped")
+PAUSES = ("start", "behind", "renewed", "unwitnessed", "untimestamped")
 URGENCIES = ("FLASH", "URGENT", "PRIORITY", "ROUTINE", "INFO")
 
 

@@ -238,6 +238,7 @@ async def test_a_log_that_lost_an_entry_is_an_alarm_not_an_answer(api: Api) -> N
         """The stored log without its entry 3."""
 
         tile = staticmethod(queries.tile)
+        tiles = staticmethod(queries.tiles)
 
         async def leaves(self, start: int, end: int) -> list[bytes]:
             return list(await queries.leaves(start, end))

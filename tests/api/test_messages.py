@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,23 @@ async def test_another_clients_message_looks_like_none(api: Api) -> None:
     assert jti not in {item["id"] for item in listed}
     assert (await api.get(f"/messages/{jti}", "officer")).status == 200
     assert await api.entries(type="message.read", message=jti) == []
+
+
+async def test_a_message_shows_whether_its_receipt_is_borne_out(api: Api, pair: Pair) -> None:
+    """True once its entry was seen in the partner's log, in the list too; false where it was looked for in vain."""
+    jti = await submitted(api)
+    await pair.settle()
+    async with asyncio.timeout(20):
+        while (await api.get(f"/messages/{jti}")).json["proved"] is not True:  # noqa: ASYNC110 - as a caller looks
+            await asyncio.sleep(0.1)
+    [listed] = [item for item in (await api.get("/messages?limit=200")).json["items"] if item["id"] == jti]
+    assert listed["proved"] is True
+    await api.side.gateway.store.write(
+        lambda tx: (tx.witness._run("UPDATE outbox SET proved_at = NULL WHERE jti = ?", (jti,)),
+                    tx.witness.set_unproved(jti, "late"))
+    )  # fmt: skip
+    shown = (await api.get(f"/messages/{jti}")).json
+    assert (shown["proved"], shown["receipt"]["unproved"], shown["state"]) == (False, "late", "accepted")
 
 
 async def test_a_list_pages_through_everything_once(api: Api) -> None:

@@ -54,6 +54,7 @@ COMMANDS = {
     "audit export": {"DIR"},
     "audit search": set(),
     "audit reconcile": {"PARTNER"},
+    "audit vouch": {"--reason", "--yes"},
     "user add": {"NAME", "--role"},
     "user list": set(),
     "user disable": {"NAME", "--yes"},

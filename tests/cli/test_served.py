@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import sqlite3
 import stat
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from tests.cli.terminal import ROOT, Home, Pair, run
@@ -39,6 +42,9 @@ def test_a_case_is_exchanged_and_shown_on_both_sides(pair: Pair) -> None:
     assert pair.a.run("message", "receipt", jti).out.startswith("{")
     [arrived] = [row for row in pair.b.json("message", "list", "--direction", "in") if row["id"] == jti]
     assert arrived["state"] == "received"
+    # Once the partner's next checkpoint is cosigned and its log was looked at; each look is a process of its own.
+    shown = next(found for _ in range(100) if (found := pair.a.json("message", "show", jti))["proved"] is not None)
+    assert shown["proved"] is True
     for home in (pair.a, pair.b):
         assert home.json("case", "show", ref)["case"] == ref
         assert ref in [row["case"] for row in home.json("case", "list")]
@@ -52,6 +58,34 @@ def test_the_type_on_the_command_line_wins_over_the_file(served: Home) -> None:
     kind = body.pop("type")
     assert served.run("submit", "--dry-run", "--type", kind, "-", given=json.dumps(body)).code == 0
     assert "/type: is missing" in served.run("submit", "--dry-run", "-", given=json.dumps(body), code=1).err
+
+
+def test_an_operator_vouches_on_record_and_only_while_it_serves(served: Home, home: Home) -> None:
+    """The word is in the log with its reason; without `serve` there is nothing to let go on."""
+    assert served.json("audit", "vouch", "--yes", "--reason", "compared by telephone")["paused"] is None
+    [found] = [e for e in served.json("audit", "search", "--object", "vouched") if e["purpose"]]
+    assert (found["type"], found["purpose"]) == ("config.changed", "compared by telephone")
+    assert "start it first" in home.run("audit", "vouch", "--yes", "--reason", "x", code=6).fault
+
+
+def test_a_search_is_exported_whole_as_csv(served: Home) -> None:
+    """`--all` follows the pages to the first entry; every row has the names of the first."""
+    rows = list(csv.DictReader(served.run("audit", "search", "--all", "-o", "csv").out.splitlines()))
+    newest = int(rows[0]["index"])
+    assert [int(row["index"]) for row in rows] == list(range(newest, -1, -1))
+    assert {row["type"] for row in rows} >= {"gateway.started", "partner.added"}
+    assert rows[0]["hash"]
+
+
+def test_a_refusal_of_a_command_is_found_by_anybody_who_audits(served: Home) -> None:
+    """What the control socket refused is kept too: who, which route, which code."""
+    served.run("message", "show", "019c8a52-3b6e-7d10-8c55-1f0a2b3c4d5e", code=5)
+    assert served.json("audit", "search", "--object", "0" * 32) == []  # what was told is stored before it is looked for
+    with closing(sqlite3.connect(f"file:{served.path}/data/gateway.db?mode=ro", uri=True)) as db:
+        found = "SELECT trace_id FROM problems WHERE route LIKE '%/messages/{id}' AND code = 'not-found'"
+        [(trace,)] = db.execute(found).fetchall()
+    [problem] = served.json("audit", "search", "--object", trace)
+    assert (problem["type"], problem["outcome"]) == ("problem", "404 not-found")
 
 
 def test_a_ping_shows_the_partner_and_its_clock(served: Home) -> None:

@@ -64,6 +64,17 @@ def test_each_threat_has_code_and_test_that_exist() -> None:
             assert (ROOT / path).is_file(), path
 
 
+def test_each_fault_experiment_is_named_with_tests_that_exist() -> None:
+    """All 25, in order; each says where it is tried, or that it is not."""
+    found = rows("docs/reliability.md", "experiments")
+    assert [int(row[0]) for row in found] == list(range(1, 26))
+    for _, fault, tried in found:
+        paths = [word for word in words(tried) if word.startswith("tests/")]
+        assert paths or "not tried" in tried or "measured" in tried or tried == "the same", fault
+        for path in paths:
+            assert (ROOT / path).is_file(), path
+
+
 def test_each_metric_is_explained() -> None:
     """What /metrics shows is what operators find in their page, labels included."""
     metrics = Metrics()

@@ -27,7 +27,7 @@ from gateway.errors import GatewayError, PartnerError, StorageUnavailable, Trans
 from gateway.home import InitOptions, init, open_home
 from gateway.ports import Actor, PartnerLink, Reply, StoredAnswer
 from gateway.protocol.ids import MessageId, PartyId, parse_message_id
-from gateway.protocol.stream import read_ping, sign_ping
+from gateway.protocol.stream import StreamItem, read_ping, sign_ping, sign_stream
 from gateway.runtime import Gateway, World, open_gateway, wall_clock
 from gateway.services.accounts import LOCAL_OPERATOR
 from gateway.services.request import read_request
@@ -485,8 +485,19 @@ class MemoryLink:
         return await self._call("message", b"", lambda g, _body: _get_message(g, self._source.party, jti))
 
     async def get_stream(self, start: int, limit: int) -> Reply:
-        """GET stream: not carried here."""
-        raise TransportError(f"stream {start} {limit}")
+        """GET stream."""
+
+        async def stream(gateway: Gateway, _body: bytes) -> Reply:
+            rows = await gateway.store.write(lambda tx: tx.inbox.stream(self._source.party, start, limit))
+            items = [StreamItem(r.stream_seq, MessageId(r.jti), r.digest, r.status) for r in rows if r.jti is not None]
+            now = gateway.clock()
+            body = sign_stream(
+                iss=gateway.directory.me, aud=self._source.party, iat_ms=now, from_seq=start, items=items,
+                signer=gateway.keys.signer(now),
+            )  # fmt: skip
+            return Reply(200, "application/jose+json", body, None)
+
+        return await self._call("stream", b"", stream)
 
     async def get_card(self) -> Reply:
         """GET card."""

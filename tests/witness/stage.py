@@ -45,7 +45,8 @@ class BentLink(MemoryLink):
         """Submit, unless there is no witness."""
         if not self._bent.witnessed:
             raise TransportError("no witness")
-        reply = await super().add_checkpoint(body)
+        bend = self._bent.cosignature
+        reply = await super().add_checkpoint(body) if bend is None else bend(body)
         self._bent.seen.append((self._bent.process.network.clock(), body, reply))
         return reply
 
@@ -63,6 +64,7 @@ class Bent:
         self.partner = partner
         self.witnessed = True
         self.seen: list[tuple[int, bytes, Reply]] = []
+        self.cosignature: Callable[[bytes], Reply] | None = None
         self.envelope: Callable[[bytes], Awaitable[Reply]] | None = None
         self.message: Callable[[MessageId], Awaitable[Reply]] | None = None
         self.log: Callable[[str], Awaitable[Reply]] | None = None

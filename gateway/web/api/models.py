@@ -111,6 +111,10 @@ class Message(Model):
     urgency: Urgency
     handling: list[str]
     state: OutState | Literal["received"]
+    proved: bool | None = Field(
+        description="of ours, once answered: the entry its receipt names stands in the partner's log under a "
+        "checkpoint we cosigned; false: it does not, and there is an alarm; null: not looked at yet"
+    )
     held_for: Literal["release", "operator"] | None
     accepted_at: Time
     expires_at: Time | None

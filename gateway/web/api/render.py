@@ -58,6 +58,8 @@ def message(row: Row, me: str) -> dict[str, Any]:
         "urgency": row["urgency"],
         "handling": (row["handling"] or "").split(),
         "state": row["state"],
+        # None while it is open: true once it is borne out, false once it was alarmed.
+        "proved": True if row["proved_at"] else False if row["unproved"] else None,
         "held_for": row["held_for"],
         "accepted_at": format_ms(row["at"]),
         "expires_at": time(row["expires_at"]),
