@@ -64,7 +64,8 @@ def schema_check(
         found = reached.post(f"{API}/schemas/check", body)
     output.show(found, leave_out=("breaks", "changes", "advice", "traffic"))
     if given.output != "json":
-        print("\n".join(_explained(found)))
+        for line in _explained(found):
+            print(line)
     if found["taken"] or not found["compatible"]:
         raise typer.Exit(FAILURE)
 

@@ -29,7 +29,7 @@ def sensitivity(field: Any) -> str:
 def unclassified(document: dict[str, Any]) -> Iterator[str]:
     """Yield a pointer to each field that is strictest only because its schema names no class we know.
 
-    Fields are what `properties` declare; rules about fields declared elsewhere (`if`, `allOf`, beside `$ref`) are none.
+    Fields are what `properties` declare; a rule about one (in `if`, in `allOf`, beside `$ref`) is none itself.
     """
     todo: list[tuple[str, Any]] = [("", document)]
     while todo:

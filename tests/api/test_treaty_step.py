@@ -4,17 +4,23 @@ import asyncio
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway.errors import UnknownSchemaRequested
+from gateway.ports import StoredMessage
 from gateway.primitives import b64u
 from gateway.resources import schemas_path
+from gateway.services.rehearsal import SLICE_BYTES, SLICE_MESSAGES, Rehearsal
 from gateway.web.api.models_schemas import SchemaChecked
 from tests.support.pair import TEST_OPERATOR, Pair, Side, example
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.registry.subject import SchemaVersion
     from tests.api.conftest import Api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -180,18 +186,65 @@ async def test_a_check_can_leave_stored_messages_alone(api: Api) -> None:
     assert len(await api.entries(type="schema.tried")) == before
 
 
-async def test_a_dry_run_holds_nobody_up(api: Api, pair: Pair) -> None:
-    """Judged in a thread and in slices: other requests are answered while it runs."""
-    await pair.a.submit(*(example(SUBMITTED[0]) for _ in range(60)))
-    asked = asyncio.create_task(check(api, narrower()))
-    served = 0
-    while not asked.done():
-        assert (await api.get("/registry/mode")).status == 200
-        served += 1
-    await pair.settle()
+class Canned:
+    """`ports.Traffic` of one event, as often as wanted."""
 
-    assert (await asked).compatible is False
-    assert served > 3
+    def __init__(self, event: bytes, count: int) -> None:
+        self.event = event
+        self.count = count
+        self.slices: list[int] = []
+
+    async def page(
+        self, direction: str, _subject: str, *, since: int, after: int, limit: int
+    ) -> Sequence[StoredMessage]:
+        """Return the next messages."""
+        assert since > 0
+        last = min(self.count, after + limit) if direction == "out" else 0
+        return [StoredMessage(number, number, len(self.event)) for number in range(after + 1, last + 1)]
+
+    async def events(self, bodies: Sequence[int]) -> Sequence[bytes]:
+        """Return their bodies."""
+        self.slices.append(len(bodies))
+        return [self.event] * len(bodies)
+
+
+async def test_a_dry_run_holds_nobody_up(pair: Pair) -> None:
+    """Bodies are read in bounded slices and judged in a thread: the loop turns all the while."""
+    gateway = pair.a.gateway
+    schema = (await gateway.appraiser.judge(narrower().encode())).schema
+    row = (await gateway.queries.messages(subject=REFERRAL, state="accepted", limit=1))[0]
+    traffic = Canned(await gateway.queries.event(row["jti"]) or b"", 1500)
+    rehearsal = Rehearsal(gateway.store, traffic, gateway.rules.catalogue.codelists, gateway.clock)
+    asked, turns = asyncio.create_task(rehearsal.run(schema, TEST_OPERATOR)), 0
+    while not asked.done():
+        await asyncio.sleep(0)
+        turns += 1
+
+    assert (await asked).failed == sum(traffic.slices) == 1500
+    assert max(traffic.slices) <= SLICE_MESSAGES
+    assert turns > 50 * len(traffic.slices)
+    large = Canned(traffic.event + b" " * SLICE_BYTES, 3)
+    await Rehearsal(gateway.store, large, gateway.rules.catalogue.codelists, gateway.clock).run(schema, TEST_OPERATOR)
+    assert large.slices == [1, 1, 1]
+
+
+async def test_a_dry_run_that_takes_too_long_says_so(pair: Pair) -> None:
+    """What was not reached is not counted, and nobody takes the part for the whole."""
+    gateway, now = pair.a.gateway, iter(range(10**12, 10**14, 40_000))
+    schema = (await gateway.appraiser.judge(narrower().encode())).schema
+    traffic = Canned(b'{"data":{}}', 10_000)
+    tried = await Rehearsal(gateway.store, traffic, {}, lambda: next(now)).run(_plain(schema), TEST_OPERATOR)
+
+    assert (tried.whole, tried.messages, tried.failed) == (False, 2 * SLICE_MESSAGES, 2 * SLICE_MESSAGES)
+
+
+def _plain(schema: SchemaVersion) -> SchemaVersion:
+    """Return a schema of the same name that refuses everything and uses no code list."""
+    return replace(schema, document={"not": {}})
+
+
+async def test_a_check_that_cannot_be_read_is_refused(api: Api) -> None:
+    """With the member at fault."""
     for body, pointer in (
         ({}, "/document"),
         ({"document": 7}, "/document"),

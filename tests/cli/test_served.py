@@ -155,12 +155,35 @@ def test_a_schema_is_checked_registered_approved_and_compared(served: Home, tmp_
     assert served.run("schema", "show", "note.test").out == first.read_text()
     breaking = {**SCHEMA, "$id": "urn:bcx:schema:note.test:2.0.0", "required": ["text", "more"]}
     second.write_text(json.dumps(breaking))
-    found = served.run("schema", "check", str(second), code=1).out
-    assert "break: " in found
+    shown = served.run("schema", "check", str(second), code=1).out
+    assert 'change: added /required: "more"' in shown
+    assert "break: backward 1.0.0 /required (required): the writer may leave out `more`" in shown
+    assert "0 message(s) tried, 0 would fail, 0 erased" in shown
     compared = served.json("schema", "diff", "note.test", "1.0.0", str(second))
     assert (compared["backward"], compared["forward"]) == (False, True)
     first.write_text(json.dumps({**SCHEMA, "title": "changed"}))
     assert "other content" in served.run("schema", "register", str(first), code=6).fault
+
+
+def test_the_mode_in_force_decides_what_is_registered(served: Home, tmp_path: Path) -> None:
+    """A break is refused with its places until somebody lets it through; each change of mode is in the log."""
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    first.write_text(json.dumps({**SCHEMA, "$id": "urn:bcx:schema:mode.test:1.0.0"}))
+    second.write_text(json.dumps({**SCHEMA, "$id": "urn:bcx:schema:mode.test:2.0.0", "required": ["text", "more"]}))
+    served.run("schema", "register", str(first))
+    refused = served.run("schema", "register", str(second), code=6)
+    assert "is BACKWARD, and this version breaks it in 1 place(s)" in refused.fault
+    assert "/required: the new version does not read 1.0.0" in refused.err
+    assert served.json("schema", "mode", "mode.test", "forward") == [
+        {"subject": "mode.test", "mode": "FORWARD", "own": True}
+    ]
+    assert served.json("schema", "register", str(second))["version"] == "2.0.0"
+    assert served.json("schema", "mode", "mode.test", "--unset")[0]["mode"] == "BACKWARD"
+    assert "--unset" in served.run("schema", "mode", "--unset", code=1).fault
+    modes = {row["subject"]: (row["mode"], row["own"]) for row in served.json("schema", "mode")}
+    assert modes["all"] == modes["mode.test"] == modes["case.referral"] == ("BACKWARD", False)
+    found = served.json("audit", "search", "--type", "schema.configured")
+    assert [entry["outcome"] for entry in found] == ["none of its own", "FORWARD"]
 
 
 def test_a_key_is_revoked_only_when_meant(served: Home) -> None:
