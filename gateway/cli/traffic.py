@@ -14,6 +14,7 @@ from gateway.cli.common import YesOption, confirm, group, note, read_input, verb
 from gateway.cli.control import API, CONTROL, Client, gateway, segment
 from gateway.cli.failure import FAILURE
 from gateway.errors import MalformedRequest, NotFound
+from gateway.protocol.states import CANCEL_REASONS
 
 message = group("message", "Messages, sent and received.")
 case = group("case", "Cases: where they stand, what comes next.")
@@ -180,10 +181,13 @@ def queue_release(jti: IdArgument) -> None:
 def queue_cancel(
     jti: IdArgument,
     *,
-    reason: Annotated[str | None, typer.Option(help="For the log; no names.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="CODE", help=f"One of {', '.join(CANCEL_REASONS)}.")] = None,
     yes: YesOption = False,
 ) -> None:
     """Give a message up for good; the partner is told that its number stays unused."""
+    if reason is not None and reason not in CANCEL_REASONS:
+        note(f"the log takes no free text: `other` is recorded; the codes are {', '.join(CANCEL_REASONS)}")
+        reason = "other"
     confirm(f"Cancel {jti} for good?", yes=yes)
     _step(jti, "cancel", reason)
 

@@ -19,7 +19,7 @@ from gateway.errors import (
     SchemaViolation,
 )
 from gateway.ports import StoredAnswer, Transaction
-from gateway.protocol.states import State, Step
+from gateway.protocol.states import CANCEL_REASONS, State, Step
 from gateway.services.accounts import actor_of
 from gateway.services.reading import Reader
 from gateway.services.request import SubmitRequest, read_request
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from gateway.runtime import Gateway
 
 BATCH_MOST = 100
-REASON_MOST = 200
 OPTIONS_BYTES = 4096
 # Two batches of a hundred records of 4 KB, or single posts enough to fill a commit.
 PARSED_BYTES = 1024 * 1024
@@ -193,8 +192,8 @@ class Messages:
         request = call.request
         options = await asking.read_options(request, OPTIONS_BYTES, ("reason",))
         reason = options.get("reason")
-        if reason is not None and not _is_reason(reason):
-            raise asking.refuse("reason", f"is one line of at most {REASON_MOST} characters")
+        if reason is not None and not isinstance(reason, str):
+            raise asking.refuse("reason", f"is one of {', '.join(CANCEL_REASONS)}")
         jti = request.match_info["id"]
         await self.reader.message(jti, call.owner)
         await self._gateway.operator.perform(STEPS[request.path.rpartition("/")[2]], jti, call.account, reason)
@@ -224,7 +223,3 @@ def _batch(body: object) -> list[SubmitRequest | RequestError]:
         except RequestError as error:
             found.append(error)
     return found
-
-
-def _is_reason(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= REASON_MOST and value.isprintable()

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.protocol.states import CANCEL_REASONS
+
 Time = Annotated[
     str,
     Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", examples=["2026-11-24T02:00:00.000Z"]),
@@ -195,9 +197,9 @@ class Inbox(Page):
 
 
 class Reason(Model):
-    """Why, in one line without case data: it is logged."""
+    """Why, by a code: it is logged, so no free text is taken."""
 
-    reason: str | None = Field(None, max_length=200)
+    reason: Literal[tuple(CANCEL_REASONS)] | None = None  # type: ignore[valid-type]
 
 
 class Since(Model):
