@@ -289,7 +289,7 @@ def _compose(
     store.on_grown(witnessing.cosigning.grew)
     gate.on_open(dispatcher.wake_all)
     return Gateway(
-        settings=settings, keys=keys, store=store, queries=Queries(store.readers), clock=clock, rules=rules,
+        settings=settings, keys=keys, store=store, queries=Queries(store.readers, me), clock=clock, rules=rules,
         directory=directory, registrar=Registrar(store, catalogue, clock),
         accounts=Accounts(store, clock, world.entropy, token_ttl_ms=settings.access.token_ttl_days * DAY_MS),
         submitter=submitter,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import YesOption, confirm, group, note, read_input, verb
+from gateway.cli.common import YesOption, confirm, given, group, note, read_input, verb
 from gateway.cli.control import API, CONTROL, Client, gateway, segment
 from gateway.cli.failure import FAILURE
 from gateway.errors import MalformedRequest, NotFound
@@ -124,6 +124,20 @@ def case_show(ref: Annotated[str, typer.Argument(metavar="REF", help="Such as XC
     """Show where a case stands, who must act by when, and what was exchanged; no case data."""
     with gateway() as reached:
         output.show(reached.get(f"{API}/cases/{segment(ref)}"))
+
+
+@verb(case, "progress")
+def case_progress(ref: Annotated[str, typer.Argument(metavar="REF", help="Such as XC-KH-2026-000007-4.")]) -> None:
+    """Show how far each request is answered, person by person; not what was answered."""
+    with gateway() as reached:
+        found = reached.get(f"{API}/cases/{segment(ref)}/progress")
+    if given.output == "json":
+        output.dump(found)
+        return
+    for request in found["requests"]:
+        note(f"{request['message']}: {request['summary']}" + (", complete" if request["complete"] else ""))
+    rows = [{"request": r["message"], **row} for r in found["requests"] for row in r["rows"]]
+    output.show_rows(rows, ("request", "item", "answered", "answer"), empty="nothing was asked in this case")
 
 
 @verb(queue, "list")

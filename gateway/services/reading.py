@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gateway.errors import Finding, MalformedRequest, NotFound
+from gateway.casework.recordaction import MESSAGE, PART
+from gateway.errors import Finding, MalformedRequest, NotFound, NotPermitted
 from gateway.ports import Actor
 from gateway.protocol.event import VOID
 
@@ -29,6 +30,7 @@ class _Reads(Protocol):
     async def message(self, jti: str) -> Row | None: ...
     async def event(self, jti: str) -> bytes | None: ...
     async def inbox(self, after: int, limit: int) -> Sequence[Row]: ...
+    async def marks(self, jti: str, sender: str | None) -> Sequence[Row]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,15 @@ class Reader:
         return row
 
     async def event(self, jti: str, owner: str | None, account: Account, purpose: str | None) -> bytes:
-        """Return the event of one message, after its reading is in the log. Raises NotFound, MalformedRequest."""
+        """Return the event of one message, after its reading is in the log.
+
+        Raises NotFound, MalformedRequest, and NotPermitted where its use is restricted.
+        """
         self._judge_purpose(purpose)
         row = await self.message(jti, owner)
+        event = await self._body(row)
         await self._note([row], account, purpose)
-        return await self._body(row)
+        return event
 
     async def inbox(
         self, after: int, limit: int, account: Account, purpose: str | None
@@ -84,12 +90,21 @@ class Reader:
         await self._note([item.row for item in found], account, purpose)
         return found, len(found) < len(rows)
 
+    async def marks(self, row: Row) -> Sequence[Row]:
+        """Return what record.action did to a message: erased, blocked or restricted, as a whole or in part."""
+        return await self._reads.marks(row["jti"], row["partner"] if row["direction"] == "in" else None)
+
     async def _body(self, row: Row) -> bytes:
         event = await self._reads.event(row["jti"])
-        if event is None:
-            detail = "the case data of this message was erased"
-            raise NotFound(detail)
-        return event
+        if event is not None:
+            return event
+        marks = [mark for mark in await self.marks(row) if mark["part"] in {MESSAGE, PART}]
+        if any(mark["mark"] == "restricted" for mark in marks):
+            detail = "the use of this message is restricted: its sender must lift that (record.action UNRESTRICT)"
+            raise NotPermitted(detail)
+        # What is to be erased in part is blocked whole: bodies are not encrypted part by part yet.
+        detail = "the case data of this message was erased, or is blocked because a part of it is to be erased"
+        raise NotFound(detail)
 
     async def _note(self, rows: Sequence[Row], account: Account, purpose: str | None) -> None:
         """Commit one entry a message: nobody sees case data unseen."""

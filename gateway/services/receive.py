@@ -294,6 +294,7 @@ class Receiver:
                 return PolicyRefused(fault.reason, errors=(fault,))
             desk.hold_case(case)
         desk.keep(casework, event)
+        desk.perform(event, now)
         return None
 
     def _case_message(self, event: Event) -> CaseMessage:

@@ -33,6 +33,7 @@ from gateway.protocol.event import (
 from gateway.protocol.ids import CaseRef, MessageId, PartyId, Subject, parse_case_ref, uuid7
 from gateway.services.accounts import owner_of
 from gateway.services.casefile import CaseFile, CaseMessage, handling_of, inherit
+from gateway.services.records import Records
 from gateway.services.remember import CaseMemory
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Submitter:
         self._most_unanswered = most_unanswered
         self._default_lifetime_ms = default_lifetime_ms
         self._memory = CaseMemory(rules.me)
+        self._records = Records(rules.me)
         self._listeners: list[Callable[[PartyId], None]] = []
         self.unanswered = 0
 
@@ -267,6 +269,7 @@ class Submitter:
         return case, message
 
     def _judge_casework(self, tx: Transaction, ready: _Ready, case: Case | None, account: Account) -> None:
+        self._records.judge(tx, ready.request.subject, ready.data)
         records = tx.memory.of_case(case.ref) if case is not None else ()
         known = self._memory.known(tx, ready.judged, case, records, owner_of(account))
         found = self._rules.refusals(ready.judged, known)

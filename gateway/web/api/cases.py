@@ -63,3 +63,8 @@ class Cases:
         view = await self._views.show(call.request.match_info["ref"], call.owner)
         shown = render.case_whole(view, self._gateway.settings.me, self._gateway.clock())
         return tagged(call.request, orjson.dumps(shown))
+
+    async def get_progress(self, call: Call) -> web.Response:
+        """GET /cases/{ref}/progress: how far each request is answered, row by row."""
+        found = await self._views.progress(call.request.match_info["ref"], call.owner)
+        return tagged(call.request, orjson.dumps(render.progress(found, self._gateway.settings.me)))

@@ -166,7 +166,8 @@ class Messages:
     async def _show(self, call: Call, jti: str) -> web.Response:
         row = await self.reader.message(jti, call.owner)
         attempts = await self._gateway.queries.attempts(jti) if row["direction"] == "out" else ()
-        shown = render.message_whole(row, self._gateway.settings.me, attempts)
+        marks = await self.reader.marks(row)
+        shown = render.message_whole(row, self._gateway.settings.me, attempts, marks)
         return tagged(call.request, orjson.dumps(shown))
 
     async def get_event(self, call: Call) -> web.Response:

@@ -147,13 +147,24 @@ class ReceiptFacts(Model):
     unproved: str | None = Field(description="why it could not be: late, differs, unknown, not-shown")
 
 
+class RecordMark(Model):
+    """What a record.action did to the message, or to one of its files; `by` is that record.action."""
+
+    part: str = Field(examples=["message", "part", "attachment:0a000000-0000-4000-8000-000000000002"])
+    mark: Literal["erased", "blocked", "restricted"]
+    reason: str
+    by: MessageId
+    at: Time
+
+
 class MessageWhole(Message):
-    """A message with its attempts and the facts of its receipt."""
+    """A message with its attempts, the facts of its receipt, and what record.action did to it."""
 
     envelope: str | None
     digest: Digest
     attempts: list[Attempt]
     receipt: ReceiptFacts | None
+    record: list[RecordMark]
     actions: list[Literal["hold", "release", "retry", "cancel"]]
 
 

@@ -106,6 +106,11 @@ def case_routes(of: Cases) -> list[Route]:
             "GET", f"{path}/{{ref}}", read, of.get, "Show a case: status, clocks, next action, timeline", tag,
             v.CaseWhole, params=(ETAG,), problems=(404,),
         ),
+        Route(
+            "GET", f"{path}/{{ref}}/progress", read, of.get_progress, "Show how far each request is answered", tag,
+            v.Progress, params=(ETAG,), problems=(404,),
+            text="Row by row, as `27 of 30`. What was answered is case data, and stands in the responses alone.",
+        ),
     ]  # fmt: skip
 
 
