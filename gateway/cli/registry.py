@@ -10,7 +10,7 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.common import given, group, read_input, verb
-from gateway.cli.control import CONTROL, gateway, segment
+from gateway.cli.control import API, CONTROL, gateway, segment
 from gateway.cli.failure import FAILURE
 from gateway.errors import MalformedRequest
 
@@ -43,6 +43,13 @@ def schema_show(
     """Print a version, byte for byte."""
     with gateway() as reached:
         output.write_bytes(reached.get_bytes(f"{CONTROL}/schemas/{segment(subject)}/{segment(version)}"))
+
+
+@verb(schema, "template")
+def schema_template(subject: SubjectArgument) -> None:
+    """Print the CSV to fill in for the rows of a type, such as identity.verify.request."""
+    with gateway() as reached:
+        output.write_bytes(reached.get_bytes(f"{API}/templates/{segment(subject)}"))
 
 
 @verb(schema, "check")

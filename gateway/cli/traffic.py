@@ -42,17 +42,26 @@ def submit(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="The JSON body of POST /messages; - for stdin.")],
     *,
     subject: Annotated[str | None, typer.Option("--type", metavar="T", help="Type, over the file's.")] = None,
+    rows: Annotated[
+        str | None, typer.Option("--rows", metavar="CSV", help="The rows; `gateway schema template` gives the columns.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge it and send nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the answer; exit 1 unless accepted.")] = False,
 ) -> None:
     """Accept a message for sending, durably; or say every place where it is wrong."""
     raw = read_input(file)
-    if subject is not None:
+    over = {} if subject is None else {"type": subject}
+    if rows is not None:
+        try:
+            over["rows"] = read_input(rows).decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise MalformedRequest(f"{rows}: not UTF-8; save the CSV as UTF-8") from None
+    if over:
         try:
             body = json.loads(raw)
         except ValueError:
             raise MalformedRequest(f"{file}: not JSON; give the body of POST /messages") from None
-        raw = json.dumps(body | {"type": subject} if isinstance(body, dict) else body).encode()
+        raw = json.dumps(body | over if isinstance(body, dict) else body).encode()
     headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
     path = f"{API}/messages" + ("?dry_run=true" if dry_run else "")
     with gateway(working=wait) as reached:
@@ -102,6 +111,13 @@ def message_receipt(jti: IdArgument) -> None:
     """Print the partner's receipt for a message of ours: the JWS as received."""
     with gateway() as reached:
         output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/receipt"))
+
+
+@verb(message, "rows")
+def message_rows(jti: IdArgument) -> None:
+    """Print the rows of a message as CSV; the reading is logged."""
+    with gateway() as reached:
+        output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/rows"))
 
 
 @verb(case, "list")

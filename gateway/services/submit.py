@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from gateway.casework import tabular
 from gateway.errors import (
     AgreementRefuses,
     Finding,
@@ -48,6 +50,8 @@ SALT_BYTES = 16
 SLICE = 20
 # Room for attributes around `data`: a data object near the limit must not make an event over it.
 ATTRIBUTES_BYTES = 4096
+# All that a manifest of 500 persons may have wrong: whoever mends it must not be told by the hundred.
+MOST_FINDINGS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,13 @@ class _Ready:
     data: Mapping[str, Any]
     data_json: bytes
     judged: Judgement
+    table: tabular.Table | None
     now_ms: int
     expires_at: int
+
+
+def _located(table: tabular.Table | None, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(findings if table is None else map(table.located, findings))
 
 
 Write = Callable[[Sequence[Accepted | RequestError]], StoredAnswer]
@@ -212,10 +221,12 @@ class Submitter:
         partner = self._rules.partner(request.recipient)
         schema = self._rules.catalogue.usable(request.subject, partner.card)
         urgency = request.urgency or schema.default_urgency or "ROUTINE"
-        data = self._rules.completed(request.data, now)
+        given, table = self._tabulated(request, schema)
+        data = self._rules.completed(given, now)
         validator = self._rules.catalogue.validator(schema)
         if not validator.is_valid(data):
-            found = tuple(Finding("/data" + f.pointer, f.reason, f.code) for f in validator.findings(data))
+            faults = validator.findings(data, MOST_FINDINGS)
+            found = _located(table, (Finding("/data" + f.pointer, f.reason, f.code) for f in faults))
             raise SchemaViolation(f"{len(found)} place(s) in data break {schema.urn}", errors=found)
         refused = self._rules.agreement.permits(
             self._rules.me, partner.party, request.subject, urgency, request.handling, now
@@ -231,7 +242,28 @@ class Submitter:
         if len(data_json) + ATTRIBUTES_BYTES > most:
             detail = f"the message is over {most // 1024} KiB"
             raise TooLarge(detail, errors=(Finding("/data", detail, "E-SIZE"),))
-        return _Ready(request, schema, urgency, data, data_json, judged, now, self._expiry(request, now))
+        return _Ready(request, schema, urgency, data, data_json, judged, table, now, self._expiry(request, now))
+
+    def _tabulated(
+        self, request: SubmitRequest, schema: SchemaVersion
+    ) -> tuple[Mapping[str, Any], tabular.Table | None]:
+        """Return `data` with the rows that came as CSV, and where each of them came from."""
+        if request.rows is None:
+            return request.data, None
+        key = tabular.ROWS.get(request.subject)
+        if key is None or key not in schema.document.get("properties", {}):
+            detail = f"this type has no rows; those that have: {', '.join(tabular.ROWS)}"
+            raise SchemaViolation(detail, errors=(Finding("/rows", detail, "E-SCHEMA"),))
+        if key in request.data:
+            detail = f"give `rows` or `data.{key}`, not both"
+            raise SchemaViolation(detail, errors=(Finding("/rows", detail, "E-SCHEMA"),))
+        table = tabular.read(schema.document, key, request.rows, self._new_ref)
+        if not isinstance(table, tabular.Table):
+            raise SchemaViolation("the rows cannot be read as CSV of this type", errors=table)
+        return {**request.data, key: table.rows}, table
+
+    def _new_ref(self) -> str:
+        return f"P-{UUID(bytes=self._entropy(16), version=4)}"
 
     def _expiry(self, request: SubmitRequest, now: int) -> int:
         if request.expires_at is None:
@@ -272,7 +304,7 @@ class Submitter:
         self._records.judge(tx, ready.request.subject, ready.data)
         records = tx.memory.of_case(case.ref) if case is not None else ()
         known = self._memory.known(tx, ready.judged, case, records, owner_of(account))
-        found = self._rules.refusals(ready.judged, known)
+        found = _located(ready.table, self._rules.refusals(ready.judged, known))
         if found:
             raise PolicyViolation(f"{len(found)} rule(s) of casework refuse this message", errors=found)
 

@@ -29,7 +29,7 @@ CANARY = "SUMARNI-KANARI"
 def address(route: Route) -> str:
     """Return a path that fits a route."""
     path = route.path
-    for member in ("{id}", "{ref}", "{list}", "{party}", "{path:.+}"):
+    for member in ("{id}", "{ref}", "{list}", "{party}", "{path:.+}", "{subject}"):
         path = path.replace(member, "000")
     return path
 

@@ -64,6 +64,7 @@ class MessageRequest(Model):
     supersedes: MessageId | None = None
     expires_at: Time | None = None
     attachments: list[str] | None = None
+    rows: str | None = Field(None, description="CSV that becomes the rows of `data`; see /templates/{subject}")
 
 
 class BatchRequest(Model):

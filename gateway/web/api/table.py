@@ -13,6 +13,7 @@ from gateway.web.api.route import PREFIX, Param, Route
 
 if TYPE_CHECKING:
     from gateway.web.api.audit import Audit
+    from gateway.web.api.bulk import Bulk
     from gateway.web.api.cases import Cases
     from gateway.web.api.evidence import EvidenceOf
     from gateway.web.api.inbox import Inbox
@@ -110,6 +111,23 @@ def case_routes(of: Cases) -> list[Route]:
             "GET", f"{path}/{{ref}}/progress", read, of.get_progress, "Show how far each request is answered", tag,
             v.Progress, params=(ETAG,), problems=(404,),
             text="Row by row, as `27 of 30`. What was answered is case data, and stands in the responses alone.",
+        ),
+    ]  # fmt: skip
+
+
+def bulk_routes(of: Bulk) -> list[Route]:
+    """Return the routes of rows as CSV."""
+    return [
+        Route(
+            "GET", f"{PREFIX}/templates/{{subject}}", ("reference.read",), of.get_template,
+            "Fetch the CSV to fill in for the rows of a type", "messages", media_type="text/csv", params=(ETAG,),
+            problems=(404,), text="Filled in, it is the member `rows` of POST /messages. Columns may be left out.",
+        ),
+        Route(
+            "GET", f"{PREFIX}/messages/{{id}}/rows", ("event.read", "message.read-own"), of.get_rows,
+            "Read the rows of a message as CSV", "messages", media_type="text/csv",
+            params=(PURPOSE, PURPOSE_HEADER, ETAG), problems=(400, 403, 404),
+            text="The audit log has this reading before the answer leaves.",
         ),
     ]  # fmt: skip
 
