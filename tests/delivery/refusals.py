@@ -12,6 +12,7 @@ Spoil = Callable[[Any], object]
 S1 = "case.referral/s1-sumarni"
 GROUP = "identity.verify.request/s2-group-of-thirty"
 DEFERRAL = "departure.deferral.notice/s3-group-of-four"
+NAMED = "passport.deferral.notice/s4-one-applicant-consents"
 CHILD = "victim.assistance.referral/s5-child-khmer-script"
 ALERT = "subject.alert/s6-two-nationalities"
 RFI = "info.request/s7-crossing-history"
@@ -190,6 +191,26 @@ FURTHER = (
             "personEvaluation": {"source": "B", "information": "2"},
         }]), "E-NONPUNISH", "/data/subjects/0/personRef"),
     Row("a purpose of another type", BULLETIN, put("meta/purpose", "INVESTIGATION"), "E-SCHEMA", "/data/meta/purpose"),
+)  # fmt: skip
+
+# Policies that the rows above do not show on the real path.
+POLICIES = (
+    Row("P03 a photograph asked with a question", RFI, put("subjectPersons/0/riskFlags", ["PREGNANT"]), "E-PII",
+        "/data/subjectPersons/0/riskFlags"),
+    Row("P06 a deferral that names and discloses nobody", NAMED, put("identityDisclosed", False), "E-PII",
+        "/data/persons"),
+    Row("P08 an alert that nobody reviewed", ALERT, drop("meta/humanReview"), "E-SCHEMA", "/data/meta"),
+    Row("P12 the address of a threatened person", S1, every(
+        put("persons/0/riskFlags", ["RETALIATION"]), put("persons/0/contacts/0/safeToContact", False),
+        put("persons/0/address", {"text": "Somewhere"})), "E-HANDLING", "/data/persons/0/address",
+        {"handling": ["V1", "V2", "H2", "NP"]}),
+    Row("P13 officials accused, told to a mailbox", S1, every(
+        put("persons/0/riskFlags", ["OFFICIAL_COMPLICITY"]), drop("meta/recipientUnit/focalPointRole")),
+        "E-HANDLING", "/data/meta/recipientUnit", {"handling": ["V1", "H2", "NP", "EO"]}),
+    Row("P21 a name in a summary", S1, put("summary", "Sumarni was told of a factory, and taken to Bavet instead."),
+        "E-PII", "/data/summary"),
+    Row("P24 a real document in the test environment", S1, document(number="A1234567"), "E-PII",
+        "/data/persons/0/documents/0/number"),
 )  # fmt: skip
 
 ODD = (

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 
+from gateway.errors import PolicyViolation
 from tests.api.conftest import Api, serve
 from tests.delivery.conftest import Desk
-from tests.delivery.refusals import FURTHER, ODD, TWENTY, Row
+from tests.delivery.refusals import FURTHER, GROUP, ODD, POLICIES, S1, TWENTY, Row
 from tests.support.hostile import filled
 from tests.support.link import ID
 from tests.support.pair import Pair, example, submitted
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-REFUSED = (*TWENTY, *FURTHER)
+REFUSED = (*TWENTY, *FURTHER, *POLICIES)
+SHIPPED = (Path(__file__).resolve().parents[2] / "config" / "agreement.toml").read_text("utf-8")
 OTHER = {"kh.gdi": "id.imigrasi", "id.imigrasi": "kh.gdi"}
 
 
@@ -61,7 +64,7 @@ def event_of(desk: Desk, row: Row, case: CaseRef | None = None, case_seq: int = 
     """Return the spoilt message as an event of a sender without checks."""
     data = filled(row.name)
     row.spoil(data)
-    opens = row.name.partition("/")[0] not in {"route.bulletin", "stats.periodic"}
+    opens = row.name.partition("/")[0] not in {"route.bulletin", "stats.periodic", "record.action"}
     ref = case or (desk.author.new_case() if opens else None)
     handling = {name: tuple(value) for name, value in row.body.items()}
     return desk.author.event(row.name, data=data, case=ref, case_seq=case_seq, **{**handling, **changes})
@@ -234,3 +237,16 @@ async def test_20_a_move_that_the_table_does_not_hold(desks: dict[str, Desk]) ->
     data = filled("case.update/s1-accepted") | {"fromStatus": "CLOSED", "toStatus": "ACTION"}
     event = desk.author.event("case.update/s1-accepted", data=data, case=case, case_seq=2)
     refused(await desk.outcome(event), "E-STATE", "/data/fromStatus")
+
+
+async def test_p02_the_agreement_that_ships_lets_no_personal_data_pass() -> None:
+    """E-TRANSFER at the sender and at the receiver until an instrument is named; a bulletin without persons goes."""
+    desk = Desk()
+    (desk.home / "agreement.toml").write_text(SHIPPED, "utf-8")
+    async with desk.open():
+        refused(await desk.outcome(desk.author.event(S1)), "E-TRANSFER", "/data/meta/transferBasis")
+        bulletin = desk.author.event("route.bulletin/s6-batam-johor-bavet")
+        assert (await desk.outcome(bulletin)).status == "accepted"
+        with pytest.raises(PolicyViolation) as caught:
+            await submitted(desk.gateway, example(GROUP))
+        assert {f.code for f in caught.value.errors} == {"E-TRANSFER"}

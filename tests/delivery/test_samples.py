@@ -118,6 +118,12 @@ async def test_s7_corrections_and_erasure(story: Story) -> None:
     for name in ("correct-birth", "transliteration", "restrict-photograph", "erase-wrong-person", "erase-photograph"):
         await story.tell(f"record.action/s7-{name}", ref, about=opened.jti)
     assert await story.pair.b.gateway.queries.event(opened.jti) is not None, "a file goes without its message"
+    late = example("record.action/s7-subject-request")["data"]
+    late["target"]["messageId"] = opened.jti
+    late["subjectRequest"]["dueBy"] = "2039-01-01"
+    with pytest.raises(PolicyViolation) as caught:
+        await story.tell("record.action/s7-subject-request", ref, data=late)
+    assert [(f.code, f.pointer) for f in caught.value.errors] == [("E-DATE", "/data/subjectRequest/dueBy")]
     await story.tell("record.action/s7-subject-request", ref, about=opened.jti)
     whole = example("record.action/s7-erase-wrong-person")["data"]
     whole["target"] = {"messageId": opened.jti}
