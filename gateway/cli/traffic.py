@@ -68,6 +68,11 @@ def submit(
         found: dict[str, Any] = json.loads(reached.raw("POST", path, raw, headers)[1])
         if wait and not dry_run:
             found = _settled(reached, found["id"])
+        if dry_run:
+            advised = json.loads(reached.raw("POST", f"{API}/messages/advice", raw, headers)[1])
+            note(f"the least handling it must have: {' '.join(advised['handling'])}")
+            for advice in advised["advice"]:
+                note(f"advice: {advice['pointer']} {advice['reason']}")
         output.show(found)
         if not dry_run and not wait and not reached.served:
             note("it goes out when `gateway serve` runs; `gateway queue list` shows what waits")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.casework.recordaction import MESSAGE, PART
+from gateway.casework.remembered import persons
 from gateway.errors import Finding, MalformedRequest, NotFound, NotPermitted
 from gateway.ports import Actor
 from gateway.protocol.event import VOID
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.casework.codelists import CodeLists
+    from gateway.casework.remembered import PersonState, Record
     from gateway.ports import Account, Clock, Store, Transaction
 
     Row = Mapping[str, Any]
@@ -31,6 +33,8 @@ class _Reads(Protocol):
     async def event(self, jti: str) -> bytes | None: ...
     async def inbox(self, after: int, limit: int) -> Sequence[Row]: ...
     async def marks(self, jti: str, sender: str | None) -> Sequence[Row]: ...
+    async def case(self, ref: str, account: str | None = None) -> Row | None: ...
+    async def remembered(self, ref: str, *, readable: bool = False) -> Sequence[Record]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,23 @@ class Reader:
         event = await self._body(row)
         await self._note([row], account, purpose)
         return event
+
+    async def persons(self, ref: str, account: Account, purpose: str | None) -> Sequence[PersonState]:
+        """Return where each person of a case stands, after this reading is in the log.
+
+        Raises NotFound, MalformedRequest.
+        """
+        self._judge_purpose(purpose)
+        if await self._reads.case(ref) is None:
+            detail = "no such case; `GET /api/v1/cases` lists those you may see"
+            raise NotFound(detail)
+        actor, now = Actor(account.id, account.role), self._clock()
+        await self._store.write(
+            lambda tx: tx.log.append(
+                "message.read", actor=actor, obj=("case", ref), at=now, case=ref, outcome="persons", purpose=purpose
+            )
+        )
+        return persons(await self._reads.remembered(ref, readable=True))
 
     async def inbox(
         self, after: int, limit: int, account: Account, purpose: str | None

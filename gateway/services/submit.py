@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
-from gateway.casework import tabular
 from gateway.errors import (
     AgreementRefuses,
     Finding,
@@ -37,8 +35,10 @@ from gateway.services.accounts import owner_of
 from gateway.services.casefile import CaseFile, CaseMessage, handling_of, inherit
 from gateway.services.records import Records
 from gateway.services.remember import CaseMemory
+from gateway.services.tabulate import located, with_rows
 
 if TYPE_CHECKING:
+    from gateway.casework.tabular import Table
     from gateway.ports import Case
     from gateway.registry.subject import SchemaVersion
     from gateway.services.remember import Judgement
@@ -82,6 +82,14 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Advice:
+    """What an officer is shown before a message is sent: its least handling, and findings without a code."""
+
+    handling: tuple[str, ...]
+    prompts: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Ready:
     request: SubmitRequest
     schema: SchemaVersion
@@ -89,13 +97,9 @@ class _Ready:
     data: Mapping[str, Any]
     data_json: bytes
     judged: Judgement
-    table: tabular.Table | None
+    table: Table | None
     now_ms: int
     expires_at: int
-
-
-def _located(table: tabular.Table | None, findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    return tuple(findings if table is None else map(table.located, findings))
 
 
 Write = Callable[[Sequence[Accepted | RequestError]], StoredAnswer]
@@ -137,6 +141,20 @@ class Submitter:
             self._judge_case(tx, ready, MessageId(""), account)
 
         await self._store.write(work)
+
+    async def advise(self, request: SubmitRequest, account: Account) -> Advice:
+        """Return the least handling the message must have in its case, and advice that refuses nothing."""
+        ready = self._prepare(request)
+
+        def work(tx: Transaction) -> Advice:
+            case = None
+            if request.case is not None:
+                case = self._cases.shared(tx, request.case, request.recipient, owner_of(account))
+            records = tx.memory.of_case(case.ref) if case is not None else ()
+            known = self._memory.known(tx, ready.judged, case, records, owner_of(account))
+            return Advice(*self._rules.advice(ready.judged, known))
+
+        return await self._store.write(work)
 
     async def submit(
         self,
@@ -221,12 +239,12 @@ class Submitter:
         partner = self._rules.partner(request.recipient)
         schema = self._rules.catalogue.usable(request.subject, partner.card)
         urgency = request.urgency or schema.default_urgency or "ROUTINE"
-        given, table = self._tabulated(request, schema)
+        given, table = with_rows(request, schema, self._entropy)
         data = self._rules.completed(given, now)
         validator = self._rules.catalogue.validator(schema)
         if not validator.is_valid(data):
             faults = validator.findings(data, MOST_FINDINGS)
-            found = _located(table, (Finding("/data" + f.pointer, f.reason, f.code) for f in faults))
+            found = located(table, (Finding("/data" + f.pointer, f.reason, f.code) for f in faults))
             raise SchemaViolation(f"{len(found)} place(s) in data break {schema.urn}", errors=found)
         refused = self._rules.agreement.permits(
             self._rules.me, partner.party, request.subject, urgency, request.handling, now
@@ -243,27 +261,6 @@ class Submitter:
             detail = f"the message is over {most // 1024} KiB"
             raise TooLarge(detail, errors=(Finding("/data", detail, "E-SIZE"),))
         return _Ready(request, schema, urgency, data, data_json, judged, table, now, self._expiry(request, now))
-
-    def _tabulated(
-        self, request: SubmitRequest, schema: SchemaVersion
-    ) -> tuple[Mapping[str, Any], tabular.Table | None]:
-        """Return `data` with the rows that came as CSV, and where each of them came from."""
-        if request.rows is None:
-            return request.data, None
-        key = tabular.ROWS.get(request.subject)
-        if key is None or key not in schema.document.get("properties", {}):
-            detail = f"this type has no rows; those that have: {', '.join(tabular.ROWS)}"
-            raise SchemaViolation(detail, errors=(Finding("/rows", detail, "E-SCHEMA"),))
-        if key in request.data:
-            detail = f"give `rows` or `data.{key}`, not both"
-            raise SchemaViolation(detail, errors=(Finding("/rows", detail, "E-SCHEMA"),))
-        table = tabular.read(schema.document, key, request.rows, self._new_ref)
-        if not isinstance(table, tabular.Table):
-            raise SchemaViolation("the rows cannot be read as CSV of this type", errors=table)
-        return {**request.data, key: table.rows}, table
-
-    def _new_ref(self) -> str:
-        return f"P-{UUID(bytes=self._entropy(16), version=4)}"
 
     def _expiry(self, request: SubmitRequest, now: int) -> int:
         if request.expires_at is None:
@@ -304,7 +301,7 @@ class Submitter:
         self._records.judge(tx, ready.request.subject, ready.data)
         records = tx.memory.of_case(case.ref) if case is not None else ()
         known = self._memory.known(tx, ready.judged, case, records, owner_of(account))
-        found = _located(ready.table, self._rules.refusals(ready.judged, known))
+        found = located(ready.table, self._rules.refusals(ready.judged, known))
         if found:
             raise PolicyViolation(f"{len(found)} rule(s) of casework refuse this message", errors=found)
 

@@ -194,12 +194,11 @@ class Queries:
         inward = select(i.jti, b.event).join(t.bodies, i.body_id == b.id).where(i.case_ref == ref, i.subject == subject)
         return [(row["jti"], row["event"]) for row in await self._all(union_all(out, inward)) if row["event"]]
 
-    async def remembered(self, ref: str) -> Sequence[Record]:
-        """Return what is kept of the messages of a case for those that follow."""
+    async def remembered(self, ref: str, *, readable: bool = False) -> Sequence[Record]:
+        """Return what is kept of the messages of a case for those that follow; `readable`: of those people may read."""
         r = t.remembered.c
-        rows = await self._all(
-            select(r.sender, r.jti, r.at, r.supersedes, r.facts).where(r.case_ref == ref, r.live == 1)
-        )
+        kept = select(r.sender, r.jti, r.at, r.supersedes, r.facts).where(r.case_ref == ref, r.live == 1)
+        rows = await self._all(kept.where(not_(_marked(r.sender, r.jti))) if readable else kept)
         return [Record(row["sender"], row["jti"], row["at"], row["supersedes"], row["facts"]) for row in rows]
 
     async def marks(self, jti: str, sender: str | None) -> Sequence[Row]:

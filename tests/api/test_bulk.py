@@ -186,3 +186,43 @@ async def test_templates_are_for_types_with_rows(kh: Api) -> None:
     assert (missing.status, "identity.verify.request" in missing.json["detail"]) == (404, True)
     bulletin = (await kh.submit(example("route.bulletin/s6-batam-johor-bavet"))).json["id"]
     assert (await kh.get(f"/messages/{bulletin}/rows", "client")).status == 404
+
+
+async def test_the_persons_of_a_case_are_shown_to_officers_and_the_reading_is_logged(api: Api, kh: Api) -> None:
+    """Each body's opinion and the way home; clients and auditors have no right to it; the restricted are left out."""
+    opened = (await api.submit(example("case.referral/s1-sumarni"), "officer")).json
+    await api.side.settle()
+    ref = opened["case"]
+    shown = await kh.get(f"/cases/{ref}/persons?purpose=VICTIM_PROTECTION", "officer")
+    [person] = v.Persons.model_validate(shown.json).persons
+    assert (person.status, person.milestone) == ("PossibleVictimOfTrafficking", None)
+    assert [(o.body, o.status) for o in person.opinions] == [("Immigration", "PossibleVictimOfTrafficking")]
+    [entry] = await kh.entries(type="message.read", case=ref)
+    assert (entry["object"], entry["purpose"]) == ({"kind": "case", "id": ref}, "VICTIM_PROTECTION")
+    for role in ("client", "auditor", "operator"):
+        assert (await kh.get(f"/cases/{ref}/persons", role)).status == 403
+    assert (await kh.get("/cases/XC-ID-2026-999999-X/persons", "officer")).status == 404
+    body = example("record.action/s7-restrict-photograph") | {"case": ref}
+    body["data"]["target"] = {"messageId": opened["id"]}
+    await api.submit(body, "officer")
+    await api.side.settle()
+    assert (await kh.get(f"/cases/{ref}/persons", "officer")).json == {"persons": []}
+
+
+async def test_the_least_handling_is_shown_before_a_message_is_sent(api: Api) -> None:
+    """By content, by what is answered, by the case; with advice on a fine; nothing is accepted."""
+    body = example("case.referral/s1-sumarni")
+    body.pop("handling")
+    shown = await api.call("POST", "/messages/advice", "officer", json=body)
+    assert m.Advice.model_validate(shown.json).handling == ["H2", "V1", "NP"]
+    opened = (
+        await api.submit(example("case.referral/s1-sumarni") | {"handling": ["V1", "H1", "H2", "NP"]}, "officer")
+    ).json
+    report = example("case.update/s1-accepted") | {"case": opened["case"], "recipient": "kh.gdi"}
+    shown = await api.call("POST", "/messages/advice", "officer", json=report)
+    assert shown.json == {"handling": ["H1", "H2", "V1", "NP"], "advice": []}
+    child = example("victim.assistance.referral/s5-child-khmer-script")
+    child["data"]["immigrationStatus"] = {"fineAmount": {"amount": "1", "currency": "IDR"}}
+    shown = await api.call("POST", "/messages/advice", "officer", json=child)
+    assert [a["pointer"] for a in shown.json["advice"]] == ["/data/immigrationStatus/waiverRequested"]
+    assert (await api.call("POST", "/messages/advice", "auditor", json=child)).status == 403

@@ -8,7 +8,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from gateway.casework.remembered import gather, progress
+from gateway.casework.remembered import gather, persons, progress
 from gateway.errors import PolicyViolation
 from tests.support.pair import Pair, Side, example
 
@@ -99,8 +99,9 @@ async def test_s1_and_s7_from_the_referral_to_its_closing(story: Story) -> None:
     await story.tell("case.update/s1-located", ref)
     await story.tell("case.update/s7-police-opinion", ref)
     person = example("case.referral/s1-sumarni")["data"]["persons"][0]["personRef"]
-    opinions = {status for (about, _), status in (await story.known(ref)).statuses.items() if about == person}
-    assert len(opinions) > 1, "two bodies differ, and both opinions stand"
+    for side in story.pair.sides:
+        [state] = [s for s in persons(await side.gateway.queries.remembered(ref)) if s.ref == person]
+        assert (state.status, len(state.opinions)) == ("Contested", 3), "bodies differ, and each opinion stands"
     await story.tell("record.action/s7-dispute-status", ref, about=opened.jti)
     await story.move("MONITORING", ref)
     await story.tell("case.update/s1-closed", ref)

@@ -52,7 +52,7 @@ def api_app(
     audit = Audit(gateway, cursors)
     routes = [
         *table.message_routes(messages),
-        *table.case_routes(Cases(gateway, cursors)),
+        *table.case_routes(Cases(gateway, cursors, messages.reader)),
         *table.bulk_routes(Bulk(gateway, messages.reader)),
         *table.inbox_routes(inbox),
         *table.reference_routes(Reference(gateway)),

@@ -12,11 +12,13 @@ from gateway.protocol.event import URGENCIES
 from gateway.services.caseview import CaseViews
 from gateway.web.api import asking, render
 from gateway.web.api.answering import Cursors, page, tagged
+from gateway.web.api.messages import purpose_of
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from gateway.runtime import Gateway
+    from gateway.services.reading import Reader
     from gateway.web.api.route import Call
 
 _SEARCH = re.compile(r"[A-Z0-9-]{1,32}")
@@ -26,8 +28,9 @@ STATUSES = frozenset(status.value for status in CaseStatus)
 class Cases:
     """The handlers of `/cases`."""
 
-    def __init__(self, gateway: Gateway, cursors: Cursors) -> None:
+    def __init__(self, gateway: Gateway, cursors: Cursors, reader: Reader) -> None:
         self._gateway = gateway
+        self._reader = reader
         self._cursors = cursors
         self._views = CaseViews(gateway.store, gateway.queries, gateway.clock, gateway.settings.me)
 
@@ -68,3 +71,9 @@ class Cases:
         """GET /cases/{ref}/progress: how far each request is answered, row by row."""
         found = await self._views.progress(call.request.match_info["ref"], call.owner)
         return tagged(call.request, orjson.dumps(render.progress(found, self._gateway.settings.me)))
+
+    async def get_persons(self, call: Call) -> web.Response:
+        """GET /cases/{ref}/persons: where each person stands; the log entry of the reading is committed first."""
+        ref = call.request.match_info["ref"]
+        found = await self._reader.persons(ref, call.account, purpose_of(call.request))
+        return tagged(call.request, orjson.dumps({"persons": [render.person(state) for state in found]}))

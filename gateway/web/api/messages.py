@@ -70,6 +70,16 @@ class Messages:
             await self._note_refused(call, [error])
             raise
 
+    async def post_advice(self, call: Call) -> web.Response:
+        """POST /messages/advice: the least handling the message must have, and what is worth a second look."""
+        body = asking.parse_body(await asking.read_body(call.request, self._most))
+        if isinstance(body, dict):
+            body.setdefault("handling", ["H0"])
+        found = await self._gateway.submitter.advise(read_request(body), call.account)
+        return json_answer(
+            {"handling": list(found.handling), "advice": [finding.as_dict() for finding in found.prompts]}
+        )  # fmt: skip
+
     async def post_batch(self, call: Call) -> web.Response:
         """POST /messages/batch: all that can be accepted commit together; each result in its place."""
         try:

@@ -93,6 +93,13 @@ class Valid(Model):
     valid: Literal[True]
 
 
+class Advice(Model):
+    """The least handling a message must have, by type, content, case and what it answers; and advice, no refusal."""
+
+    handling: list[str] = Field(examples=[["H2", "V1", "NP"]])
+    advice: list[FoundError]
+
+
 class BatchAccepted(Model):
     """One result a message, in the order of the request."""
 

@@ -58,6 +58,28 @@ class Progress(Model):
     requests: list[AskedRows]
 
 
+class Opinion(Model):
+    """One body's latest assessment of one person."""
+
+    body: str
+    status: str
+
+
+class PersonState(Model):
+    """One person of a case; `status` is Contested where bodies differ, and nobody's opinion where there is none."""
+
+    person: str
+    status: str | None
+    milestone: str | None
+    opinions: list[Opinion]
+
+
+class Persons(Model):
+    """The persons of a case, by reference."""
+
+    persons: list[PersonState]
+
+
 class Case(Model):
     """Where a case stands; no case data."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.casework.clocks import Timed
     from gateway.casework.codelists import CodeList
-    from gateway.casework.remembered import RequestProgress
+    from gateway.casework.remembered import PersonState, RequestProgress
     from gateway.evidence.chain import Step as ChainStep
     from gateway.services.caseview import CaseView, Step
     from gateway.services.directory import Directory, KnownPartner
@@ -184,6 +184,14 @@ def progress(requests: Sequence[RequestProgress], me: str) -> dict[str, Any]:
                         for r in request.rows]}
             for request in requests
         ]
+    }  # fmt: skip
+
+
+def person(state: PersonState) -> dict[str, Any]:
+    """Return where one person of a case stands."""
+    return {
+        "person": state.ref, "status": state.status, "milestone": state.milestone,
+        "opinions": [{"body": body, "status": status} for body, status in state.opinions],
     }  # fmt: skip
 
 

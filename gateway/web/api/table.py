@@ -59,6 +59,12 @@ def message_routes(of: Messages) -> list[Route]:
             m.BatchAccepted, m.BatchRequest, 202, params=(KEY,), problems=(400, 413, 415, 422, 429, 503),
         ),
         Route(
+            "POST", f"{path}/advice", ("message.submit",), of.post_advice, "Show the handling a message must have",
+            tag, m.Advice, m.MessageRequest, problems=(400, 404, 413, 415, 422),
+            text="Computed from its type, its content, its case and what it answers. `handling` may be left out. "
+                 "Nothing is accepted.",
+        ),
+        Route(
             "POST", f"{path}/retry", ("queue.operate",), of.post_retry, "Try again what waits since then", tag,
             m.Retried, m.Since, problems=(400, 415),
         ),
@@ -111,6 +117,11 @@ def case_routes(of: Cases) -> list[Route]:
             "GET", f"{path}/{{ref}}/progress", read, of.get_progress, "Show how far each request is answered", tag,
             v.Progress, params=(ETAG,), problems=(404,),
             text="Row by row, as `27 of 30`. What was answered is case data, and stands in the responses alone.",
+        ),
+        Route(
+            "GET", f"{path}/{{ref}}/persons", ("event.read",), of.get_persons,
+            "Show each person's assessments and way home", tag, v.Persons, params=(PURPOSE, PURPOSE_HEADER, ETAG),
+            problems=(400, 404), text="Case data: the audit log has this reading before the answer leaves.",
         ),
     ]  # fmt: skip
 
