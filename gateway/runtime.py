@@ -319,7 +319,7 @@ def _compose(
     store.on_grown(witnessing.cosigning.grew)
     timestamping = _timestamping(settings, world, store, checkpoints, witnessing)
     gate.on_open(dispatcher.wake_all)
-    reads = IndexReads(store.readers)
+    reads = IndexReads(store.readers, me)
     indexer = Indexer(store, reads)
     return Gateway(
         settings=settings, keys=keys, store=store, queries=reads, clock=clock, rules=rules,

@@ -141,7 +141,7 @@ class CaseClocks:
 
     def hear(self, heard: Heard) -> CaseClocks:
         """Stop what a message stops."""
-        kept = sorted((*self.heard, heard), key=lambda h: h.at_ms)[-_KEPT_HEARD:]
+        kept = sorted((*self.heard, heard), key=lambda h: (h.at_ms, h.party, h.answers or ""))[-_KEPT_HEARD:]
         return CaseClocks(_kept(tuple(_stopped(timed, heard) for timed in self.timed)), tuple(kept))
 
     @property

@@ -16,7 +16,7 @@ from gateway.casework.clocks import final
 from gateway.casework.names import mention_head, mention_key
 from gateway.casework.policies.facts import CaseFacts, Context
 from gateway.casework.policies.people import DEFERRALS
-from gateway.casework.progress import MOVEMENT_OVER, Milestone, movement_persons
+from gateway.casework.progress import MOVEMENT_OVER, Milestone, movement_persons, shown_status
 from gateway.casework.shapes import Json, rows, text, texts
 
 if TYPE_CHECKING:
@@ -219,4 +219,29 @@ def progress(records: Sequence[Record]) -> tuple[RequestProgress, ...]:
         )
         for record, facts in read
         if "asked" in facts
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PersonState:
+    """One person of a case: every body's latest opinion, what a view shows of them, and the last milestone."""
+
+    ref: str
+    status: str | None
+    opinions: tuple[tuple[str, str], ...]
+    milestone: str | None
+
+
+def persons(records: Sequence[Record]) -> tuple[PersonState, ...]:
+    """Return the persons of a case with where each stands; bodies that differ show as Contested (§6.2)."""
+    facts = gather(records, in_case=True)
+    opinions: dict[str, list[tuple[str, str]]] = {}
+    for (ref, body), status in sorted(facts.statuses.items()):
+        opinions.setdefault(ref, []).append((body, status))
+    return tuple(
+        PersonState(
+            ref, shown_status(status for _, status in opinions[ref]) if ref in opinions else None,
+            tuple(opinions.get(ref, ())), facts.milestones.get(ref),
+        )
+        for ref in sorted((facts.known_persons or frozenset()) | opinions.keys() | facts.milestones.keys())
     )  # fmt: skip

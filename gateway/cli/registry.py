@@ -50,6 +50,13 @@ def schema_show(
         output.write_bytes(reached.get_bytes(f"{CONTROL}/schemas/{segment(subject)}/{segment(version)}"))
 
 
+@verb(schema, "template")
+def schema_template(subject: SubjectArgument) -> None:
+    """Print the CSV to fill in for the rows of a type, such as identity.verify.request."""
+    with gateway() as reached:
+        output.write_bytes(reached.get_bytes(f"{API}/templates/{segment(subject)}"))
+
+
 @verb(schema, "check")
 def schema_check(
     file: Annotated[str, typer.Argument(metavar="FILE|-")],

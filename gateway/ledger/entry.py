@@ -28,7 +28,7 @@ _GROUPS: Final = {
     "key": "added rotated revoked",
     "card": "published",
     "partner": "added updated suspended resumed",
-    "message": "accepted held released cancelled sent settled dead received read erased",
+    "message": "accepted refused held released cancelled sent settled dead received read restricted erased",
     "attachment": "stored read erased",
     "case": "changed searched",
     "figures": "imported withdrawn",

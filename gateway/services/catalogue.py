@@ -102,7 +102,7 @@ class Catalogue:
                 detail = f"no version of {subject} is approved here; see `gateway schema approve`"
             else:
                 detail = f"{partner.party} has approved no version of {subject} that is approved here"
-            raise UnknownSchemaRequested(detail, errors=(Finding("/type", detail),))
+            raise UnknownSchemaRequested(detail, errors=(Finding("/type", detail, "E-VERSION"),))
         return self.version(subject, both[-1])
 
     def held(self, event: Event) -> SchemaVersion:
@@ -110,11 +110,13 @@ class Catalogue:
         stored = self._stored.get((event.subject, event.schema_version))
         if stored is None or stored.approved_at is None:
             raise UnknownSchema(
-                "this version is not approved here", errors=(Finding("/dataschema", "not approved here"),)
+                "this version is not approved here", errors=(Finding("/dataschema", "not approved here", "E-VERSION"),)
             )
         if stored.digest != event.schema_digest:
             # Schema substitution: the same name over other rules.
-            raise UnknownSchema("another digest", errors=(Finding("/schemadigest", "not the digest held here"),))
+            raise UnknownSchema(
+                "another digest", errors=(Finding("/schemadigest", "not the digest held here", "E-VERSION"),)
+            )
         return self.version(event.subject, event.schema_version)
 
     def validator(self, schema: SchemaVersion) -> Validator:

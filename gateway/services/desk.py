@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.ports import Case, NewArrival, NewVoid, Taken, Transaction
 from gateway.protocol.void import read_voids
+from gateway.services.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ class Desk:
         self._cases: dict[CaseRef, Case] = {}
         self._touched: set[CaseRef] = set()
         self._records: dict[CaseRef, list[Record]] = {}
+        self._actions = Records(memory.me)
         if not events:
             return
         # What a void gives up is looked up with the rest: it undoes nothing that was answered before.
@@ -112,6 +114,12 @@ class Desk:
         record = self._memory.keep(self._tx, judged, jti=event.id, case=event.case, supersedes=event.supersedes)
         if record is not None and event.case in self._records:
             self._records[event.case].append(record)
+
+    def perform(self, event: Event, now: int) -> None:
+        """Do to kept messages what an accepted event asks."""
+        self._actions.perform(
+            self._tx, event.subject, event.data, sender=self._sender, jti=event.id, at=now
+        )  # fmt: skip
 
     def _records_of(self, case: Case) -> list[Record]:
         if case.ref not in self._records:

@@ -263,8 +263,10 @@ class Receiver:
         if taken is None:
             return None
         if taken.status == "voided":
-            return Voided("its sender gave this message up")
-        return Conflict("the id or a number of this message is taken by other bytes")
+            return Voided("its sender gave this message up", errors=(Finding("/id", "given up", "E-REPLAY"),))
+        where = "/id" if taken.jti == event.id else "/streamseq" if taken.stream_seq == event.stream_seq else "/caseseq"
+        detail = "the id or a number of this message is taken by other bytes"
+        return Conflict(detail, errors=(Finding(where, "taken by other bytes", "E-REPLAY"),))
 
     def _foreign_case(self, desk: Desk, event: Event) -> PartnerError | None:
         # (9) A case it shares with me, or one that opens under its own State.
@@ -292,6 +294,7 @@ class Receiver:
                 return PolicyRefused(fault.reason, errors=(fault,))
             desk.hold_case(case)
         desk.keep(casework, event)
+        desk.perform(event, now)
         return None
 
     def _case_message(self, event: Event) -> CaseMessage:

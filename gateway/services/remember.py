@@ -52,7 +52,7 @@ class CaseMemory:
     """`known` before a message is accepted, `keep` once it is."""
 
     def __init__(self, me: PartyId) -> None:
-        self._me = me
+        self.me = me
 
     def known(
         self, tx: Transaction, judged: Judgement, case: Case | None, records: Sequence[Record], owner: str | None = None
@@ -124,7 +124,7 @@ class CaseMemory:
         if target is None:
             return None
         if tx.outbox.handling(partner, target, owner) is not None:
-            return {target: self._me}
+            return {target: self.me}
         return {target: partner} if tx.inbox.handling(partner, target) is not None else {}
 
     def _names(self, tx: Transaction, judged: Judgement, case: Case | None, partner: PartyId) -> tuple[str, ...]:

@@ -93,6 +93,11 @@ class Rules:
         found = judged.review.within(case)
         return tuple(f if f.pointer in ATTRIBUTES else replace(f, pointer="/data" + f.pointer) for f in found)
 
+    def advice(self, judged: Judgement, case: CaseFacts) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
+        """Return the least handling of a message in its case, and advice that refuses nothing."""
+        found = judged.review.prompts
+        return judged.review.needed_handling(case), tuple(replace(f, pointer="/data" + f.pointer) for f in found)
+
     def weaker_than(self, handling: Sequence[str], answered: Sequence[str]) -> Finding | None:
         """Return why a message may not have this handling in place of another's, or None."""
         lacking = missing(handling, answered)

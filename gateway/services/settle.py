@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from gateway.casework.recordaction import RECORD_ACTION
 from gateway.logs import get_logger
 from gateway.ports import Actor, Attempt, Clock, Sent, Settled, Store, Transaction
 from gateway.primitives import strictjson
@@ -13,6 +14,7 @@ from gateway.protocol.event import VOID
 from gateway.protocol.ids import EnvelopeId, MessageId, PartyId
 from gateway.protocol.states import ANSWERED, OPEN, State, Step, advance
 from gateway.services.casefile import CaseFile, Effect
+from gateway.services.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,6 +47,7 @@ class Settler:
         self._cases = cases
         self._clock = clock
         self._draw = draw
+        self._records = Records(cases.me)
         self._listeners: list[Callable[[Recorded], None]] = []
 
     def on_recorded(self, listener: Callable[[Recorded], None]) -> None:
@@ -116,6 +119,9 @@ class Settler:
             tx.memory.drop(self._cases.me, row.jti)
         elif State(row.state) not in OPEN:
             tx.memory.resume(self._cases.me, row.jti)
+        if accepted and row.subject == RECORD_ACTION:
+            data = strictjson.loads(tx.outbox.event(row.jti))["data"]
+            self._records.perform(tx, row.subject, data, sender=self._cases.me, jti=row.jti, at=self._clock())
         if row.case_ref is not None and row.effect is not None:
             effect = Effect(**strictjson.loads(row.effect.encode()))
             self._cases.settled(tx, row.case_ref, row.jti, effect, accepted=accepted, received_at=received_at)

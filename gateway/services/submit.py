@@ -33,9 +33,12 @@ from gateway.protocol.event import (
 from gateway.protocol.ids import CaseRef, MessageId, PartyId, Subject, parse_case_ref, uuid7
 from gateway.services.accounts import owner_of
 from gateway.services.casefile import CaseFile, CaseMessage, handling_of, inherit
+from gateway.services.records import Records
 from gateway.services.remember import CaseMemory
+from gateway.services.tabulate import located, with_rows
 
 if TYPE_CHECKING:
+    from gateway.casework.tabular import Table
     from gateway.ports import Case
     from gateway.registry.subject import SchemaVersion
     from gateway.services.remember import Judgement
@@ -47,6 +50,8 @@ SALT_BYTES = 16
 SLICE = 20
 # Room for attributes around `data`: a data object near the limit must not make an event over it.
 ATTRIBUTES_BYTES = 4096
+# All that a manifest of 500 persons may have wrong: whoever mends it must not be told by the hundred.
+MOST_FINDINGS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,14 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Advice:
+    """What an officer is shown before a message is sent: its least handling, and findings without a code."""
+
+    handling: tuple[str, ...]
+    prompts: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Ready:
     request: SubmitRequest
     schema: SchemaVersion
@@ -84,6 +97,7 @@ class _Ready:
     data: Mapping[str, Any]
     data_json: bytes
     judged: Judgement
+    table: Table | None
     now_ms: int
     expires_at: int
 
@@ -107,6 +121,7 @@ class Submitter:
         self._default_lifetime_ms = default_lifetime_ms
         self._memory = CaseMemory(rules.me)
         self._may_number = may_number
+        self._records = Records(rules.me)
         self._listeners: list[Callable[[PartyId], None]] = []
         self.unanswered = 0
 
@@ -127,6 +142,20 @@ class Submitter:
             self._judge_case(tx, ready, MessageId(""), account)
 
         await self._store.write(work)
+
+    async def advise(self, request: SubmitRequest, account: Account) -> Advice:
+        """Return the least handling the message must have in its case, and advice that refuses nothing."""
+        ready = self._prepare(request)
+
+        def work(tx: Transaction) -> Advice:
+            case = None
+            if request.case is not None:
+                case = self._cases.shared(tx, request.case, request.recipient, owner_of(account))
+            records = tx.memory.of_case(case.ref) if case is not None else ()
+            known = self._memory.known(tx, ready.judged, case, records, owner_of(account))
+            return Advice(*self._rules.advice(ready.judged, known))
+
+        return await self._store.write(work)
 
     async def submit(
         self,
@@ -212,10 +241,12 @@ class Submitter:
         partner = self._rules.partner(request.recipient)
         schema = self._rules.catalogue.usable(request.subject, partner.card)
         urgency = request.urgency or schema.default_urgency or "ROUTINE"
-        data = self._rules.completed(request.data, now)
+        given, table = with_rows(request, schema, self._entropy)
+        data = self._rules.completed(given, now)
         validator = self._rules.catalogue.validator(schema)
         if not validator.is_valid(data):
-            found = tuple(Finding("/data" + f.pointer, f.reason, f.code) for f in validator.findings(data))
+            faults = validator.findings(data, MOST_FINDINGS)
+            found = located(table, (Finding("/data" + f.pointer, f.reason, f.code) for f in faults))
             raise SchemaViolation(f"{len(found)} place(s) in data break {schema.urn}", errors=found)
         refused = self._rules.agreement.permits(
             self._rules.me, partner.party, request.subject, urgency, request.handling, now
@@ -231,7 +262,7 @@ class Submitter:
         if len(data_json) + ATTRIBUTES_BYTES > most:
             detail = f"the message is over {most // 1024} KiB"
             raise TooLarge(detail, errors=(Finding("/data", detail, "E-SIZE"),))
-        return _Ready(request, schema, urgency, data, data_json, judged, now, self._expiry(request, now))
+        return _Ready(request, schema, urgency, data, data_json, judged, table, now, self._expiry(request, now))
 
     def _expiry(self, request: SubmitRequest, now: int) -> int:
         if request.expires_at is None:
@@ -269,9 +300,10 @@ class Submitter:
         return case, message
 
     def _judge_casework(self, tx: Transaction, ready: _Ready, case: Case | None, account: Account) -> None:
+        self._records.judge(tx, ready.request.subject, ready.data)
         records = tx.memory.of_case(case.ref) if case is not None else ()
         known = self._memory.known(tx, ready.judged, case, records, owner_of(account))
-        found = self._rules.refusals(ready.judged, known)
+        found = located(ready.table, self._rules.refusals(ready.judged, known))
         if found:
             raise PolicyViolation(f"{len(found)} rule(s) of casework refuse this message", errors=found)
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import eq, ge, gt, lt
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, Text, and_, cast, func, literal, null, or_, select, union_all
+from sqlalchemy import Select, Text, and_, cast, func, literal, not_, null, or_, select, union_all
 
+from gateway.casework.recordaction import MESSAGE, PART
 from gateway.casework.remembered import Record
 from gateway.storage import tables as t
 
@@ -41,8 +42,9 @@ _IN = (
 class Queries:
     """Read-only questions; each one snapshot."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, me: str) -> None:
         self._engine = engine
+        self._me = me
 
     async def messages(
         self,
@@ -93,18 +95,22 @@ class Queries:
         return await self._all(select(a.at, a.eid, a.result, a.reason, a.next_at).where(a.jti == jti).order_by(a.id))
 
     async def event(self, jti: str) -> bytes | None:
-        """Return the bytes of one message, None where they were erased.
+        """Return the bytes of one message, None where they were erased or their use is restricted.
 
         The only reader of bodies for people: its caller logs the read first.
         """
         for side in (
-            select(t.bodies.c.event).join(t.outbox, o.body_id == t.bodies.c.id).where(o.jti == jti),
-            select(t.bodies.c.event).join(t.inbox, i.body_id == t.bodies.c.id).where(i.jti == jti),
+            select(t.bodies.c.event)
+            .join(t.outbox, o.body_id == t.bodies.c.id)
+            .where(o.jti == jti, not_(_marked(self._me, o.jti))),
+            select(t.bodies.c.event)
+            .join(t.inbox, i.body_id == t.bodies.c.id)
+            .where(i.jti == jti, not_(_marked(i.sender, i.jti))),
         ):
             row = await self._one(side)
             if row is not None:
                 found: bytes = row["event"]
-                return found or None
+                return found
         return None
 
     async def receipt(self, jti: str) -> bytes | None:
@@ -203,20 +209,18 @@ class Queries:
         inward = select(i.jti, b.event).join(t.bodies, i.body_id == b.id).where(i.case_ref == ref, i.subject == subject)
         return [(row["jti"], row["event"]) for row in await self._all(union_all(out, inward)) if row["event"]]
 
-    async def remembered(self, ref: str) -> Sequence[Record]:
-        """Return what is kept of the messages of a case for those that follow."""
+    async def remembered(self, ref: str, *, readable: bool = False) -> Sequence[Record]:
+        """Return what is kept of the messages of a case for those that follow; `readable`: of those people may read."""
         r = t.remembered.c
-        rows = await self._all(
-            select(r.sender, r.jti, r.at, r.supersedes, r.facts).where(r.case_ref == ref, r.live == 1)
-        )
+        kept = select(r.sender, r.jti, r.at, r.supersedes, r.facts).where(r.case_ref == ref, r.live == 1)
+        rows = await self._all(kept.where(not_(_marked(r.sender, r.jti))) if readable else kept)
         return [Record(row["sender"], row["jti"], row["at"], row["supersedes"], row["facts"]) for row in rows]
 
-    async def marks(self, sender: str, jti: str) -> Sequence[Row]:
-        """Return what record.action did to a message."""
+    async def marks(self, jti: str, sender: str | None) -> Sequence[Row]:
+        """Return what record.action did to a message and its files; `sender` None for one of ours."""
         m = t.record_marks.c
-        return await self._all(
-            select(m.part, m.mark, m.reason, m.by_jti, m.at).where(m.sender == sender, m.jti == jti).order_by(m.at)
-        )
+        statement = select(m.part, m.mark, m.reason, m.by_jti, m.at)
+        return await self._all(statement.where(m.jti == jti, m.sender == (sender or self._me)).order_by(m.at, m.part))
 
     async def stream(self, recipient: str, start: int, end: int) -> Sequence[Row]:
         """Return what we sent a partner under the numbers [start, end), bcx.void included."""
@@ -297,8 +301,10 @@ class Queries:
         return int(row["count"]) if row else 0
 
     async def inbox(self, after: int, limit: int) -> Sequence[Row]:
-        """Return accepted messages in the order of arrival, with their inbox number as `id`."""
-        statement = select(i.id, *_IN).where(i.id > after, i.status == "accepted", i.subject != "void")
+        """Return accepted messages that may be read, in the order of arrival, with their inbox number as `id`."""
+        statement = select(i.id, *_IN).where(
+            i.id > after, i.status == "accepted", i.subject != "void", not_(_marked(i.sender, i.jti))
+        )
         return await self._all(statement.order_by(i.id).limit(limit))
 
     async def entries(
@@ -368,6 +374,12 @@ def _case_of(account: str) -> Any:
     """Return the condition that a case is a client's: a message of its own is in it, or the partner opened it."""
     own = select(o.id).where(o.case_ref == c.ref, o.account == account).exists()
     return (c.opener == c.partner) | own
+
+
+def _marked(sender: Any, jti: Any) -> Any:
+    """Return the condition that a message as a whole may not be read: erased, blocked or restricted."""
+    m = t.record_marks.c
+    return select(m.jti).where(m.sender == sender, m.jti == jti, m.part.in_([MESSAGE, PART])).exists()
 
 
 def _due() -> Any:

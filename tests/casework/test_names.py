@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.casework.names import fold, fold_khmer, keys_of, mentions, rank, search_key
+from gateway.casework.names import (
+    fold,
+    fold_khmer,
+    heads_in,
+    keys_in,
+    keys_of,
+    mention_head,
+    mention_key,
+    mentions,
+    rank,
+    search_key,
+)
 from gateway.casework.persons import is_phone, name_faults, script_fault, text_fault
 
 # Provinces, towns and sights of Cambodia with the spelling maps use.
@@ -235,3 +246,26 @@ def test_text_that_hides(value: str) -> None:
 def test_phone_numbers_by_form(value: str, fine: bool) -> None:
     """E.164 and a calling code that exists."""
     assert is_phone(value) is fine
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("SUMARNI", "A woman, Sumarni, was seen.", True),
+        ("SUMARNI", "A woman, Sumarnita, was seen.", False),
+        ("Agus Contoh", "it was agus  CONTOH who", True),
+        ("Agus Contoh", "Contoh Agus", False),
+        ("Li", "Li came.", False),  # two letters are a word of some language
+        ("Nguyễn Văn An", "so NGUYEN VAN AN said", True),
+        ("សុខ ឧទាហរណ៍", "គេឃើញសុខឧទាហរណ៍នៅទីនោះ", True),
+        ("李测试", "据李测试说", True),
+        ("李·测试", "据李测试说", True),
+        ("A B C D E F G H", "a b c d e f x", True),  # the first six words decide
+    ],
+)
+def test_an_index_of_names_finds_what_a_text_mentions(name: str, text: str, found: bool) -> None:
+    """Key by key as the index is asked, and directly: the same answer."""
+    key = mention_key(name)
+    asked = key is not None and mention_head(key) in heads_in(text) and key in keys_in(text, heads_in(text))
+    assert asked is found
+    assert mentions(text, [name]) is found

@@ -323,7 +323,7 @@ def test_an_answer_to_a_lost_attempt_is_a_fact_after_a_cancellation() -> None:
         await stage.until(lambda: stage.state(jti) == "queued" and bool(stage.liar.posts))
         digest = stage.liar.posts[0].digests[0]
         stage.liar.about = lambda asked: stage.liar.said(None, [stage.liar.author.outcome(digest, jti=asked)])
-        await stage.sender.gateway.operator.perform(Step.CANCEL, jti, LOCAL_OPERATOR, "withdrawn")
+        await stage.sender.gateway.operator.perform(Step.CANCEL, jti, LOCAL_OPERATOR, "no-longer-needed")
         assert stage.state(jti) == "cancelled"
         await stage.until(lambda: stage.state(jti) == "accepted")
         assert stage.sender.look(f"SELECT receipt IS NOT NULL FROM envelopes WHERE eid = '{jti}'") == [(1,)]  # noqa: S608 - a value of our own

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.casework import handling
+from gateway.casework.policies import basis, course, keeping, people, protection
+from gateway.casework.policies import words as policy_words
 from gateway.cli import demo_story, failure
 from gateway.web.metrics import URGENCIES, Metrics
 from tests.docs.pages import ROOT, listed, page, rows, words
@@ -73,6 +76,17 @@ def test_each_fault_experiment_is_named_with_tests_that_exist() -> None:
         assert paths or "not tried" in tried or "measured" in tried or tried == "the same", fault
         for path in paths:
             assert (ROOT / path).is_file(), path
+
+
+def test_each_policy_stands_in_the_page_with_its_function_and_has_a_test() -> None:
+    """P01 to P24, none missing; the function exists, and a test is named after the policy."""
+    listed_ = rows("docs/casework.md", "policies")
+    assert [words(row[0])[0] for row in listed_] == [f"P{number:02}" for number in range(1, 25)]
+    modules = [basis, course, handling, keeping, people, protection, policy_words]
+    tests = (ROOT / "tests/casework/test_policies.py").read_text("utf-8")
+    for policy, _, function, _ in listed_:
+        assert any(hasattr(module, words(function)[0]) for module in modules), function
+        assert f"def test_{words(policy)[0].lower()}_" in tests, policy
 
 
 def test_each_metric_is_explained() -> None:

@@ -95,6 +95,15 @@ class Review:
         found = [*self.alone, *(finding for policy in IN_CASE for finding in policy(context))]
         return tuple(dict.fromkeys(found))
 
+    def needed_handling(self, case: CaseFacts) -> tuple[str, ...]:
+        """Return the least handling the message must have in its case (§7.1, P09)."""
+        return protection.needed_handling(self.context.within(case))
+
+    @property
+    def prompts(self) -> tuple[Finding, ...]:
+        """Return advice to the officer that refuses nothing (findings without a code)."""
+        return tuple(people.p07_prompt(self.context))
+
 
 def review(
     message: MessageFacts,
@@ -109,12 +118,12 @@ def review(
 
 def needed_handling(message: MessageFacts, *, codelists: CodeLists, case: CaseFacts = NOTHING_KNOWN) -> tuple[str, ...]:
     """Return the least handling the message must have, to show and to propose (§7.1, P09)."""
-    return protection.needed_handling(Context(message, case, no_instrument, codelists))
+    return Review(message, codelists=codelists, transfer=no_instrument).needed_handling(case)
 
 
-def prompts(message: MessageFacts, *, codelists: CodeLists, case: CaseFacts = NOTHING_KNOWN) -> tuple[Finding, ...]:
+def prompts(message: MessageFacts, *, codelists: CodeLists) -> tuple[Finding, ...]:
     """Return advice to the officer that refuses nothing (findings without a code)."""
-    return tuple(people.p07_prompt(Context(message, case, no_instrument, codelists)))
+    return Review(message, codelists=codelists, transfer=no_instrument).prompts
 
 
 __all__ = [

@@ -11,6 +11,7 @@ from gateway.primitives import b64u
 from gateway.web.api import table
 from gateway.web.api.answering import Cursors, secure
 from gateway.web.api.audit import Audit
+from gateway.web.api.bulk import Bulk
 from gateway.web.api.cases import Cases
 from gateway.web.api.evidence import EvidenceOf
 from gateway.web.api.guard import bearer, guarded
@@ -55,7 +56,8 @@ def api_app(
     audit = Audit(gateway, cursors)
     routes = [
         *table.message_routes(messages),
-        *table.case_routes(Cases(gateway, cursors)),
+        *table.case_routes(Cases(gateway, cursors, messages.reader)),
+        *table.bulk_routes(Bulk(gateway, messages.reader)),
         *table.inbox_routes(inbox),
         *table.reference_routes(Reference(gateway)),
         *table.statistics_routes(StatisticsOf(gateway)),

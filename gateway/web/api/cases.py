@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from gateway.runtime import Gateway
+    from gateway.services.reading import Reader
     from gateway.web.api.route import Call
 
 # What begins like a reference is one; anything else is a name.
@@ -28,8 +29,9 @@ STATUSES = frozenset(status.value for status in CaseStatus)
 class Cases:
     """The handlers of `/cases`."""
 
-    def __init__(self, gateway: Gateway, cursors: Cursors) -> None:
+    def __init__(self, gateway: Gateway, cursors: Cursors, reader: Reader) -> None:
         self._gateway = gateway
+        self._reader = reader
         self._cursors = cursors
         self._views = CaseViews(gateway.store, gateway.queries, gateway.clock, gateway.settings.me)
 
@@ -75,3 +77,14 @@ class Cases:
         view = await self._views.show(call.request.match_info["ref"], call.owner)
         shown = render.case_whole(view, self._gateway.settings.me, self._gateway.clock())
         return tagged(call.request, orjson.dumps(shown))
+
+    async def get_progress(self, call: Call) -> web.Response:
+        """GET /cases/{ref}/progress: how far each request is answered, row by row."""
+        found = await self._views.progress(call.request.match_info["ref"], call.owner)
+        return tagged(call.request, orjson.dumps(render.progress(found, self._gateway.settings.me)))
+
+    async def get_persons(self, call: Call) -> web.Response:
+        """GET /cases/{ref}/persons: where each person stands; the log entry of the reading is committed first."""
+        ref = call.request.match_info["ref"]
+        found = await self._reader.persons(ref, call.account, purpose_of(call.request))
+        return tagged(call.request, orjson.dumps({"persons": [render.person(state) for state in found]}))

@@ -16,7 +16,7 @@ from gateway.errors import (
     SchemaViolation,
 )
 from gateway.ports import StoredAnswer, Transaction
-from gateway.protocol.states import State, Step
+from gateway.protocol.states import CANCEL_REASONS, State, Step
 from gateway.services.accounts import actor_of
 from gateway.services.reading import Reader
 from gateway.services.request import SubmitRequest, read_request
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from gateway.runtime import Gateway
 
 BATCH_MOST = 100
-REASON_MOST = 200
 OPTIONS_BYTES = 4096
 # Two batches of a hundred records of 4 KB, or single posts enough to fill a commit.
 PARSED_BYTES = 1024 * 1024
@@ -68,6 +67,16 @@ class Messages:
         except RequestError as error:
             await self._note_refused(call, [error])
             raise
+
+    async def post_advice(self, call: Call) -> web.Response:
+        """POST /messages/advice: the least handling the message must have, and what is worth a second look."""
+        body = asking.parse_body(await asking.read_body(call.request, self._most))
+        if isinstance(body, dict):
+            body.setdefault("handling", ["H0"])
+        found = await self._gateway.submitter.advise(read_request(body), call.account)
+        return json_answer(
+            {"handling": list(found.handling), "advice": [finding.as_dict() for finding in found.prompts]}
+        )  # fmt: skip
 
     async def post_batch(self, call: Call) -> web.Response:
         """POST /messages/batch: all that can be accepted commit together; each result in its place."""
@@ -156,7 +165,8 @@ class Messages:
     async def _show(self, call: Call, jti: str) -> web.Response:
         row = await self.reader.message(jti, call.owner)
         attempts = await self._gateway.queries.attempts(jti) if row["direction"] == "out" else ()
-        shown = render.message_whole(row, self._gateway.settings.me, attempts)
+        marks = await self.reader.marks(row)
+        shown = render.message_whole(row, self._gateway.settings.me, attempts, marks)
         return tagged(call.request, orjson.dumps(shown))
 
     async def get_event(self, call: Call) -> web.Response:
@@ -182,8 +192,8 @@ class Messages:
         request = call.request
         options = await asking.read_options(request, OPTIONS_BYTES, ("reason",))
         reason = options.get("reason")
-        if reason is not None and not _is_reason(reason):
-            raise asking.refuse("reason", f"is one line of at most {REASON_MOST} characters")
+        if reason is not None and not isinstance(reason, str):
+            raise asking.refuse("reason", f"is one of {', '.join(CANCEL_REASONS)}")
         jti = request.match_info["id"]
         await self.reader.message(jti, call.owner)
         await self._gateway.operator.perform(STEPS[request.path.rpartition("/")[2]], jti, call.account, reason)
@@ -213,7 +223,3 @@ def _batch(body: object) -> list[SubmitRequest | RequestError]:
         except RequestError as error:
             found.append(error)
     return found
-
-
-def _is_reason(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= REASON_MOST and value.isprintable()

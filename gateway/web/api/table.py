@@ -16,6 +16,7 @@ from gateway.web.api.route import PREFIX, Param, Route
 
 if TYPE_CHECKING:
     from gateway.web.api.audit import Audit
+    from gateway.web.api.bulk import Bulk
     from gateway.web.api.cases import Cases
     from gateway.web.api.evidence import EvidenceOf
     from gateway.web.api.inbox import Inbox
@@ -61,6 +62,12 @@ def message_routes(of: Messages) -> list[Route]:
         Route(
             "POST", f"{path}/batch", ("message.submit",), of.post_batch, "Submit up to 100 messages", tag,
             m.BatchAccepted, m.BatchRequest, 202, params=(KEY,), problems=(400, 413, 415, 422, 429, 503),
+        ),
+        Route(
+            "POST", f"{path}/advice", ("message.submit",), of.post_advice, "Show the handling a message must have",
+            tag, m.Advice, m.MessageRequest, problems=(400, 404, 413, 415, 422),
+            text="Computed from its type, its content, its case and what it answers. `handling` may be left out. "
+                 "Nothing is accepted.",
         ),
         Route(
             "POST", f"{path}/retry", ("queue.operate",), of.post_retry, "Try again what waits since then", tag,
@@ -112,6 +119,33 @@ def case_routes(of: Cases) -> list[Route]:
         Route(
             "GET", f"{path}/{{ref}}", read, of.get, "Show a case: status, clocks, next action, timeline", tag,
             v.CaseWhole, params=(ETAG,), problems=(404,),
+        ),
+        Route(
+            "GET", f"{path}/{{ref}}/progress", read, of.get_progress, "Show how far each request is answered", tag,
+            v.Progress, params=(ETAG,), problems=(404,),
+            text="Row by row, as `27 of 30`. What was answered is case data, and stands in the responses alone.",
+        ),
+        Route(
+            "GET", f"{path}/{{ref}}/persons", ("event.read",), of.get_persons,
+            "Show each person's assessments and way home", tag, v.Persons, params=(PURPOSE, PURPOSE_HEADER, ETAG),
+            problems=(400, 404), text="Case data: the audit log has this reading before the answer leaves.",
+        ),
+    ]  # fmt: skip
+
+
+def bulk_routes(of: Bulk) -> list[Route]:
+    """Return the routes of rows as CSV."""
+    return [
+        Route(
+            "GET", f"{PREFIX}/templates/{{subject}}", ("reference.read",), of.get_template,
+            "Fetch the CSV to fill in for the rows of a type", "messages", media_type="text/csv", params=(ETAG,),
+            problems=(404,), text="Filled in, it is the member `rows` of POST /messages. Columns may be left out.",
+        ),
+        Route(
+            "GET", f"{PREFIX}/messages/{{id}}/rows", ("event.read", "message.read-own"), of.get_rows,
+            "Read the rows of a message as CSV", "messages", media_type="text/csv",
+            params=(PURPOSE, PURPOSE_HEADER, ETAG), problems=(400, 403, 404),
+            text="The audit log has this reading before the answer leaves.",
         ),
     ]  # fmt: skip
 
