@@ -55,7 +55,7 @@ def stats_show(
     if context.invoked_subcommand is not None:
         return
     if first is None or last is None:
-        raise MalformedRequest("give --from and --to, such as --from 2025-01 --to 2025-04")
+        raise ConfigurationError("give --from and --to, such as --from 2025-01 --to 2025-04")
     with gateway() as reached:
         found = reached.get(f"{API}/statistics", {"from": first, "to": last, "by": by, "language": language})
     for figure in found["left_out"]:
@@ -112,7 +112,7 @@ def stats_chart(
     """Write the chart of a period, or with .html the page of chart and table, ours and the partner's."""
     route = {".svg": "chart.svg", ".html": "page"}.get(file.suffix)
     if route is None:
-        raise MalformedRequest("name a file that ends in .svg or .html")
+        raise ConfigurationError("name a file that ends in .svg or .html")
     with gateway() as reached:
         query = {"from": first, "to": last, "by": by, "language": language}
         drawn = reached.get_bytes(f"{API}/statistics/{route}", query)

@@ -22,14 +22,16 @@ from gateway.ports import Indexed
 from gateway.primitives import strictjson
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from gateway.ports import Store, Transaction
 
     Row = Mapping[str, Any]
 
-BATCH = 50
+BATCH = 100
 """Messages stored in one unit: what a partner's envelope may have to wait for."""
+MOST_BYTES = 4 * 1024 * 1024
+"""Of bodies read at once, unless one alone is larger."""
 
 
 class _Reads(Protocol):
@@ -37,7 +39,7 @@ class _Reads(Protocol):
 
     async def unindexed_out(self, after: int, limit: int) -> Sequence[Row]: ...
     async def unindexed_in(self, after: int, limit: int) -> Sequence[Row]: ...
-    async def event(self, jti: str) -> bytes | None: ...
+    async def bodies(self, places: Sequence[int]) -> Mapping[int, bytes]: ...
 
 
 class Indexer:
@@ -59,17 +61,31 @@ class Indexer:
         after = int(await self._store.write(lambda tx: tx.state.get(cursor)) or 0)
         count = 0
         while batch := await unread(after, BATCH):
-            found: list[Indexed] = []
-            for row in batch:
-                # One body at a time: a page of manifests must not fill memory.
-                event = await self._reads.event(row["jti"])
-                if event is not None:
-                    found.append(indexed(row, event))
-                await asyncio.sleep(0)
-            after = batch[-1]["id"]
-            await self._store.write(_stored(cursor, after, found))
+            for part in _parts(batch):
+                events = await self._reads.bodies([row["place"] for row in part if row["place"] is not None])
+                found: list[Indexed] = []
+                for row in part:
+                    if row["place"] in events:
+                        found.append(indexed(row, events[row["place"]]))
+                        await asyncio.sleep(0)
+                after = part[-1]["id"]
+                await self._store.write(_stored(cursor, after, found))
             count += len(batch)
         return count
+
+
+def _parts(batch: Sequence[Row]) -> Iterator[list[Row]]:
+    """Yield the rows in order, so many at a time that their bodies fit: a page of manifests must not fill memory."""
+    part: list[Row] = []
+    size = 0
+    for row in batch:
+        if part and size + (row["size"] or 0) > MOST_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += row["size"] or 0
+    if part:
+        yield part
 
 
 def _stored(cursor: str, after: int, found: Sequence[Indexed]) -> Callable[[Transaction], None]:

@@ -52,6 +52,7 @@ class Records:
         if wanted.mark == "erased" and not wanted.part.startswith(FILE):
             tx.records.erase_body(sender, wanted.target, ours=sender == self._me)
             tx.memory.drop(sender, wanted.target)
+            tx.index.forget_names([wanted.target])
         file = wanted.part.startswith(FILE)
         tx.log.append(
             "attachment.erased" if file and wanted.mark == "erased" else _ENTRIES[wanted.mark],
