@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -102,8 +102,16 @@ def case_of(row: tuple[Any, ...]) -> Case:
 
 def clocks_text(clocks: CaseClocks) -> str:
     """Write the clocks of a case; `clocks_of` reads them."""
-    timed = [(t.message, t.turn, t.request, t.from_ms, *astuple(t.clock)) for t in clocks.timed]
-    return orjson.dumps([timed, [astuple(h) for h in clocks.heard]]).decode()
+    # Member by member: dataclasses.astuple copies deeply, on the path of every message of a case.
+    timed = [
+        (
+            held.message, held.turn, held.request, held.from_ms, held.clock.ack_due_ms, held.clock.reply_due_ms,
+            held.clock.acknowledged_at_ms, held.clock.replied_at_ms,
+        )
+        for held in clocks.timed
+    ]  # fmt: skip
+    heard = [(h.at_ms, h.party, h.acknowledges, h.final, h.ends, h.answers) for h in clocks.heard]
+    return orjson.dumps([timed, heard]).decode()
 
 
 def clocks_of(text: str) -> CaseClocks:
