@@ -212,8 +212,8 @@ async def test_a_dry_run_holds_nobody_up(pair: Pair) -> None:
     """Bodies are read in bounded slices and judged in a thread: the loop turns all the while."""
     gateway = pair.a.gateway
     schema = (await gateway.appraiser.judge(narrower().encode())).schema
-    row = (await gateway.queries.messages(subject=REFERRAL, state="accepted", limit=1))[0]
-    traffic = Canned(await gateway.queries.event(row["jti"]) or b"", 1500)
+    [accepted] = await pair.a.submit(example(SUBMITTED[0]))
+    traffic = Canned(await gateway.queries.event(accepted.jti) or b"", 1500)
     rehearsal = Rehearsal(gateway.store, traffic, gateway.rules.catalogue.codelists, gateway.clock)
     asked, turns = asyncio.create_task(rehearsal.run(schema, TEST_OPERATOR)), 0
     while not asked.done():
