@@ -19,7 +19,7 @@ _FILLER: Final = "The office asks for the entries that concern the persons named
 
 def make_record(number: int) -> dict[str, Any]:
     """Return a record whose compact JSON is RECORD_BYTES long; the same for the same number."""
-    draw = random.Random(number)  # noqa: S311
+    draw = random.Random(number)  # noqa: S311 - the same records each time are wanted
     record: dict[str, Any] = {
         "meta": {
             "transferBasis": {"code": "ART56_3_BINDING_INSTRUMENT", "instrumentRef": "TEST-INSTRUMENT"},

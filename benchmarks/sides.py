@@ -35,14 +35,14 @@ class Use:
     @classmethod
     def of(cls, pid: int) -> Use:
         """Read it."""
-        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:  # noqa: PTH123
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:  # noqa: PTH123 - a file of the kernel, read often
             fields = stat.read().rpartition(") ")[2].split()
         return cls((int(fields[11]) + int(fields[12])) / TICKS * 1e6)
 
 
 def peak_mib(pid: int) -> float:
     """Return the most memory a process ever held, MiB resident."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123 - a file of the kernel, read often
         found = re.search(r"VmHWM:\s+(\d+) kB", status.read())
     assert found is not None
     return int(found[1]) / 1024
@@ -96,7 +96,7 @@ class Sides:
 
 
 @contextlib.contextmanager
-def _read_only(authority: Authority):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _read_only(authority: Authority):  # type: ignore[no-untyped-def]  # noqa: ANN202 - contextlib types it
     connection = sqlite3.connect(f"file:{authority.home}/data/gateway.db?mode=ro", uri=True)
     try:
         yield connection

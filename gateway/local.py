@@ -68,7 +68,7 @@ def bind(path: Path) -> socket.socket:
             listener.bind(address)
         path.chmod(0o600)
         listener.listen(64)
-        listener.setblocking(False)  # noqa: FBT003
+        listener.setblocking(False)  # noqa: FBT003 - the socket's own signature
     except BaseException:
         listener.close()
         raise

@@ -28,7 +28,7 @@ from gateway.errors import ConfigurationError, GatewayError
 from gateway.logs import get_logger
 from gateway.runtime import open_gateway
 from gateway.storage.store import HomeLock
-from gateway.transport.tls import api_server_context, reload_api
+from gateway.transport.tls import api_server_context, bound_buffers, reload_api
 from gateway.web.api import api_app, bearer
 from gateway.web.control import control_app
 from gateway.web.exchange import ExchangeParts, exchange_app
@@ -156,6 +156,7 @@ async def serve(
     """
     stopping = asyncio.Event()
     metrics = Metrics()
+    bound_buffers()
     async with opened(settings, keys, metrics, world) as gateway:
         health = Health(gateway, metrics)
         api_tls = api_server_context(keys.tls)

@@ -133,7 +133,7 @@ def document_faults(document: Json, pointer: str, person: Json, owner: str, on: 
     if first is not None and born is not None and first < born.first:
         yield Finding(f"{pointer}/issuedOn", "issued before its holder's birth", "E-DATE")
     lines = texts(document, "mrz")
-    if "mrz" in document and lines:
+    if lines:
         zone, faults = zones.read(lines, f"{pointer}/mrz")
         yield from faults
         if zone is not None and text(document, "discrepancyNote") is None:

@@ -210,7 +210,7 @@ class _Host:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the caller waits
             self._error = error
         finally:
             self._ready.set()

@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
     if wanted:
         print(f"gateway {__version__}")
         raise typer.Exit
@@ -36,7 +36,7 @@ def globals_first(
     output: OutputOption = None,
     no_color: ColorOption = False,
     version: bool = typer.Option(
-        False,  # noqa: FBT003
+        False,  # noqa: FBT003 - typer calls it so
         "--version",
         callback=_version,
         is_eager=True,

@@ -46,7 +46,7 @@ class Findings:
         self.done.add(step)
         self.faults.append(Fault(step, _printable(file), _printable(what), meaning))
 
-    def check(self, step: int, holds: bool, file: str, what: str, meaning: str) -> bool:  # noqa: FBT001
+    def check(self, step: int, holds: bool, file: str, what: str, meaning: str) -> bool:  # noqa: FBT001 - what holds is what the call is about
         """Note that a check was done, and a fault where it does not hold; return whether it does."""
         self.done.add(step)
         if not holds:

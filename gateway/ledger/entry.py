@@ -42,7 +42,7 @@ ENTRY_TYPES: Final = frozenset(f"{group}.{verb}" for group, line in _GROUPS.item
 """The types protocol.md §6 names; others may follow, and readers keep what they do not know."""
 
 
-def build(  # noqa: C901
+def build(  # noqa: C901 - one optional member after the other
     *,
     seq: int,
     at_ms: int,

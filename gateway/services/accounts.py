@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TOKEN_BYTES = 32
-TOKEN_PREFIX = "bcx_"  # noqa: S105
+TOKEN_PREFIX = "bcx_"  # noqa: S105 - a prefix is no secret
 DAY_MS = 86_400_000
 
 CLIENT_ROLES = frozenset({"client", "auditor", "operator"})

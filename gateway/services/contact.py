@@ -143,7 +143,7 @@ class Contacts:
                 return False
         except Conflict:
             await self._store.write(lambda tx: self._keep_disputed(tx, party, card))
-            log.error("partner signed two cards of one version", partner=party, number=card.version)  # noqa: TRY400
+            log.error("partner signed two cards of one version", partner=party, number=card.version)  # noqa: TRY400 - the trace would say nothing of the partner's two cards
             raise
         await self._store.write(lambda tx: self._store_card(tx, party, card))
         await self._directory.load()

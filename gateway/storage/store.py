@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CACHE_KIB = 8 * 1024
+CACHE_KIB = 4 * 1024
 READERS = 4
 
 

@@ -170,7 +170,7 @@ class Writer:
         except sqlite3.Error as error:
             self._undo(units, self._translate(error))
             return
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - whatever a unit raises belongs to its caller, and the writer lives on
             # A bug in what belongs to the group as a whole: its callers learn of it, the writer lives on.
             self._undo(units, error)
             return
@@ -212,7 +212,7 @@ class Writer:
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in MACHINE:
                 raise
             unit.error = error
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - whatever a unit raises belongs to its caller, and the writer lives on
             unit.error = error
         if unit.error is not None:
             connection.execute("ROLLBACK TO unit")

@@ -11,6 +11,7 @@ wrong client with 403: in TLS 1.3 the client has finished its handshake before w
 from __future__ import annotations
 
 import ssl
+from asyncio import sslproto
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Role = Literal["server", "client"]
+# Four of the largest records (RFC 8446 §5.1).
+TLS_BUFFER_BYTES: Final = 64 * 1024
 MAX_CAS: Final = 2  # protocol.md §2: PEM in the card, two while it changes
 
 # All that reading a hostile certificate may raise: several of these share no base class.
@@ -268,6 +271,11 @@ def _connection_to(expected: Callable[[bytes | None], bool]) -> type[ssl.SSLObje
                 raise ssl.SSLCertVerificationError(1, "the server is not the partner this address belongs to")
 
     return PartnerConnection
+
+
+def bound_buffers() -> None:
+    """Have each TLS connection keep 64 KiB to read into, where asyncio takes 256: clients by the dozen are usual."""
+    sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
 
 
 def _server_context(certificate: Path, key: Path) -> ssl.SSLContext:

@@ -126,7 +126,7 @@ async def _answer(request: web.Request, handler: Handler, trace_id: str) -> web.
         return await handler(request)
     except GatewayError as error:
         if error.status >= InternalFault.status:
-            log.error("request failed", code=error.slug, detail=error.detail, method=request.method)  # noqa: TRY400
+            log.error("request failed", code=error.slug, detail=error.detail, method=request.method)  # noqa: TRY400 - the error is ours and says all in its detail
         return response(error, trace_id)
     except web.HTTPException as error:
         if error.status < 400:

@@ -60,7 +60,7 @@ async def listening(
             await site.start()
         except OSError as error:
             raise ConfigurationError(_refused(name, address, error)) from None
-        server = site._server  # noqa: SLF001
+        server = site._server  # noqa: SLF001 - aiohttp names no public way to the port bound
         assert isinstance(server, asyncio.Server)
         host, port = server.sockets[0].getsockname()[:2]
         yield Address(host, port)

@@ -37,7 +37,7 @@ async def test_what_they_hold_is_what_we_sent(tmp_path: Path) -> None:
         await api.call("POST", f"/messages/{cancelled}/cancel", "operator")
         unreachable = await api.get("/partners/kh.gdi/reconcile", "auditor")
         await pair.b.listen()
-        await pair.settle()
+        # Their first contact ends our back-off.
         await pair.b.submit(example("subject.alert/s6-two-nationalities"))
         await pair.settle()
         found = v.Reconciliation.model_validate((await api.get("/partners/kh.gdi/reconcile", "operator")).json)

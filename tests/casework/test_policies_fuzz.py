@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,3 +46,11 @@ def test_any_shape_gets_findings(name: str, data: Any) -> None:
         assert finding.code is not None
         assert finding.code.startswith("E-")
         assert finding.pointer == "" or finding.pointer.startswith("/")
+
+
+@pytest.mark.parametrize("document", [None, 0, "P-1", [], {"mrz": None}])
+def test_a_document_that_is_no_object_stops_no_review(document: Any) -> None:
+    """Found by the search above."""
+    facts = message("victim.assistance.referral/s5-child-khmer-script")
+    facts.data["person"]["documents"][0] = document
+    assert isinstance(judge(facts), tuple)

@@ -141,7 +141,7 @@ class Stage:
 
     def state(self, jti: str) -> str:
         """Return the state of a message."""
-        text: str = self.sender.look(f"SELECT state FROM outbox WHERE jti = '{jti}'")[0][0]  # noqa: S608
+        text: str = self.sender.look(f"SELECT state FROM outbox WHERE jti = '{jti}'")[0][0]  # noqa: S608 - a value of our own
         return text
 
     async def until(self, holds: Callable[[], bool], within_s: float = 7200) -> None:
@@ -155,7 +155,7 @@ class Stage:
 
     def logged(self, typ: str) -> list[str]:
         """Return the outcomes of log entries of a type."""
-        return [row[0] for row in self.sender.look(f"SELECT outcome FROM entries WHERE typ = '{typ}' ORDER BY seq")]  # noqa: S608
+        return [row[0] for row in self.sender.look(f"SELECT outcome FROM entries WHERE typ = '{typ}' ORDER BY seq")]  # noqa: S608 - a value of our own
 
 
 def play(story: Callable[[Stage], Awaitable[Any]], *, drained: bool = True) -> Stage:
@@ -324,7 +324,7 @@ def test_an_answer_to_a_lost_attempt_is_a_fact_after_a_cancellation() -> None:
         await stage.sender.gateway.operator.perform(Step.CANCEL, jti, LOCAL_OPERATOR, "withdrawn")
         assert stage.state(jti) == "cancelled"
         await stage.until(lambda: stage.state(jti) == "accepted")
-        assert stage.sender.look(f"SELECT receipt IS NOT NULL FROM envelopes WHERE eid = '{jti}'") == [(1,)]  # noqa: S608
+        assert stage.sender.look(f"SELECT receipt IS NOT NULL FROM envelopes WHERE eid = '{jti}'") == [(1,)]  # noqa: S608 - a value of our own
 
     stage = play(story)
     assert len(stage.liar.posts) == 1

@@ -62,7 +62,7 @@ def test_an_answer_that_came_is_recorded_by_a_process_that_is_stopping(full: boo
         async with asyncio.timeout(60):
             await begun.wait()
             await stopping[0]
-        [(state,)] = two.a.look(f"SELECT state FROM outbox WHERE jti = '{message.jti}'")  # noqa: S608
+        [(state,)] = two.a.look(f"SELECT state FROM outbox WHERE jti = '{message.jti}'")  # noqa: S608 - an id of our own
         assert state == ("sending" if full else "accepted")
         await two.drained()
         await two.stop()

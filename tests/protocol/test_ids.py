@@ -165,7 +165,7 @@ def test_another_spelling_of_an_instant_is_refused(text: str) -> None:
         times.parse_ms(text)
 
 
-@given(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_000)))  # noqa: DTZ001
+@given(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_000)))  # noqa: DTZ001 - hypothesis takes naive bounds
 def test_instants_agree_with_the_calendar(moment: datetime) -> None:
     """Writing and reading agree with datetime for every year the form can hold."""
     ms = (moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)

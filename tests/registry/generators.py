@@ -161,7 +161,7 @@ def _nodes(node: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _change(rng: Random, node: dict[str, Any]) -> None:  # noqa: C901, PLR0912
+def _change(rng: Random, node: dict[str, Any]) -> None:  # noqa: C901, PLR0912 - one branch a keyword
     for key in rng.sample(list(node), len(node)):
         value = node[key]
         if key in ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"):
@@ -200,7 +200,7 @@ def _change(rng: Random, node: dict[str, Any]) -> None:  # noqa: C901, PLR0912
 # --- instances --------------------------------------------------------------------------------------
 
 
-def instance(rng: Random, node: Any, root: Any, depth: int = 4) -> Any:  # noqa: PLR0911
+def instance(rng: Random, node: Any, root: Any, depth: int = 4) -> Any:  # noqa: PLR0911 - one branch a type
     """Return a value that often fits `node`, and often sits at the edge of it."""
     if not isinstance(node, dict) or depth <= 0 or rng.random() < 0.04:
         return _any(rng)
@@ -225,7 +225,7 @@ def instance(rng: Random, node: Any, root: Any, depth: int = 4) -> Any:  # noqa:
     return _typed(rng, asked, node, root, depth)
 
 
-def _typed(rng: Random, asked: str | None, node: dict[str, Any], root: Any, depth: int) -> Any:  # noqa: PLR0911
+def _typed(rng: Random, asked: str | None, node: dict[str, Any], root: Any, depth: int) -> Any:  # noqa: PLR0911 - one branch a type
     if asked in ("integer", "number"):
         edges = [node[k] for k in ("minimum", "maximum", "exclusiveMinimum") if k in node] or [0, 5, 6, 12]
         value = rng.choice(edges) + rng.randint(-1, 1)

@@ -118,7 +118,7 @@ async def test_a_locked_database_is_waited_for(store: SqliteStore) -> None:
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     call = asyncio.create_task(store.write(noting("a")))
-    while not store.writer._group_units and not call.done() and store.writer._wake.is_set():  # noqa: ASYNC110
+    while not store.writer._group_units and not call.done() and store.writer._wake.is_set():  # noqa: ASYNC110 - the state of the writer has no event
         await asyncio.sleep(0)
     other.execute("COMMIT")
     other.close()

@@ -95,7 +95,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future: asyncio.Future[T] = self.create_future()
         try:
             future.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - an executor hands every error to the future
             future.set_exception(error)
         return future
 
@@ -118,7 +118,7 @@ def run_virtual(story: Coroutine[Any, Any, T]) -> T:
 # --- homes --------------------------------------------------------------------------------------------
 
 
-MEMORY = Path("/dev/shm")  # noqa: S108
+MEMORY = Path("/dev/shm")  # noqa: S108 - folders of our own are made in it
 
 
 @lru_cache(maxsize=1)

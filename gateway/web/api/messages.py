@@ -26,6 +26,7 @@ from gateway.services.request import SubmitRequest, read_request
 from gateway.services.submit import Accepted, Idempotency
 from gateway.web.api import asking, render
 from gateway.web.api.answering import Cursors, json_answer, page, tagged
+from gateway.web.api.budget import Budget
 from gateway.web.api.route import PREFIX, Call
 from gateway.web.problems import document, trace_id_of, traceparent_of
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 BATCH_MOST = 100
 REASON_MOST = 200
 OPTIONS_BYTES = 4096
+# Two batches of a hundred records of 4 KB, or single posts enough to fill a commit.
+PARSED_BYTES = 1024 * 1024
 STATES = frozenset({*(state.value for state in State), "received"})
 STEPS = {"retry": Step.RETRY, "hold": Step.HOLD, "release": Step.RELEASE, "cancel": Step.CANCEL}
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -51,6 +54,7 @@ class Messages:
         self._gateway = gateway
         self._cursors = cursors
         self._most = gateway.settings.limits.api_body_bytes
+        self._parsed = Budget(PARSED_BYTES)
         self.reader = Reader(gateway.store, gateway.queries, gateway.rules.codelists, gateway.clock)
 
     # --- submitting -----------------------------------------------------------------------------
@@ -84,7 +88,10 @@ class Messages:
             detail = "Idempotency-Key is 1 to 255 visible ASCII characters"
             raise MalformedRequest(detail)
         raw = await asking.read_body(call.request, self._most)
-        digest = sha256(raw).digest()
+        async with self._parsed.of(len(raw)):
+            return await self._submit_body(call, Idempotency(route, key, sha256(raw).digest(), many=many), raw)
+
+    async def _submit_body(self, call: Call, idempotency: Idempotency, raw: bytes) -> web.Response:
         body = asking.parse_body(raw)
         refused: list[RequestError] = []
         trace_id = trace_id_of(call.request)
@@ -93,7 +100,7 @@ class Messages:
             [accepted] = results
             assert isinstance(accepted, Accepted)
             location = f"{PREFIX}/messages/{accepted.jti}"
-            return StoredAnswer(digest, 202, orjson.dumps(render.accepted(accepted)), location)
+            return StoredAnswer(idempotency.request, 202, orjson.dumps(render.accepted(accepted)), location)
 
         def several(results: Sequence[Accepted | RequestError]) -> StoredAnswer:
             shown: list[dict[str, Any]] = []
@@ -103,11 +110,11 @@ class Messages:
                 else:
                     refused.append(result)
                     shown.append(document(result, trace_id))
-            return StoredAnswer(digest, 202, orjson.dumps({"results": shown}), None)
+            return StoredAnswer(idempotency.request, 202, orjson.dumps({"results": shown}), None)
 
-        requests = _batch(body) if many else [read_request(body)]
+        requests = _batch(body) if idempotency.many else [read_request(body)]
         stored, replayed = await self._gateway.submitter.submit(
-            requests, call.account, Idempotency(route, key, digest, many=many), several if many else one,
+            requests, call.account, idempotency, several if idempotency.many else one,
             traceparent=traceparent_of(call.request),
         )  # fmt: skip
         if refused:
