@@ -165,15 +165,18 @@ async def test_readings_without_end_hide_nothing(exchange: Exchange) -> None:
             tx.log.append(
                 "message.read", actor=TEST_OPERATOR, obj=("message", sent.jti), at=pair.b.gateway.clock(), jti=sent.jti
             )
+        tx.log.append(
+            "message.erased", actor=TEST_OPERATOR, obj=("message", sent.jti), at=pair.b.gateway.clock(), jti=sent.jti
+        )
 
     await pair.b.gateway.store.write(read)
     await cosigned(pair.b)
     verdict = judged(exchange, await export(pair.b, sent.jti))
     assert verdict.faults == ()
     assert verdict.parts is not None
-    assert len(verdict.parts.logs[0].entries) == READS_MOST + 1
+    assert len(verdict.parts.logs[0].entries) == READS_MOST + 2
     steps = [one.step for one in await evidence_of(pair.b).chain(sent.jti, None)]
-    assert (steps[0], steps[-1], steps.count("opened")) == ("received", "exported", READS_MOST)
+    assert (steps[0], steps[-2:], steps.count("opened")) == ("received", ["erased", "exported"], READS_MOST)
 
 
 async def test_other_bytes_under_the_same_id_are_another_matter(exchange: Exchange) -> None:

@@ -81,6 +81,8 @@ def stories() -> dict[str, tuple[bytes, list[str]]]:
     )  # fmt: skip
     held = files_of(BUNDLE)
     found["another order of files"] = (write(sorted(held.items(), reverse=True)), TRUE.fingerprints)
+    compact = json.dumps(json.loads(held[f.LISTING])).encode()
+    found["a list in one line"] = (write([*{**held, f.LISTING: compact}.items()]), TRUE.fingerprints)
     found["a file of no role"] = (again(held, {"notes.txt": b"hello"}), TRUE.fingerprints)
     for path in held:
         at = len(held[path]) // 2
