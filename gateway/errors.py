@@ -143,6 +143,12 @@ class TooLarge(RequestError):
     slug, title, status = "too-large", "Too large", 413
 
 
+class RangeRefused(RequestError):
+    """A range that the file does not have."""
+
+    slug, title, status = "range-refused", "Not a range of this file", 416
+
+
 class UnsupportedMediaType(RequestError):
     """Content-Type or Content-Encoding we do not read."""
 
@@ -286,6 +292,12 @@ class PolicyRefused(PartnerError):
     """(11) A casework rule of the receiver."""
 
     slug, title = "policy-refused", "Refused by policy"
+
+
+class AttachmentMissing(PartnerError):
+    """(12) An attachment that is not here yet: deferred, never final."""
+
+    slug, title = "attachment-missing", "Attachment not here yet"
 
 
 class AttachmentInvalid(PartnerError):

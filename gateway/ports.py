@@ -5,7 +5,7 @@ Adapters implement these; services depend on nothing else of theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.casework.remembered import Record
     from gateway.errors import Finding
     from gateway.ledger.witness import Witnessed
+    from gateway.protocol.attachment import AttachmentId
     from gateway.protocol.delivery import Waiting
     from gateway.protocol.ids import CaseRef, EnvelopeId, Kid, MessageId, PartyId
     from gateway.protocol.keys import OpenKey, SigningPair
@@ -78,6 +79,8 @@ class NewMessage:
     expires_at: int
     leaf: int
     event: bytes
+    not_before: int | None = None
+    """When it may go, where its attachments go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +411,39 @@ class Indexed:
         return bool(self.first or self.final or self.supersedes or self.amendment)
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that may be read. `party` is whose id it is; `details` are under the key-encryption key."""
+
+    party: PartyId
+    id: AttachmentId
+    account: str | None
+    attachment_type: str
+    media_type: str
+    byte_length: int
+    sha256: bytes
+    derived_from: str | None
+    file: str
+    details: bytes
+    at: int
+    leaf: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A ciphertext on its way to or from a partner."""
+
+    direction: Literal["out", "in"]
+    partner: PartyId
+    id: AttachmentId
+    file: str
+    length: int
+    sha256: bytes | None
+    key: bytes | None
+    state: Literal["due", "delivered", "open", "whole", "kept"]
+    at: int
+
+
 # --- storage --------------------------------------------------------------------------------------
 
 
@@ -499,6 +535,10 @@ class Outbox(Protocol):
         held_for: str | None = None,
     ) -> None:
         """Move a message as `protocol.states` allowed."""
+        ...
+
+    def set_due(self, jtis: Sequence[MessageId], at: int) -> None:
+        """Say when queued messages may go."""
         ...
 
     def open_count(self) -> int:
@@ -776,6 +816,32 @@ class Figures(Protocol):
         ...
 
 
+class Attachments(Protocol):
+    """Files beside messages, and their ciphertexts between gateways."""
+
+    def add(self, attachment: Attachment) -> None: ...
+    def find(self, party: PartyId, name: str) -> Attachment | None: ...
+    def named(self, name: str) -> Sequence[Attachment]: ...
+    def transfer(self, direction: Literal["out", "in"], partner: PartyId, name: str) -> Transfer | None: ...
+    def put_transfer(self, transfer: Transfer) -> None: ...
+    def set_transfer(
+        self, direction: Literal["out", "in"], partner: PartyId, name: str, state: str, at: int
+    ) -> None: ...
+    def drop_transfer(self, direction: Literal["out", "in"], partner: PartyId, name: str) -> None: ...
+    def keep(self, partner: PartyId, name: str, sha256: bytes, at: int) -> None: ...
+    def enclose(self, jti: MessageId, party: PartyId, names: Sequence[AttachmentId]) -> None: ...
+    def undelivered(self, partner: PartyId, names: Sequence[AttachmentId]) -> int: ...
+    def due(self, partner: PartyId, limit: int) -> Sequence[Transfer]: ...
+    def waiting_for(self, partner: PartyId, name: str) -> Sequence[MessageId]: ...
+    def complete(self, partner: PartyId, name: str) -> Sequence[MessageId]: ...
+    def redo(self, jti: MessageId, partner: PartyId) -> int: ...
+    def unreferenced_bytes(self, partner: PartyId) -> tuple[int, int]: ...
+    def stale_transfers(self, party: PartyId, before: int, limit: int) -> Sequence[Transfer]: ...
+    def stale_attachments(self, party: PartyId, before: int, limit: int) -> Sequence[Attachment]: ...
+    def remove(self, party: PartyId, name: str) -> None: ...
+    def files(self) -> set[str]: ...
+
+
 class State(Protocol):
     """Small facts about the process."""
 
@@ -819,6 +885,8 @@ class Transaction(Protocol):
     @property
     def witness(self) -> Witnesses: ...
     @property
+    def attachments(self) -> Attachments: ...
+    @property
     def timestamps(self) -> Timestamps: ...
 
 
@@ -847,6 +915,50 @@ class KeyRing(Protocol):
     def root_signer(self) -> SigningPair | None: ...
     def log_key(self) -> Ed25519PrivateKey: ...
     def public_keys(self) -> list[dict[str, Any]]: ...
+    def wrap(self, secret: bytes, about: bytes) -> bytes: ...
+    def unwrap(self, wrapped: bytes, about: bytes) -> bytes: ...
+
+
+class Sink(Protocol):
+    """A file of ours being written."""
+
+    def write(self, piece: bytes) -> None: ...
+    def sync(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """A file of ours being read."""
+
+    def read(self, size: int) -> bytes: ...
+    def close(self) -> None: ...
+
+
+class Files(Protocol):
+    """Sealed files by opaque name. Blocks: callers run it in a thread. Each call may raise StorageUnavailable."""
+
+    def create(self, name: str) -> Sink: ...
+    def resume(self, name: str, offset: int) -> Sink: ...
+    def open(self, name: str, offset: int = 0) -> Source: ...
+    def size(self, name: str) -> int | None: ...
+    def remove(self, name: str) -> None: ...
+    def names(self) -> list[str]: ...
+
+
+class Images(Protocol):
+    """Makes an image anew: its pixels, and nothing else that the file held."""
+
+    def clean(self, media_type: str, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        """Yield the new file. Raises ValueError, in words of ours, where it is no image that can be read."""
+        ...
+
+
+class Scanner(Protocol):
+    """A virus scanner."""
+
+    async def scan(self, pieces: AsyncIterator[bytes]) -> bool:
+        """Say whether the file is clean. Raises StorageUnavailable where the scanner does not answer."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -856,6 +968,16 @@ class Reply:
     status: int
     media_type: str
     body: bytes
+    retry_after_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadReply:
+    """An answer about an upload: how far it has come, where the answer says."""
+
+    status: int
+    offset: int | None
+    length: int | None
     retry_after_s: int | None
 
 
@@ -870,6 +992,12 @@ class PartnerLink(Protocol):
     async def add_checkpoint(self, body: bytes) -> Reply: ...
     async def get_witnessed(self, log_id: str) -> Reply: ...
     async def get_log(self, path: str) -> Reply: ...
+    async def get_upload(self, name: AttachmentId) -> UploadReply: ...
+    async def send_upload(
+        self, name: AttachmentId, *, length: int, offset: int | None, pieces: AsyncIterator[bytes]
+    ) -> UploadReply:
+        """PUT a ciphertext, or PATCH the rest of it from `offset`."""
+        ...
 
 
 class TimestampAuthority(Protocol):

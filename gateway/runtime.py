@@ -27,8 +27,11 @@ from gateway.primitives import strictjson
 from gateway.protocol.agreement import Agreement, parse_agreement
 from gateway.registry.subject import SchemaVersion, load_schema
 from gateway.resources import schemas_path
+from gateway.screening.clamd import Clamd
+from gateway.screening.images import ImageProcess
 from gateway.services.accounts import Accounts
 from gateway.services.appraisal import Appraiser
+from gateway.services.attachments import Attachments
 from gateway.services.casefile import CaseFile
 from gateway.services.catalogue import Catalogue
 from gateway.services.checkpoints import Checkpointer
@@ -57,6 +60,7 @@ from gateway.services.statistics import Statistics
 from gateway.services.submit import Submitter
 from gateway.services.timestamping import Timestamping, forget
 from gateway.services.witnessing import Witnessing
+from gateway.storage.files import FileStore
 from gateway.storage.index_reads import IndexReads
 from gateway.storage.store import HomeLock, SqliteStore
 from gateway.storage.traffic import StoredTraffic
@@ -137,6 +141,7 @@ class Gateway:
     search: CaseSearch
     statistics: Statistics
     figures: FigureDesk
+    attachments: Attachments
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -161,13 +166,16 @@ class Gateway:
         finally:
             await self.dispatcher.stop()
             await self.witnessing.stop()
+            await self.attachments.carrier.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._stopped()
 
     def _follow(self) -> None:
-        self.dispatcher.follow(p.party for p in self.directory.partners.values() if p.active)
+        active = [p.party for p in self.directory.partners.values() if p.active]
+        self.dispatcher.follow(active)
+        self.attachments.carrier.follow(active)
         self.witnessing.follow()
 
     async def _started(self) -> None:
@@ -184,6 +192,7 @@ class Gateway:
         taken = await self.store.write(work)
         if taken:
             log.info("messages of a stopped process taken back", count=taken)
+        await self.attachments.sweep()
         await self.checkpoints.sign()
 
     async def _stopped(self) -> None:
@@ -211,6 +220,7 @@ class Gateway:
         await self.store.write(partial(_forget, answers=now - ANSWERS_KEPT_MS, problems=now - problems_kept_ms))
         await self.indexer.catch_up()
         await self.keyroom.advance()
+        await self.attachments.tidy()
         for partner in list(self.directory.partners.values()):
             if partner.active and now - partner.card.issued_ms > DAY_MS:
                 async with self.link(partner.party) as link:
@@ -289,10 +299,22 @@ def _compose(
         )  # fmt: skip
 
     dispatcher = Dispatcher(lane, link)
+    scanner = settings.limits.virus_scanner
+    attachments = Attachments(
+        store, FileStore(settings.attachments_path), keys, codelists, ImageProcess(),
+        Clamd(scanner) if scanner else None, gate, clock, world.entropy, link, me=me,
+        most_bytes=settings.limits.attachment_bytes, partner_bytes=settings.limits.partner_upload_bytes,
+    )  # fmt: skip
     submitter = Submitter(
         store, rules, cases, clock, world.entropy, most_unanswered=settings.limits.unanswered_messages,
         default_lifetime_ms=settings.delivery.default_expiry_days * DAY_MS, may_number=gate.check_numbers,
+        encloser=attachments.encloser,
     )  # fmt: skip
+    submitter.on_accepted(attachments.carrier.wake)
+    attachments.carrier.on_arrived(dispatcher.wake)
+    contacts.on_heard(attachments.carrier.heard)
+    settler.on_recorded(lambda r: attachments.carrier.wake_all() if r.deferred else None)
+    gate.on_open(attachments.carrier.wake_all)
     operator = Operator(store, give_up, clock)
     submitter.on_accepted(dispatcher.wake)
     operator.on_moved(dispatcher.wake)
@@ -327,7 +349,9 @@ def _compose(
         appraiser=appraiser, rehearsal=Rehearsal(store, StoredTraffic(store.readers), lists, clock),
         accounts=Accounts(store, clock, world.entropy, token_ttl_ms=settings.access.token_ttl_days * DAY_MS),
         submitter=submitter,
-        receiver=Receiver(store, keys, rules, cases, checkpoints, clock, world.fault, gate), operator=operator,
+        receiver=Receiver(
+            store, keys, rules, cases, checkpoints, clock, world.fault, gate, attachments.inspector
+        ), operator=operator,
         enroller=Enroller(store, directory, contacts, clock, environment=settings.party.environment),
         contacts=contacts, identity=identity, keyroom=keyroom, checkpoints=checkpoints,
         refusals=Refusals(store, clock), problems=Problems(store, clock), settler=settler,
@@ -335,6 +359,7 @@ def _compose(
         witnessing=witnessing, timestamping=timestamping, lateness=Lateness(store, clock),
         indexer=indexer, search=CaseSearch(store, reads, indexer, codelists, clock),
         statistics=Statistics(reads, indexer, codelists), figures=FigureDesk(store, codelists, clock),
+        attachments=attachments,
     )  # fmt: skip
 
 

@@ -257,8 +257,9 @@ class _Front:
     async def __aenter__(self) -> Self:
         g, settings = self._gateway, self._gateway.settings
         parts = ExchangeParts(
-            g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls, g.witnessing
-        )
+            g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls, g.witnessing,
+            g.attachments.deposits,
+        )  # fmt: skip
         exchange = exchange_app(parts, settings.exchange.path, self._outermost("exchange"))
         ops = ops_app(self._health.ready, self._health.text, self._outermost("ops"))
         api = api_app(g, self._outermost("api"), bearer(g))

@@ -118,6 +118,15 @@ def _printable(text: str) -> str:
     return text
 
 
+def _scanner(text: str) -> str:
+    if text and not text.startswith("/"):
+        try:
+            parse_address(text)
+        except ValueError:
+            raise ValueError("must be the path of clamd's socket, or HOST:PORT, or empty for none") from None
+    return text
+
+
 Listen = Annotated[str, AfterValidator(_listen)]
 Url = Annotated[str, AfterValidator(_origin)]
 
@@ -212,6 +221,8 @@ class LimitsSettings(Section):
     unanswered_messages: Annotated[int, Field(ge=1, le=10_000_000)] = 200_000
     api_body_bytes: Annotated[int, Field(ge=64 * 1024, le=64 * _MIB)] = 24 * _MIB
     attachment_bytes: Annotated[int, Field(ge=64 * 1024, le=1024 * _MIB)] = 100 * _MIB
+    partner_upload_bytes: Annotated[int, Field(ge=64 * _MIB, le=1024 * 1024 * _MIB)] = 2048 * _MIB
+    virus_scanner: Annotated[str, AfterValidator(_scanner)] = ""
 
 
 class AuditSettings(Section):
@@ -259,6 +270,11 @@ class Settings(Section):
     def database_path(self) -> Path:
         """The SQLite file of `storage.url`, absolute."""
         return self.home / self.storage.url.removeprefix("sqlite:///")
+
+    @property
+    def attachments_path(self) -> Path:
+        """The folder of sealed attachments, on the volume of the database."""
+        return self.database_path.parent / "attachments"
 
     @property
     def keys_path(self) -> Path:

@@ -74,21 +74,39 @@ class Client:
         return json.loads(self.raw("POST", path + _query(query), raw, {"Content-Type": "application/json"})[1] or b"{}")
 
     def raw(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes, Mapping[str, str]]:
         """Call; raises Refused for a problem, StorageUnavailable where the gateway went away."""
+        with self._reply(method, path, body, headers) as reply:
+            return reply.status, reply.read(), dict(reply.getheaders())
+
+    @contextlib.contextmanager
+    def stream(self, path: str, query: Mapping[str, Any] | None = None) -> Iterator[http.client.HTTPResponse]:
+        """GET a body piece by piece; it may break off, which raises StorageUnavailable."""
+        with self._reply("GET", path + _query(query), None, None) as reply:
+            yield reply
+
+    @contextlib.contextmanager
+    def _reply(
+        self, method: str, path: str, body: bytes | Iterator[bytes] | None, headers: Mapping[str, str] | None
+    ) -> Iterator[http.client.HTTPResponse]:
         connection = _Connection(self._path)
         try:
-            connection.request(method, path, body, dict(headers or {}))
+            # A gateway that refuses a body hangs up before it has all of it: what it says is there to be read.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, body, dict(headers or {}))
             reply = connection.getresponse()
-            found = reply.read()
+            if reply.status >= 400:
+                raise Refused(_problem(reply.read()), reply.status)
+            yield reply
         except (OSError, http.client.HTTPException):
             raise StorageUnavailable("the gateway stopped before it answered; try again") from None
         finally:
             connection.close()
-        if reply.status >= 400:
-            raise Refused(_problem(found), reply.status)
-        return reply.status, found, dict(reply.getheaders())
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.cli import demo_steps as acts
+from gateway.cli.demo_files import attach
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -53,6 +54,11 @@ STEPS: Final = (
     ),
     Step("Cambodia asks about telephone numbers; Indonesia replies", "request and reply accepted", acts.ask_back),
     Step("The case is read on both sides", "the same status and the same messages", acts.compare_status),
+    Step(
+        "Indonesia sends a photographed passport page and a ticket with a referral (CLI)",
+        "accepted; Cambodia reads both, digests as signed; the photograph without its position",
+        attach,
+    ),
     Step(
         "A client repeats a request under one Idempotency-Key",
         "one message; the stored answer again; 422 for another body",

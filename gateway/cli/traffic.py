@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from gateway.cli import output
+from gateway.cli.attach import read_attached, upload
 from gateway.cli.common import YesOption, confirm, given, group, note, read_input, verb
 from gateway.cli.control import API, CONTROL, Client, gateway, segment
 from gateway.cli.failure import FAILURE
@@ -41,6 +42,10 @@ def register(app: typer.Typer) -> None:
 def submit(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="The JSON body of POST /messages; - for stdin.")],
     *,
+    attach: Annotated[
+        list[str] | None,
+        typer.Option(metavar="F", help="A file to send with it, again for each: FILE or 'FILE;type=CODE;…'."),
+    ] = None,
     subject: Annotated[str | None, typer.Option("--type", metavar="T", help="Type, over the file's.")] = None,
     rows: Annotated[
         str | None, typer.Option("--rows", metavar="CSV", help="The rows; `gateway schema template` gives the columns.")
@@ -56,13 +61,15 @@ def submit(
             over["rows"] = read_input(rows).decode("utf-8-sig")
         except UnicodeDecodeError:
             raise MalformedRequest(f"{rows}: not UTF-8; save the CSV as UTF-8") from None
+    files = [read_attached(text) for text in attach or ()]
     if over:
-        try:
-            body = json.loads(raw)
-        except ValueError:
-            raise MalformedRequest(f"{file}: not JSON; give the body of POST /messages") from None
-        raw = json.dumps(body | over if isinstance(body, dict) else body).encode()
+        raw = _with(raw, file, over)
     with gateway(working=wait) as reached:
+        if files and dry_run:
+            note("a dry run uploads nothing: the files are not judged")
+        elif files:
+            named = _body(raw, file).get("attachments") or []
+            raw = _with(raw, file, {"attachments": [*named, *upload(reached, files)]})
         send(reached, raw, dry_run=dry_run, wait=wait)
 
 
@@ -83,6 +90,20 @@ def send(reached: Client, raw: bytes, *, dry_run: bool, wait: bool) -> None:
         note("it goes out when `gateway serve` runs; `gateway queue list` shows what waits")
     if wait and not dry_run and found["state"] != "accepted":
         raise typer.Exit(FAILURE)
+
+
+def _body(raw: bytes, file: str) -> dict[str, Any]:
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise MalformedRequest(f"{file}: no JSON object; give the body of POST /messages")
+    return found
+
+
+def _with(raw: bytes, file: str, members: dict[str, Any]) -> bytes:
+    return json.dumps(_body(raw, file) | members).encode()
 
 
 def _settled(reached: Client, jti: str) -> dict[str, Any]:

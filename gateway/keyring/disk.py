@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SEED_BYTES: Final = 32
+NONCE_BYTES: Final = 12  # random: a key-encryption key seals far fewer than 2^32 secrets
 
 
 def make_folder(path: Path) -> None:

@@ -19,9 +19,11 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gateway.errors import Clash, ConfigurationError, NotFound
+from gateway.errors import Clash, ConfigurationError, LedgerError, NotFound
 from gateway.keyring import authority, disk, material, records
 from gateway.protocol.keys import OpenKey, SigningPair, bare_jwk, thumbprint
 
@@ -133,6 +135,19 @@ class FileKeyRing:
     def kek(self) -> bytes:
         """The 32-byte key-encryption key of the data at rest."""
         return self._kek
+
+    def wrap(self, secret: bytes, about: bytes) -> bytes:
+        """Seal a small secret of the data at rest under the key-encryption key; `about` says what it belongs to."""
+        nonce = os.urandom(disk.NONCE_BYTES)
+        return nonce + AESGCM(self._kek).encrypt(nonce, secret, about)
+
+    def unwrap(self, wrapped: bytes, about: bytes) -> bytes:
+        """Open what `wrap` sealed. Raises LedgerError where it was changed, or sealed under another key."""
+        try:
+            return AESGCM(self._kek).decrypt(wrapped[: disk.NONCE_BYTES], wrapped[disk.NONCE_BYTES :], about)
+        except (InvalidTag, ValueError):
+            detail = f"a stored key does not open: {self._folder / KEK} is another one, or the database was changed"
+            raise LedgerError(detail) from None
 
     @property
     def ca_pem(self) -> str:

@@ -29,7 +29,7 @@ _GROUPS: Final = {
     "card": "published",
     "partner": "added updated suspended resumed",
     "message": "accepted refused held released cancelled sent settled dead received read restricted erased",
-    "attachment": "stored read erased",
+    "attachment": "stored read refused erased",
     "case": "changed searched",
     "figures": "imported withdrawn",
     "schema": "registered approved configured tried",

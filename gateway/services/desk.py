@@ -22,7 +22,7 @@ class Desk:
     """What is stored of the ids, numbers and cases of one envelope, and what its earlier events added."""
 
     def __init__(self, tx: Transaction, memory: CaseMemory, sender: PartyId, events: Sequence[Event]) -> None:
-        self._tx = tx
+        self.tx = tx
         self._memory = memory
         self._sender = sender
         self._ids: dict[str, Taken] = {}
@@ -95,7 +95,7 @@ class Desk:
     def case(self, ref: CaseRef) -> Case | None:
         """Return a case shared with the sender, as this envelope leaves it."""
         if ref not in self._cases:
-            case = self._tx.cases.find(ref)
+            case = self.tx.cases.find(ref)
             if case is None or case.partner != self._sender:
                 return None
             self._cases[ref] = case
@@ -103,27 +103,27 @@ class Desk:
 
     def exists_elsewhere(self, ref: CaseRef) -> bool:
         """Say whether the reference belongs to a case with somebody else."""
-        return self._tx.cases.find(ref) is not None
+        return self.tx.cases.find(ref) is not None
 
     def known(self, judged: Judgement, case: Case | None) -> CaseFacts:
         """Return what is known of a case, the earlier events of this envelope included."""
-        return self._memory.known(self._tx, judged, case, self._records_of(case) if case is not None else ())
+        return self._memory.known(self.tx, judged, case, self._records_of(case) if case is not None else ())
 
     def keep(self, judged: Judgement, event: Event) -> None:
         """Keep what an accepted event leaves for those that follow."""
-        record = self._memory.keep(self._tx, judged, jti=event.id, case=event.case, supersedes=event.supersedes)
+        record = self._memory.keep(self.tx, judged, jti=event.id, case=event.case, supersedes=event.supersedes)
         if record is not None and event.case in self._records:
             self._records[event.case].append(record)
 
     def perform(self, event: Event, now: int) -> None:
         """Do to kept messages what an accepted event asks."""
         self._actions.perform(
-            self._tx, event.subject, event.data, sender=self._sender, jti=event.id, at=now
+            self.tx, event.subject, event.data, sender=self._sender, jti=event.id, at=now
         )  # fmt: skip
 
     def _records_of(self, case: Case) -> list[Record]:
         if case.ref not in self._records:
-            self._records[case.ref] = list(self._tx.memory.of_case(case.ref))
+            self._records[case.ref] = list(self.tx.memory.of_case(case.ref))
         return self._records[case.ref]
 
     def hold_case(self, case: Case) -> None:
@@ -134,4 +134,4 @@ class Desk:
     def save_cases(self) -> None:
         """Store what the accepted events did to their cases."""
         for ref in self._touched:
-            self._tx.cases.save(self._cases[ref])
+            self.tx.cases.save(self._cases[ref])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import (
+    AttachmentMissing,
     ClockSkew,
     Conflict,
     Finding,
@@ -43,6 +44,7 @@ from gateway.protocol.receipt import Outcome
 from gateway.services.casefile import CaseFile, CaseMessage
 from gateway.services.desk import Desk
 from gateway.services.gate import Gate
+from gateway.services.inspect import NOTHING, Inspected, Inspector
 from gateway.services.remember import CaseMemory
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ log = get_logger()
 SLICE = 20
 
 PARTNER_ROLE = "partner"
+DEFERRING = (ClockSkew, LocalFault, AttachmentMissing)
+"""Not taken, not stored: the sender tries again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class _Judged:
     error: PartnerError | None
     jti: str | None
     casework: Judgement | None = None
+    attached: Inspected = NOTHING
 
 
 NO_FAULT = 99
@@ -89,10 +94,12 @@ class Receiver:
         clock: Clock,
         fault: FaultPoint | None = None,
         gate: Gate | None = None,
+        inspector: Inspector | None = None,
     ) -> None:
         """Take `gate`: while it is closed no envelope is opened and no receipt signed."""
         self._fault = fault
         self._gate = gate or Gate()
+        self._inspector = inspector
         self._store = store
         self._keys = keys
         self._rules = rules
@@ -120,7 +127,8 @@ class Receiver:
         for place, (line, digest) in enumerate(zip(envelope.events, envelope.digests, strict=True)):
             if place and place % SLICE == 0:
                 await asyncio.sleep(0)
-            judged.append(self._judge(line, digest, envelope))
+            item = self._judge(line, digest, envelope)
+            judged.append(item if item.error or item.event is None else await self._with_attachments(item, item.event))
         if self._fault is not None:
             self._fault("validated")
         outcomes, arrivals, stream_high = await self._store.write(lambda tx: self._commit(tx, envelope, judged))
@@ -153,6 +161,12 @@ class Receiver:
         return self._sign(sender, [found], high, None, checkpoint)
 
     # --- before the transaction -----------------------------------------------------------------
+
+    async def _with_attachments(self, item: _Judged, event: Event) -> _Judged:
+        # (12) Attachments present and intact; files are read before the transaction, never in it.
+        if self._inspector is None or "attachments" not in event.data:
+            return item
+        return replace(item, attached=await self._inspector.inspect(event))
 
     def _judge(self, line: bytes, digest: bytes, envelope: OpenedEnvelope) -> _Judged:
         now = self._clock()
@@ -221,7 +235,7 @@ class Receiver:
                 outcomes.append(stored if stored.jti or not item.jti else replace(stored, jti=MessageId(item.jti)))
                 continue
             error = self._first_fault(desk, item, waiting_cases, now)
-            if isinstance(error, (ClockSkew, LocalFault)):
+            if isinstance(error, DEFERRING):
                 # Deferred: not taken, not stored. Later messages of its case must not overtake it.
                 if item.event is not None and item.event.case is not None:
                     waiting_cases.add(item.event.case)
@@ -236,6 +250,9 @@ class Receiver:
             known[item.digest] = outcome
             outcomes.append(outcome)
             arrivals.append(arrival)
+            if error is None and item.event is not None and item.attached is not NOTHING:
+                assert self._inspector is not None
+                self._inspector.hold(tx, item.event, item.attached)
             if arrival.stream_seq is not None:
                 desk.take(arrival)
             if item.event is not None and error is None and item.event.is_void:
@@ -255,7 +272,19 @@ class Receiver:
         if event.case in waiting_cases:
             # Nothing of its case may overtake what is deferred, nor be judged as if that had never come.
             return ClockSkew("an earlier message of the same case is deferred", retry_after_s=1)
-        return self._foreign_case(desk, event) or item.error or self._refused_in_case(desk, event, item.casework, now)
+        attached = self._attached_fault(desk, item)
+        return (
+            self._foreign_case(desk, event)
+            or item.error
+            or self._refused_in_case(desk, event, item.casework, now, attached)
+        )
+
+    def _attached_fault(self, desk: Desk, item: _Judged) -> PartnerError | None:
+        # (12) What was inspected before the transaction must still be here in it.
+        found = item.attached
+        if found.fault is None and found.fresh and self._inspector is not None:
+            return self._inspector.gone(desk.tx, found)
+        return found.fault
 
     def _taken(self, desk: Desk, event: Event) -> PartnerError | None:
         # (7) Ids and numbers taken by other bytes, or given up by their sender.
@@ -275,9 +304,11 @@ class Receiver:
         detail = "not a case shared with this party, nor one opening under its own State"
         return NotAgreed(detail, errors=(Finding("/subject", detail, "E-REF"),))
 
-    def _refused_in_case(self, desk: Desk, event: Event, casework: Judgement | None, now: int) -> PartnerError | None:
+    def _refused_in_case(
+        self, desk: Desk, event: Event, casework: Judgement | None, now: int, attached: PartnerError | None
+    ) -> PartnerError | None:
         if casework is None:
-            return None  # a void
+            return attached  # a void
         # (11) Casework policy that the receiver must enforce, with what is known of the case.
         case = desk.case(event.case) if event.case is not None else None
         found = self._rules.refusals(casework, desk.known(casework, case))
@@ -289,13 +320,16 @@ class Receiver:
             if case is None:
                 case = self._cases.open(event.case, event.source, event.source, message)
             # `now` is the receivedAt we sign: both sides start the service clocks from the same moment.
-            fault = self._cases.arrive(case, message, now)
+            # What (12) refuses must leave its case as it was: it is judged on a copy.
+            fault = self._cases.arrive(case if attached is None else replace(case), message, now)
             if fault is not None:
                 return PolicyRefused(fault.reason, errors=(fault,))
-            desk.hold_case(case)
-        desk.keep(casework, event)
-        desk.perform(event, now)
-        return None
+            if attached is None:
+                desk.hold_case(case)
+        if attached is None:
+            desk.keep(casework, event)
+            desk.perform(event, now)
+        return attached
 
     def _case_message(self, event: Event) -> CaseMessage:
         opens = self._rules.catalogue.held(event).opens_case

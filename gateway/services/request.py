@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.errors import Finding, MalformedRequest, SchemaViolation
 from gateway.primitives.times import parse_ms
+from gateway.protocol.attachment import AttachmentId, parse_attachment_id
 from gateway.protocol.event import URGENCIES
 from gateway.protocol.ids import MessageId, PartyId, parse_message_id, parse_party, parse_subject
 
@@ -37,9 +38,10 @@ class SubmitRequest:
     expires_at: int | None
     rows: str | None = None
     """CSV that becomes the rows of `data` (`gateway.casework.tabular`)."""
+    attachments: tuple[AttachmentId, ...] = ()
 
 
-def read_request(body: object) -> SubmitRequest:  # noqa: C901 - one member after the other, as the contract lists them
+def read_request(body: object) -> SubmitRequest:
     """Read one message of a POST body (strict JSON, parsed).
 
     Raises MalformedRequest where it is no object, SchemaViolation naming every member at fault.
@@ -51,8 +53,7 @@ def read_request(body: object) -> SubmitRequest:  # noqa: C901 - one member afte
     if unknown:
         # Not named: a misplaced member may be a person's name.
         found.append(Finding("", f"has {len(unknown)} unknown member(s); known are {', '.join(sorted(MEMBERS))}"))
-    if body.get("attachments"):
-        found.append(Finding("/attachments", "attachments are not offered by this gateway yet: leave it out"))
+    attachments = _attachments(body.get("attachments"), found)
 
     def text(name: str, parse: Callable[[str], Any], words: str, *, required: bool = False) -> Any:
         value = body.get(name)
@@ -88,8 +89,25 @@ def read_request(body: object) -> SubmitRequest:  # noqa: C901 - one member afte
     if found or not isinstance(data, dict):
         raise SchemaViolation(f"{len(found)} member(s) of the message are at fault", errors=tuple(found))
     return SubmitRequest(
-        recipient, subject, case, urgency, tuple(dict.fromkeys(handling)), data, reply, supersedes, expires, rows
-    )
+        recipient, subject, case, urgency, tuple(dict.fromkeys(handling)), data, reply, supersedes, expires,
+        rows, attachments,
+    )  # fmt: skip
+
+
+def _attachments(value: object, found: list[Finding]) -> tuple[AttachmentId, ...]:
+    """Return the ids named, each once and in order."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        found.append(Finding("/attachments", "is a list of ids that POST /attachments gave"))
+        return ()
+    ids: dict[AttachmentId, None] = {}
+    for place, name in enumerate(value):
+        try:
+            ids[parse_attachment_id(name)] = None
+        except ValueError as error:
+            found.append(Finding(f"/attachments/{place}", str(error), "E-REF"))
+    return tuple(ids)
 
 
 def _urgency(text: str) -> str:

@@ -29,6 +29,10 @@ PARTNER_ROLE = "partner"
 UNREAD = frozenset({"malformed-event", "source-mismatch", "wrong-recipient", "conflict"})
 
 
+# Deferred for these, a message waits for a clock or for its turn; for anything else it may be its attachments.
+NO_WORD_OF_FILES = frozenset({"clock-skew", "local-fault"})
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What a receipt changed: how many messages it ended, how many of them waited, how many wait again."""
@@ -84,6 +88,8 @@ class Settler:
                 reason = outcome.problem or outcome.status
                 at = delivery.retry_at(now, row.urgency, row.attempts, outcome.retry_after_s, self._draw)
                 waiting.append((jti, at, reason))
+                if outcome.problem not in NO_WORD_OF_FILES:
+                    tx.attachments.redo(jti, partner)
                 attempts.append(Attempt(jti, now, eid or EnvelopeId(""), "deferred", reason, at))
                 continue
             if self._answered_before(tx, row, outcome, partner, now):

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from gateway.casework.tabular import Table
     from gateway.ports import Case
     from gateway.registry.subject import SchemaVersion
+    from gateway.services.enclose import Encloser
     from gateway.services.remember import Judgement
     from gateway.services.request import SubmitRequest
     from gateway.services.rules import Rules
@@ -111,7 +112,9 @@ class Submitter:
     def __init__(
         self, store: Store, rules: Rules, cases: CaseFile, clock: Clock, entropy: Entropy, *, most_unanswered: int,
         default_lifetime_ms: int = DEFAULT_LIFETIME_MS, may_number: Callable[[], None] = lambda: None,
+        encloser: Encloser | None = None,
     ) -> None:  # fmt: skip
+        self._encloser = encloser
         self._store = store
         self._rules = rules
         self._cases = cases
@@ -135,6 +138,8 @@ class Submitter:
 
     async def check(self, request: SubmitRequest, account: Account) -> None:
         """Raise what `submit` would raise, and accept nothing: the dry run."""
+        if self._encloser is not None:
+            request = await self._encloser.preview(request, account)
         ready = self._prepare(request)
 
         def work(tx: Transaction) -> None:
@@ -180,7 +185,7 @@ class Submitter:
         for place, request in enumerate(requests):
             if place and place % SLICE == 0:
                 await asyncio.sleep(0)
-            prepared.append(self._try_prepare(request))
+            prepared.append(self._try_prepare(await self._try_enclose(request, account)))
         stored, results = await self._store.write(
             lambda tx: self._commit(tx, prepared, account, idempotency, answer, traceparent)
         )
@@ -227,6 +232,19 @@ class Submitter:
         stored = answer(results)
         tx.answers.add(account.id, idempotency.route, idempotency.key, stored, self._clock())
         return stored, results
+
+    async def _try_enclose(
+        self, request: SubmitRequest | RequestError, account: Account
+    ) -> SubmitRequest | RequestError:
+        """Return the request with its files in `data.attachments`; most have none."""
+        if isinstance(request, RequestError) or self._encloser is None:
+            return request
+        if not request.attachments and "attachments" not in request.data:
+            return request
+        try:
+            return await self._encloser.enclose(request, account)
+        except RequestError as error:
+            return error
 
     def _try_prepare(self, request: SubmitRequest | RequestError) -> _Ready | RequestError:
         if isinstance(request, RequestError):
@@ -355,8 +373,16 @@ class Submitter:
             in_reply_to=request.in_reply_to, supersedes=request.supersedes, effect=effect,
             account=account.id, created_at=now,
             expires_at=ready.expires_at, leaf=leaf, event=event,
+            not_before=self._enclosed(tx, request, jti, now) if request.attachments else None,
         )  # fmt: skip
         return stored, accepted
+
+    def _enclosed(self, tx: Transaction, request: SubmitRequest, jti: MessageId, now: int) -> int | None:
+        """Note which files go with a message; return when it may go by itself where some are not there yet."""
+        tx.attachments.enclose(jti, self._rules.me, request.attachments)
+        # Their arrival sets it free at once.
+        waits = tx.attachments.undelivered(request.recipient, request.attachments)
+        return now + delivery.MAX_RETRY_AFTER_S * 1000 if waits else None
 
     def _judge_links(self, tx: Transaction, request: SubmitRequest, account: Account) -> None:
         owner = owner_of(account)

@@ -129,6 +129,12 @@ _WAKE = compiled(
     .values(next_at=bindparam("due")),
     "due", "partner", "now",
 )  # fmt: skip
+_SET_DUE = compiled(
+    update(t.outbox)
+    .where(o.jti == bindparam("key"), o.state == fixed("queued"))
+    .values(next_at=bindparam("due")),
+    "due", "key",
+)  # fmt: skip
 _NEXT_DUE = compiled(
     select(func.min(o.next_at)).where(
         o.recipient == bindparam("recipient"), o.state == fixed("queued"), t.OPEN_STATES, o.next_at > bindparam("now")
@@ -257,7 +263,8 @@ class OutboxRows:
                     m.jti, m.recipient, m.subject, m.case_ref, m.case_seq, m.stream_seq, m.urgency, m.rank,
                     len(m.event), m.handling, m.digest, m.schema_version, m.in_reply_to, m.supersedes, m.effect,
                     m.account,
-                    m.created_at, m.expires_at, first + place, m.leaf, "queued", m.created_at,
+                    m.created_at, m.expires_at, first + place, m.leaf, "queued",
+                    m.created_at if m.not_before is None else m.not_before,
                 )
                 for place, m in enumerate(messages)
             ],
@@ -301,6 +308,10 @@ class OutboxRows:
     def wake(self, recipient: PartyId, now_ms: int) -> int:
         """Make every queued message due now: the partner was heard of."""
         return self._run(_WAKE, (now_ms, recipient, now_ms)).rowcount
+
+    def set_due(self, jtis: Sequence[MessageId], at: int) -> None:
+        """Say when queued messages may go."""
+        self._connection.executemany(_SET_DUE, [(at, jti) for jti in jtis])
 
     def next_due(self, recipient: PartyId, now_ms: int) -> int | None:
         """Return when the next queued message that is not due yet becomes due, or None."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.storage.attachments import AttachmentRows
 from gateway.storage.cases import CaseRows
 from gateway.storage.inbox import InboxRows
 from gateway.storage.index import FigureRows, IndexRows
@@ -44,3 +45,4 @@ class SqlTransaction:
         self.figures = FigureRows(connection)
         self.witness = WitnessRows(connection)
         self.timestamps = TimestampRows(connection)
+        self.attachments = AttachmentRows(connection)

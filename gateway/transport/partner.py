@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import ssl
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 
 from gateway.errors import TransportError
-from gateway.ports import Reply
+from gateway.ports import Reply, UploadReply
+from gateway.protocol.attachment import UPLOAD_LENGTH, UPLOAD_OFFSET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
+    from gateway.protocol.attachment import AttachmentId
     from gateway.protocol.ids import MessageId, PartyId
 
 MAX_REPLY_BYTES: Final = 4 * 1024 * 1024
@@ -24,7 +28,7 @@ MAX_REPLY_BYTES: Final = 4 * 1024 * 1024
 READ_BUFFER_BYTES: Final = 1024 * 1024
 CONNECT_TIMEOUT_S: Final = 10
 JOSE: Final = "application/jose"
-_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+_DIGITS: Final = re.compile(r"[0-9]{1,15}")
 
 
 class HttpPartner:
@@ -94,24 +98,67 @@ class HttpPartner:
         """GET {endpoint}/log/{path}: `checkpoint`, or `tile/…`."""
         return await self._call("GET", f"/log/{path}")
 
-    async def _call(self, method: str, path: str, body: bytes | None = None, media_type: str | None = None) -> Reply:
+    async def get_upload(self, name: AttachmentId) -> UploadReply:
+        """HEAD {endpoint}/attachments/{id}."""
+        return await self._upload("HEAD", name, {}, None)
+
+    async def send_upload(
+        self, name: AttachmentId, *, length: int, offset: int | None, pieces: AsyncIterator[bytes]
+    ) -> UploadReply:
+        """PUT {endpoint}/attachments/{id}, or PATCH it from `offset`."""
+        headers = {UPLOAD_LENGTH: str(length), "Content-Length": str(length - (offset or 0))}
+        if offset is None:
+            return await self._upload("PUT", name, headers, pieces)
+        return await self._upload("PATCH", name, headers | {UPLOAD_OFFSET: str(offset)}, pieces)
+
+    async def _upload(
+        self, method: str, name: AttachmentId, headers: dict[str, str], pieces: AsyncIterator[bytes] | None
+    ) -> UploadReply:
+        """Do one request about an upload. It may take long; it may not stand still for long."""
+        if pieces is not None:
+            headers["Content-Type"] = "application/octet-stream"
+        with self._translated():
+            loop, still_s = asyncio.get_running_loop(), self._timeout.total or CONNECT_TIMEOUT_S
+            async with asyncio.timeout(still_s) as deadline:
+
+                async def moving() -> AsyncIterator[bytes]:
+                    assert pieces is not None
+                    async for piece in pieces:
+                        deadline.reschedule(loop.time() + still_s)
+                        yield piece
+
+                async with self._request(
+                    method, f"/attachments/{name}", moving() if pieces is not None else None, headers,
+                    aiohttp.ClientTimeout(total=None, connect=self._timeout.connect),
+                ) as response:  # fmt: skip
+                    await read_bounded(response, MAX_REPLY_BYTES)
+                    numbers = (_number(response.headers, UPLOAD_OFFSET), _number(response.headers, UPLOAD_LENGTH))
+                    return UploadReply(response.status, *numbers, _number(response.headers, "Retry-After"))
+
+    def _request(
+        self, method: str, path: str, body: Any, headers: dict[str, str], timeout: aiohttp.ClientTimeout
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         assert self._session is not None
+        return self._session.request(
+            method, self._endpoint() + path, data=body, headers=headers, ssl=self._tls(), allow_redirects=False,
+            timeout=timeout,
+        )  # fmt: skip
+
+    async def _call(self, method: str, path: str, body: bytes | None = None, media_type: str | None = None) -> Reply:
         headers = {"Content-Type": media_type} if media_type else {}
-        try:
-            async with self._session.request(
-                method,
-                self._endpoint() + path,
-                data=body,
-                headers=headers,
-                ssl=self._tls(),
-                allow_redirects=False,
-            ) as response:
+        with self._translated():
+            async with self._request(method, path, body, headers, self._timeout) as response:
                 return Reply(
                     response.status,
                     response.content_type,
                     await read_bounded(response, MAX_REPLY_BYTES),
-                    _retry_after(response.headers),
+                    _number(response.headers, "Retry-After"),
                 )
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
         except KeyError:
             detail = f"{self._party} is not an active partner"
             raise TransportError(detail) from None
@@ -136,9 +183,9 @@ async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
     return b"".join(parts)
 
 
-def _retry_after(headers: Mapping[str, str]) -> int | None:
-    value = headers.get("Retry-After", "")
-    return int(value) if _SECONDS.fullmatch(value) else None
+def _number(headers: Mapping[str, str], name: str) -> int | None:
+    value = headers.get(name, "")
+    return int(value) if _DIGITS.fullmatch(value) else None
 
 
 def reason_of(error: BaseException) -> str:

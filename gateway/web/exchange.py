@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from gateway.protocol.envelope import OpenedEnvelope
     from gateway.services.contact import Contacts
+    from gateway.services.deposit import Deposits
     from gateway.services.directory import Directory
     from gateway.services.receive import Receiver
     from gateway.services.refusals import Refusals
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from gateway.web.problems import Handler
 from gateway.web.problems import CALLER
 from gateway.web.server import DRAIN
+from gateway.web.uploads import upload_routes
 from gateway.web.witness import witness_routes
 
 log = get_logger()
@@ -69,6 +71,7 @@ class ExchangeParts:
     clock: Clock
     tls: Identify
     witnessing: Witnessing
+    deposits: Deposits
 
 
 def exchange_app(parts: ExchangeParts, prefix: str, outermost: Any) -> web.Application:
@@ -83,6 +86,7 @@ def exchange_app(parts: ExchangeParts, prefix: str, outermost: Any) -> web.Appli
             web.get(f"{prefix}/card", handlers.get_card, allow_head=False),
             web.post(f"{prefix}/ping", handlers.post_ping),
             *witness_routes(parts, prefix, lambda request: request[PARTY]),
+            *upload_routes(parts, prefix, lambda request: request[PARTY]),
         ]
     )
     app[DRAIN] = handlers.drain
@@ -96,8 +100,9 @@ class _Handlers:
         self._draining = False
 
     def drain(self) -> None:
-        """Take no more requests."""
+        """Take no more requests; uploads go on elsewhere from where they are."""
         self._draining = True
+        self._parts.deposits.drain()
 
     @property
     def identify(self) -> Any:

@@ -24,10 +24,9 @@ PATH_MEMBER: Final = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 
 MEANING: Final = {
     200: "Done", 201: "Made", 202: "Accepted for sending", 304: "You hold it already",
-    400: "The request cannot be read",
-    401: "Sign in first", 403: "Your role may not do this", 404: "Unknown, or not yours to see",
-    409: "The state does not allow it",
-       413: "Too large", 415: "Unsupported media type", 422: "A rule refuses it: `errors` name each place",
+    400: "The request cannot be read", 401: "Sign in first", 403: "Your role may not do this",
+    404: "Unknown, or not yours to see", 409: "The state does not allow it", 413: "Too large",
+    415: "Unsupported media type", 416: "Not a range of this file", 422: "A rule refuses it: `errors` name each place",
     429: "Too many requests", 500: "A fault of the gateway", 502: "The partner gave no verified answer",
     503: "Not now: try again",
 }  # fmt: skip
@@ -92,7 +91,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body is not None:
         # The body of a step may be absent; a message may not.
         optional = all(not field.is_required() for field in route.body.model_fields.values())
-        taken = (JSON, route.media_type) if route.fault else (JSON,)
+        taken = (route.body_type, route.media_type) if route.fault else (route.body_type,)
         found["requestBody"] = {"required": not optional, "content": {name: _content(route.body) for name in taken}}
     return found
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.casework.handling import may_leave
+from gateway.casework.media import Screening
 from gateway.casework.policies import CaseFacts, prompts, review
-from gateway.casework.policies.course import p20_active_pdf, p20_media_fault
 from gateway.casework.policies.keeping import (
     ReadEntry,
     Tombstone,
@@ -445,8 +445,9 @@ def test_p19_a_files_description_names_nobody() -> None:
 )
 def test_p20_bytes_are_what_they_say(media: str, content: bytes, refused: bool) -> None:
     """Magic bytes against the declared type; no script, action or embedded file in a PDF."""
-    assert (p20_media_fault(media, content) is not None) is refused
-    assert p20_active_pdf(b"no pdf at all") is False
+    screening = Screening()
+    screening.feed(content)
+    assert (screening.fault(media) is not None) is refused
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,14 @@ import stat
 from typing import TYPE_CHECKING
 
 from gateway import local
+from tests.attachments.files import jpeg
 from tests.cli.terminal import Home, run
 from tests.support.pair import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+REFERRAL = "schemas/examples/case.referral/s1-sumarni.json"
 
 
 def test_two_new_homes_become_partners(tmp_path: Path) -> None:
@@ -104,3 +107,15 @@ def test_no_trace_of_the_private_socket_is_left(home: Home, tmp_path: Path) -> N
 def _keep(path: Path, text: str) -> str:
     path.write_text(text)
     return str(path)
+
+
+def test_a_home_that_nobody_serves_takes_files_too(home: Home, tmp_path: Path) -> None:
+    """They wait with their message; a dry run uploads nothing and says so."""
+    scan = tmp_path / "scan.jpg"
+    scan.write_bytes(jpeg())
+    folder = home.path / "data" / "attachments"
+    dry = home.run("submit", REFERRAL, "--attach", str(scan), "--dry-run")
+    assert "uploads nothing" in dry.err
+    assert not folder.exists()
+    assert home.json("submit", REFERRAL, "--attach", str(scan))["state"] == "queued"
+    assert len(list(folder.iterdir())) == 3  # the original, the copy, and the copy as it goes to the partner

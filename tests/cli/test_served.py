@@ -5,12 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pty
 import sqlite3
 import stat
+import subprocess
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from tests.cli.terminal import ROOT, Home, Pair, run
+import pytest
+
+from tests.attachments.files import CANARY, jpeg, pdf
+from tests.cli.terminal import GATEWAY, LIMIT_S, ROOT, Home, Pair, environment, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -304,3 +310,74 @@ def test_a_case_is_found_by_a_name(pair: Pair) -> None:
     assert ref in [row["case"] for row in pair.b.json("case", "list", "-q", "ស៊ូម៉ារនី")]
     [entry] = pair.a.json("audit", "search", "--type", "case.searched", "--limit", "1")
     assert "sumarni" not in json.dumps(entry).lower()
+
+
+# --- files -----------------------------------------------------------------------------------------
+
+
+def test_files_go_along_and_are_fetched_there(pair: Pair, tmp_path: Path) -> None:
+    """Two files by one command; the names they have here stay here; what is fetched is for its owner alone."""
+    scan, ticket = tmp_path / f"{CANARY}.jpg", tmp_path / "booking"
+    scan.write_bytes(jpeg())
+    ticket.write_bytes(pdf())
+    words = ("--attach", str(scan), "--attach", f"{ticket};type=TICKET;mediaType=application/pdf;description=seat 12")
+
+    sent = pair.a.run("submit", REFERRAL, *words, "--wait", "-o", "json")
+
+    assert sent.json["state"] == "accepted"
+    assert sent.err.count("goes as PASSPORT_SCAN; say otherwise") == 1
+    listed = pair.a.json("audit", "search", "--type", "attachment.stored")
+    ids = {entry["outcome"]: entry["object"]["id"] for entry in listed}
+    assert set(ids) == {"PASSPORT_SCAN", "TICKET", "EVIDENTIAL_ORIGINAL"}
+    out = tmp_path / "fetched.pdf"
+    pair.b.run("attachment", "get", ids["TICKET"], str(out), "--purpose", "VICTIM_PROTECTION")
+    assert (out.read_bytes(), out.stat().st_mode & 0o777) == (pdf(), 0o600)
+    assert "name a new file" in pair.b.run("attachment", "get", ids["TICKET"], str(out), code=2).fault
+    pair.b.run("attachment", "get", ids["EVIDENTIAL_ORIGINAL"], str(tmp_path / "none"), code=5)
+    assert not (tmp_path / "none").exists()
+    for home in pair.a, pair.b:
+        assert CANARY not in home.path.with_name(home.path.name + ".log").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "words"),
+    [
+        ("nothing.jpg", 2, "name a readable file"),
+        ("script.pdf;kind=TICKET", 1, "with NAME one of type, personRef"),
+        ("script.pdf", 1, "/file: the document holds scripts"),
+        ("script.pdf;type=PAINTING", 1, "/meta/attachmentType"),
+    ],
+)
+def test_a_file_that_cannot_go_keeps_its_message_back(
+    served: Home, tmp_path: Path, what: str, code: int, words: str
+) -> None:
+    """The reason names the place; no message is left waiting."""
+    (tmp_path / "script.pdf").write_bytes(pdf(b"<< /S /JavaScript /JS (x) >>"))
+    before = len(served.json("message", "list"))
+    assert words in served.run("submit", REFERRAL, "--attach", str(tmp_path / what), code=code).err
+    assert len(served.json("message", "list")) == before
+
+
+def test_a_terminal_shows_how_far_it_is(served: Home, tmp_path: Path) -> None:
+    """A bar on stderr; stdout stays data."""
+    scan = tmp_path / "scan.jpg"
+    scan.write_bytes(jpeg(size=(1200, 900)))
+    leader, follower = pty.openpty()
+    words = ("submit", REFERRAL, "--attach", str(scan), "-o", "json")
+    with subprocess.Popen(
+        [*GATEWAY, "--home", str(served.path), *words], stdout=subprocess.PIPE, stderr=follower, cwd=ROOT,
+        env=environment({"TERM": "xterm", "COLUMNS": "100"}),
+    ) as run:  # fmt: skip
+        os.close(follower)
+        shown = b""
+        try:
+            while piece := os.read(leader, 4096):
+                shown += piece
+        except OSError:  # Linux ends a terminal that way
+            pass
+        os.close(leader)
+        assert run.stdout is not None
+        out = run.stdout.read()
+        assert run.wait(LIMIT_S) == 0
+    assert b"file 1 of 1" in shown
+    assert out.startswith(b"{")

@@ -31,9 +31,12 @@ ALLOWED: dict[str, set[str]] = {
     "storage": BELOW_SERVICES | SHARED,
     "transport": BELOW_SERVICES | SHARED,
     "keyring": BELOW_SERVICES | SHARED,
+    "screening": BELOW_SERVICES | SHARED,
     "services": BELOW_SERVICES | SHARED,
     "home": BELOW_SERVICES | SHARED | {"settings", "config", "keyring"},
-    "runtime": BELOW_SERVICES | SHARED | {"settings", "config", "keyring", "home", "storage", "transport", "services"},
+    "runtime": BELOW_SERVICES
+    | SHARED
+    | {"settings", "config", "keyring", "home", "storage", "transport", "screening", "services"},
     "web": BELOW_SERVICES | SHARED | {"settings", "config", "services", "runtime"},
     "local": BOTTOM,
     "serving": BELOW_SERVICES

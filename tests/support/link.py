@@ -25,7 +25,7 @@ import orjson
 
 from gateway.errors import GatewayError, PartnerError, StorageUnavailable, TransportError, UnknownSigner
 from gateway.home import InitOptions, init, open_home
-from gateway.ports import Actor, PartnerLink, Reply, StoredAnswer
+from gateway.ports import Actor, PartnerLink, Reply, StoredAnswer, UploadReply
 from gateway.protocol.ids import MessageId, PartyId, parse_message_id
 from gateway.protocol.stream import StreamItem, read_ping, sign_ping, sign_stream
 from gateway.runtime import Gateway, World, open_gateway, wall_clock
@@ -34,12 +34,13 @@ from gateway.services.request import read_request
 from gateway.services.submit import Accepted, Idempotency
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from gateway.errors import RequestError
     from gateway.ports import TimestampAuthority
+    from gateway.protocol.attachment import AttachmentId, Upload
 
 T = TypeVar("T")
 
@@ -395,6 +396,10 @@ class Network:
         self.calm = chance is None
         self.cut = False
         self.answers_lost = False
+        self.uploads: list[tuple[int | None, int]] = []
+        """Where each upload began, and how many bytes of it were sent."""
+        self.cut_uploads_at: list[int] = []
+        """Where the next uploads are cut, one each."""
         self.processes: dict[PartyId, Process] = {}
         self.calls: list[tuple[PartyId, str]] = []
         self.seen: list[bytes] = []
@@ -540,9 +545,59 @@ class MemoryLink:
 
         return await self._call("tile", b"", tile)
 
+    async def get_upload(self, name: AttachmentId) -> UploadReply:
+        """HEAD attachments/{id}."""
+
+        async def state(gateway: Gateway, _body: bytes) -> Reply:
+            found = await gateway.attachments.deposits.state(self._source.party, name)
+            return _upload(found) if found is not None else Reply(404, "", b"", None)
+
+        return _read_upload(await self._call("upload-state", b"", state))
+
+    async def send_upload(
+        self, name: AttachmentId, *, length: int, offset: int | None, pieces: AsyncIterator[bytes]
+    ) -> UploadReply:
+        """PUT attachments/{id}, or PATCH: on a rough network it may be cut anywhere."""
+        body = b"".join([piece async for piece in pieces])
+        network = self._source.network
+        network.uploads.append((offset, len(body)))
+        cut = network.cut_uploads_at.pop(0) if network.cut_uploads_at else None
+        if cut is None and not network.calm and network.chance.random() < 0.3:
+            cut = network.chance.randrange(len(body))
+
+        async def send(gateway: Gateway, sent: bytes) -> Reply:
+            async def arriving() -> AsyncIterator[bytes]:
+                yield sent if cut is None else sent[:cut]
+                if cut is not None:
+                    raise TransportError("the connection broke")
+
+            deposits = gateway.attachments.deposits
+            if offset is None:
+                return _upload(await deposits.put(self._source.party, name, length, arriving()))
+            return _upload(await deposits.patch(self._source.party, name, offset, arriving()))
+
+        reply = await self._call("upload", body, send)
+        if cut is not None:
+            raise TransportError("the connection broke")
+        return _read_upload(reply)
+
     async def _call(self, name: str, body: bytes, what: Callable[[Gateway, bytes], Awaitable[Reply]]) -> Reply:
         async with asyncio.timeout(TIMEOUT_S * 3):
             return await self._source.network.carry(self._source, self._target, name, body, what)
+
+
+def _upload(found: Upload) -> Reply:
+    return Reply(204, "", f"{found.offset} {found.length}".encode(), None)
+
+
+def _read_upload(reply: Reply) -> UploadReply:
+    if reply.status >= 400:
+        return UploadReply(reply.status, None, None, reply.retry_after_s)
+    try:
+        offset, length = map(int, reply.body.split())
+    except ValueError:  # corrupted on its way
+        raise TransportError("the answer cannot be read") from None
+    return UploadReply(200, offset, length, None)
 
 
 class Two:

@@ -114,8 +114,9 @@ class Side:
         if on:
             g = self.gateway
             parts = ExchangeParts(
-                g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls, g.witnessing
-            )
+                g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls, g.witnessing,
+                g.attachments.deposits,
+            )  # fmt: skip
             app = exchange_app(
                 parts,
                 self.settings.exchange.path,

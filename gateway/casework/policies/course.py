@@ -112,7 +112,7 @@ def jurisdiction(ctx: Context) -> Iterator[Finding]:
 def p20_files(ctx: Context) -> Iterator[Finding]:
     """P20 and §3.8, as far as the message states them: number, size (E-SIZE) and media type (E-MEDIA) of files.
 
-    The bytes are judged where they arrive: `media_fault`.
+    The bytes are judged where they pass: `casework.media`.
     """
     files = rows(ctx.data, "attachments")
     if len(files) > MAX_FILES:
@@ -128,48 +128,3 @@ def p20_files(ctx: Context) -> Iterator[Finding]:
             yield Finding(f"/attachments/{i}/byteLength", "larger than this kind of file may be", "E-SIZE")
         if isinstance(media, list) and text(row, "mediaType") not in media:
             yield Finding(f"/attachments/{i}/mediaType", "not a media type of this kind of file", "E-MEDIA")
-
-
-_MAGIC: Final = {
-    "image/jpeg": (b"\xff\xd8\xff",),
-    "image/png": (b"\x89PNG\r\n\x1a\n",),
-    "application/pdf": (b"%PDF-",),
-    "application/json": (b"{", b"["),
-}
-# What makes a PDF act or carry other files (names may be written with #xx escapes, so `#` in a name counts).
-_ACTIVE: Final = (
-    b"/JavaScript",
-    b"/JS",
-    b"/Launch",
-    b"/EmbeddedFile",
-    b"/OpenAction",
-    b"/AA",
-    b"/RichMedia",
-    b"/XFA",
-)
-
-
-def p20_media_fault(media_type: str, content: bytes) -> str | None:
-    """P20: return why a file's bytes are not what its media type says, or None. E-MEDIA.
-
-    `content` is the whole file or, for a stream, its head; a PDF's active content may sit anywhere, so the
-    caller gives overlapping windows for it.
-    """
-    magic = _MAGIC.get(media_type)
-    if magic is not None and not content.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(magic):
-        return "the content is not of the declared media type"
-    if media_type == "application/pdf" and p20_active_pdf(content):
-        return "the document holds active content"
-    return None
-
-
-def p20_active_pdf(window: bytes) -> bool:
-    """P20: tell whether a window of a PDF names scripts, actions or embedded files."""
-    for name in _ACTIVE:
-        at = window.find(name)
-        while at >= 0:
-            following = window[at + len(name) : at + len(name) + 1]
-            if not following.isalnum():
-                return True
-            at = window.find(name, at + 1)
-    return False

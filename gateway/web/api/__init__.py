@@ -10,6 +10,7 @@ from aiohttp import web
 from gateway.primitives import b64u
 from gateway.web.api import table
 from gateway.web.api.answering import Cursors, secure
+from gateway.web.api.attachments import Attachments
 from gateway.web.api.audit import Audit
 from gateway.web.api.bulk import Bulk
 from gateway.web.api.cases import Cases
@@ -56,6 +57,7 @@ def api_app(
     audit = Audit(gateway, cursors)
     routes = [
         *table.message_routes(messages),
+        *table.attachment_routes(Attachments(gateway)),
         *table.case_routes(Cases(gateway, cursors, messages.reader)),
         *table.bulk_routes(Bulk(gateway, messages.reader)),
         *table.inbox_routes(inbox),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from gateway.protocol.states import CANCEL_REASONS
 
@@ -63,8 +64,56 @@ class MessageRequest(Model):
     in_reply_to: MessageId | None = None
     supersedes: MessageId | None = None
     expires_at: Time | None = None
-    attachments: list[str] | None = None
+    attachments: list[str] | None = Field(None, description="ids that POST /attachments gave, in order")
     rows: str | None = Field(None, description="CSV that becomes the rows of `data`; see /templates/{subject}")
+
+
+class Catalogued(Model):
+    """Members under the names of the catalogue."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
+
+
+class AttachmentMeta(Catalogued):
+    """What the catalogue says of a file; length and digest, where given, must be those of the file that came."""
+
+    attachment_type: str = Field(examples=["PASSPORT_SCAN"], description="a code of the list attachmentType")
+    media_type: str | None = Field(None, examples=["image/jpeg"], description="absent: the part's Content-Type")
+    attachment_id: str | None = Field(None, description="absent: the gateway gives one")
+    byte_length: int | None = None
+    sha256: Digest | None = None
+    person_ref: str | None = None
+    derived_from: str | None = Field(None, description="an upload of yours this is a copy of")
+    description: str | None = Field(None, max_length=200, description="no names")
+
+
+class AttachmentUpload(Model):
+    """A file and what it is; its name is not read."""
+
+    file: bytes
+    meta: AttachmentMeta
+
+
+class Original(Catalogued):
+    """What came, sealed and kept as evidence."""
+
+    id: str
+    byte_length: int
+    sha256: Digest
+
+
+class Attachment(Catalogued):
+    """A stored file; `original` where an image was made anew."""
+
+    id: str
+    attachment_id: str
+    attachment_type: str
+    media_type: str
+    byte_length: int
+    sha256: Digest
+    derived_from: str | None
+    original: Original | None
+    stored_at: Time = Field(alias="stored_at")
 
 
 class BatchRequest(Model):

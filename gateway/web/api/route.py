@@ -56,6 +56,7 @@ class Route:
     body: type[BaseModel] | None = None
     status: int = 200
     media_type: str = "application/json"
+    body_type: str = "application/json"
     params: tuple[Param, ...] = ()
     problems: tuple[int, ...] = ()
     text: str = ""

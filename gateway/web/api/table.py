@@ -15,6 +15,7 @@ from gateway.web.api.messages import STATES, STEPS
 from gateway.web.api.route import PREFIX, Param, Route
 
 if TYPE_CHECKING:
+    from gateway.web.api.attachments import Attachments
     from gateway.web.api.audit import Audit
     from gateway.web.api.bulk import Bulk
     from gateway.web.api.cases import Cases
@@ -99,6 +100,28 @@ def message_routes(of: Messages) -> list[Route]:
                 tag, m.MessageWhole, m.Reason, problems=(400, 404, 409, 415),
             )
             for step in STEPS
+        ),
+    ]  # fmt: skip
+
+
+def attachment_routes(of: Attachments) -> list[Route]:
+    """Return the routes of `/attachments`."""
+    path, tag = f"{PREFIX}/attachments", "attachments"
+    return [
+        Route(
+            "POST", path, ("message.submit",), of.post, "Upload a file for a message", tag, m.Attachment,
+            m.AttachmentUpload, 201, params=(KEY,), problems=(400, 409, 413, 415, 422, 429, 503),
+            body_type="multipart/form-data",
+            text="The id goes into `attachments` of a message; unused uploads go after a day. An image is made anew "
+                 "from its pixels; what came is kept as a sealed original, `derivedFrom`.",
+        ),
+        Route(
+            "GET", f"{path}/{{id}}", ("event.read", "message.read-own"), of.get, "Fetch a file", tag,
+            media_type="application/octet-stream", problems=(400, 404, 409, 416),
+            params=(PURPOSE, PURPOSE_HEADER, _word("partner", "whose id it is, where several parties use it"),
+                    Param("Range", "one range, `bytes=N-`: 206", where="header"),
+                    Param("If-Range", "its ETag, that a range is of the same file", where="header")),
+            text="The audit log has this reading before the first byte leaves.",
         ),
     ]  # fmt: skip
 

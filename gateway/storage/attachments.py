@@ -1,0 +1,232 @@
+"""Attachment rows: files that may be read, and their ciphertexts between gateways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from sqlalchemy import and_, bindparam, delete, exists, func, insert, not_, or_, select, union_all, update
+
+from gateway.ports import Attachment, Transfer
+from gateway.protocol.ids import MessageId
+from gateway.storage import tables as t
+from gateway.storage.statements import bound, compiled, fixed, json_list, limited, values_of
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from gateway.protocol.attachment import AttachmentId
+    from gateway.protocol.ids import PartyId
+
+Direction = Literal["out", "in"]
+
+a, f, n, o = t.attachments.c, t.transfers.c, t.enclosures.c, t.outbox.c
+
+_NEW = (
+    "party", "id", "account", "attachment_type", "media_type", "byte_length", "sha256", "derived_from", "file",
+    "details", "at", "leaf",
+)  # fmt: skip
+_ATTACHMENT = tuple(t.attachments.c[name] for name in _NEW)
+_ADD = compiled(insert(t.attachments).values(bound(_NEW)), *_NEW)
+_FIND = compiled(select(*_ATTACHMENT).where(a.party == bindparam("party"), a.id == bindparam("key")), "party", "key")
+_NAMED = compiled(select(*_ATTACHMENT).where(a.id == bindparam("key")).order_by(a.at), "key")
+_REMOVE = compiled(delete(t.attachments).where(a.party == bindparam("party"), a.id == bindparam("key")), "party", "key")
+
+_NEW_TRANSFER = ("direction", "partner", "id", "file", "length", "sha256", "key", "state", "at")
+_TRANSFER = tuple(t.transfers.c[name] for name in _NEW_TRANSFER)
+_ADD_TRANSFER = compiled(insert(t.transfers).values(bound(_NEW_TRANSFER)), *_NEW_TRANSFER)
+_THIS = and_(f.direction == bindparam("way"), f.partner == bindparam("peer"), f.id == bindparam("name"))
+_FIND_TRANSFER = compiled(select(*_TRANSFER).where(_THIS), "way", "peer", "name")
+_SET_TRANSFER = compiled(
+    update(t.transfers).where(_THIS).values(state=bindparam("new_state"), at=bindparam("now")),
+    "new_state", "now", "way", "peer", "name",
+)  # fmt: skip
+_DROP_TRANSFER = compiled(delete(t.transfers).where(_THIS), "way", "peer", "name")
+_KEEP = compiled(
+    update(t.transfers)
+    .where(f.direction == fixed("in"), f.partner == bindparam("peer"), f.id == bindparam("name"))
+    .values(state=fixed("kept"), sha256=bindparam("digest"), at=bindparam("now")),
+    "digest", "now", "peer", "name",
+)  # fmt: skip
+
+_ENCLOSED = ("jti", "party", "id")
+_ENCLOSE = compiled(insert(t.enclosures).values(bound(_ENCLOSED)), *_ENCLOSED)
+_UNDELIVERED = compiled(
+    select(func.count())
+    .select_from(t.transfers)
+    .where(
+        f.direction == fixed("out"), f.partner == bindparam("peer"), f.state == fixed("due"),
+        f.id.in_(values_of("names")),
+    ),
+    "peer", "names",
+)  # fmt: skip
+# What is held may wait for a release: nothing of it leaves before.
+_MOVING = o.state.in_([fixed("queued"), fixed("sending")])
+_DUE = limited(
+    select(*_TRANSFER)
+    .where(f.direction == fixed("out"), f.state == fixed("due"), f.partner == bindparam("peer"))
+    .join(t.enclosures, n.id == f.id)
+    .join(t.outbox, and_(o.jti == n.jti, o.recipient == f.partner, _MOVING))
+    .group_by(f.direction, f.partner, f.id)
+    .order_by(func.min(o.rank), func.min(o.id), f.id),
+    "peer",
+)  # fmt: skip
+_WAITING_FOR = compiled(
+    select(o.jti)
+    .join(t.enclosures, n.jti == o.jti)
+    .where(n.id == bindparam("name"), o.recipient == bindparam("peer"), _MOVING)
+    .order_by(o.id),
+    "name", "peer",
+)  # fmt: skip
+_other = t.enclosures.alias("other")
+_COMPLETE = compiled(
+    select(o.jti)
+    .join(t.enclosures, n.jti == o.jti)
+    .where(
+        n.id == bindparam("name"), o.recipient == bindparam("peer"), _MOVING,
+        not_(
+            exists(
+                select(_other.c.jti).where(
+                    _other.c.jti == o.jti, f.direction == fixed("out"), f.partner == o.recipient,
+                    f.id == _other.c.id, f.state == fixed("due"),
+                )
+            )
+        ),
+    ),
+    "name", "peer",
+)  # fmt: skip
+_REDO = compiled(
+    update(t.transfers)
+    .where(
+        f.direction == fixed("out"), f.partner == bindparam("peer"),
+        f.id.in_(select(n.id).where(n.jti == bindparam("message"))),
+    )
+    .values(state=fixed("due")),
+    "peer", "message",
+)  # fmt: skip
+_UNREFERENCED = compiled(
+    select(func.count(), func.coalesce(func.sum(f.length), fixed(0))).where(
+        f.direction == fixed("in"), f.partner == bindparam("peer"), f.state.in_([fixed("open"), fixed("whole")])
+    ),
+    "peer",
+)
+_STALE_TRANSFERS = limited(
+    select(*_TRANSFER).where(
+        f.at < bindparam("before"),
+        or_(
+            and_(f.direction == fixed("in"), f.state.in_([fixed("open"), fixed("whole")])),
+            and_(
+                f.direction == fixed("out"),
+                not_(exists(select(n.jti).where(n.party == bindparam("mine"), n.id == f.id))),
+            ),
+        ),
+    ),
+    "before", "mine",
+)  # fmt: skip
+_derived = t.attachments.alias("derived")
+# An original is wanted as long as the copy that was made of it.
+_STALE_ATTACHMENTS = limited(
+    select(*_ATTACHMENT).where(
+        a.party == bindparam("mine"),
+        a.at < bindparam("before"),
+        not_(exists(select(n.jti).where(n.party == a.party, n.id == a.id))),
+        not_(exists(select(_derived.c.id).where(_derived.c.party == a.party, _derived.c.derived_from == a.id))),
+    ),
+    "mine", "before",
+)  # fmt: skip
+_FILES = compiled(union_all(select(a.file), select(f.file)))
+
+
+class AttachmentRows:
+    """`ports.Attachments` over the writer's connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._run = connection.execute
+
+    # --- files that may be read -------------------------------------------------------------------
+
+    def add(self, attachment: Attachment) -> None:
+        """Store a file that may be read from now on."""
+        self._run(_ADD, tuple(getattr(attachment, name) for name in _NEW))
+
+    def find(self, party: PartyId, name: str) -> Attachment | None:
+        """Return one of a party's attachments, or None."""
+        row = self._run(_FIND, (party, name)).fetchone()
+        return Attachment(*row) if row else None
+
+    def named(self, name: str) -> Sequence[Attachment]:
+        """Return every attachment of this id, whosesoever; the first held first."""
+        return [Attachment(*row) for row in self._run(_NAMED, (name,))]
+
+    def remove(self, party: PartyId, name: str) -> None:
+        """Forget an attachment; its file is the caller's to remove."""
+        self._run(_REMOVE, (party, name))
+
+    def stale_attachments(self, party: PartyId, before: int, limit: int) -> Sequence[Attachment]:
+        """Return uploads of our own callers that no message names and no copy was made from."""
+        return [Attachment(*row) for row in self._run(_STALE_ATTACHMENTS, (party, before, limit))]
+
+    # --- ciphertexts ------------------------------------------------------------------------------
+
+    def transfer(self, direction: Direction, partner: PartyId, name: str) -> Transfer | None:
+        """Return one ciphertext on its way, or None."""
+        row = self._run(_FIND_TRANSFER, (direction, partner, name)).fetchone()
+        return Transfer(*row) if row else None
+
+    def put_transfer(self, transfer: Transfer) -> None:
+        """Store a ciphertext on its way, in place of an earlier one of the same id."""
+        self.drop_transfer(transfer.direction, transfer.partner, transfer.id)
+        self._run(_ADD_TRANSFER, tuple(getattr(transfer, name) for name in _NEW_TRANSFER))
+
+    def set_transfer(self, direction: Direction, partner: PartyId, name: str, state: str, at: int) -> None:
+        """Say how a ciphertext stands."""
+        self._run(_SET_TRANSFER, (state, at, direction, partner, name))
+
+    def drop_transfer(self, direction: Direction, partner: PartyId, name: str) -> None:
+        """Forget a ciphertext; its file is the caller's to remove."""
+        self._run(_DROP_TRANSFER, (direction, partner, name))
+
+    def keep(self, partner: PartyId, name: str, sha256: bytes, at: int) -> None:
+        """Hold an upload for good: an accepted message names it."""
+        self._run(_KEEP, (sha256, at, partner, name))
+
+    def unreferenced_bytes(self, partner: PartyId) -> tuple[int, int]:
+        """Return how many uploads of a partner no accepted message names, and their bytes."""
+        count, size = self._run(_UNREFERENCED, (partner,)).fetchone()
+        return count, size
+
+    def stale_transfers(self, party: PartyId, before: int, limit: int) -> Sequence[Transfer]:
+        """Return ciphertexts, a partner's or ours, that no message came to name."""
+        return [Transfer(*row) for row in self._run(_STALE_TRANSFERS, (before, party, limit))]
+
+    # --- with their messages ------------------------------------------------------------------------
+
+    def enclose(self, jti: MessageId, party: PartyId, names: Sequence[AttachmentId]) -> None:
+        """Note which attachments a message names."""
+        self._connection.executemany(_ENCLOSE, [(jti, party, name) for name in names])
+
+    def undelivered(self, partner: PartyId, names: Sequence[AttachmentId]) -> int:
+        """Return how many of these the partner does not hold yet."""
+        count: int = self._run(_UNDELIVERED, (partner, json_list(names))).fetchone()[0]
+        return count
+
+    def due(self, partner: PartyId, limit: int) -> Sequence[Transfer]:
+        """Return what has to go to a partner: that of the most urgent message first."""
+        return [Transfer(*row) for row in self._run(_DUE, (partner, limit))]
+
+    def waiting_for(self, partner: PartyId, name: str) -> Sequence[MessageId]:
+        """Return the messages that wait for a ciphertext to arrive."""
+        return [MessageId(row[0]) for row in self._run(_WAITING_FOR, (name, partner))]
+
+    def complete(self, partner: PartyId, name: str) -> Sequence[MessageId]:
+        """Return the messages that name this attachment and whose attachments have all arrived."""
+        return [MessageId(row[0]) for row in self._run(_COMPLETE, (name, partner))]
+
+    def redo(self, jti: MessageId, partner: PartyId) -> int:
+        """Have the attachments of a message looked after again; return how many there are."""
+        return self._run(_REDO, (partner, jti)).rowcount
+
+    def files(self) -> set[str]:
+        """Return the name of every file that a row names."""
+        return {row[0] for row in self._run(_FILES)}

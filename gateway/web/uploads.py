@@ -1,0 +1,107 @@
+"""Attachments on the exchange listener: PUT, HEAD and PATCH of a partner's ciphertexts (protocol.md §5)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from aiohttp import web
+
+from gateway.errors import MalformedRequest, NotFound, TooLarge, UnsupportedMediaType
+from gateway.protocol.attachment import (
+    UPLOAD_LENGTH,
+    UPLOAD_OFFSET,
+    AttachmentId,
+    Upload,
+    parse_attachment_id,
+    read_number,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from gateway.protocol.ids import PartyId
+    from gateway.services.deposit import Deposits
+
+# A sender that stands still this long has gone; it goes on where it was.
+STILL_S = 30.0
+
+
+class _Parts(Protocol):
+    """What the handlers call."""
+
+    @property
+    def deposits(self) -> Deposits: ...
+
+
+def upload_routes(
+    parts: _Parts, prefix: str, party_of: Callable[[web.Request], PartyId], *, still_s: float = STILL_S
+) -> list[web.RouteDef]:
+    """Return the routes of attachments, under the path of our `endpoint`."""
+    handlers = _Uploads(parts, party_of, still_s)
+    path = f"{prefix}/attachments/{{id}}"
+    return [
+        web.put(path, handlers.put),
+        web.head(path, handlers.head),
+        web.patch(path, handlers.patch),
+    ]
+
+
+class _Uploads:
+    def __init__(self, parts: _Parts, party_of: Callable[[web.Request], PartyId], still_s: float) -> None:
+        self._parts = parts
+        self._party_of = party_of
+        self._still_s = still_s
+
+    async def put(self, request: web.Request) -> web.Response:
+        """PUT attachments/{id}: begin."""
+        length = read_number(request.headers.get(UPLOAD_LENGTH), UPLOAD_LENGTH)
+        pieces = self._pieces(request, length)
+        return _told(await self._parts.deposits.put(self._party_of(request), _name(request), length, pieces))
+
+    async def head(self, request: web.Request) -> web.Response:
+        """HEAD attachments/{id}: how far it is."""
+        found = await self._parts.deposits.state(self._party_of(request), _name(request))
+        if found is None:
+            raise NotFound("no upload of this id has begun")
+        return _told(found, status=200)
+
+    async def patch(self, request: web.Request) -> web.Response:
+        """PATCH attachments/{id}: go on from `Upload-Offset`."""
+        offset = read_number(request.headers.get(UPLOAD_OFFSET), UPLOAD_OFFSET)
+        pieces = self._pieces(request, None)
+        return _told(await self._parts.deposits.patch(self._party_of(request), _name(request), offset, pieces))
+
+    def _pieces(self, request: web.Request, length: int | None) -> AsyncIterator[bytes]:
+        if "Content-Encoding" in request.headers:
+            # A compressed body could unpack to anything.
+            raise UnsupportedMediaType("no Content-Encoding is read")
+        if length is not None and (request.content_length or 0) > length:
+            raise TooLarge("the body is longer than `Upload-Length`")
+        return self._arriving(request)
+
+    async def _arriving(self, request: web.Request) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                async with asyncio.timeout(self._still_s):
+                    piece = await request.content.readany()
+                if not piece:
+                    return
+                yield piece
+        except (ConnectionError, web.RequestPayloadError, TimeoutError):
+            # A partner that hangs up is no fault of ours; what came is kept.
+            raise MalformedRequest("the body broke off") from None
+
+
+def _name(request: web.Request) -> AttachmentId:
+    try:
+        return parse_attachment_id(request.match_info["id"])
+    except ValueError as error:
+        raise MalformedRequest(str(error)) from None
+
+
+def _told(upload: Upload, status: int = 204) -> web.Response:
+    headers = {
+        UPLOAD_OFFSET: str(upload.offset), UPLOAD_LENGTH: str(upload.length), "Cache-Control": "no-store",
+    }  # fmt: skip
+    return web.Response(status=status, headers=headers)

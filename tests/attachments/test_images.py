@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import struct
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from gateway.screening.images import PROGRAM, ImageProcess
+from tests.attachments.files import CANARY, jpeg, png
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+async def pieces(raw: bytes, step: int = 10_000) -> AsyncIterator[bytes]:
+    """Yield a file as an upload does."""
+    for at in range(0, len(raw), step):
+        yield raw[at : at + step]
+
+
+async def clean(raw: bytes, media_type: str) -> bytes:
+    """Return an image made anew."""
+    return b"".join([piece async for piece in ImageProcess().clean(media_type, pieces(raw))])
+
+
+async def test_nothing_but_pixels_comes_through() -> None:
+    """No position, no comment, no text beside the image, nothing behind its end; a turn is made, not noted."""
+    photo, drawing = jpeg(size=(320, 240), upright=False), png()
+    assert all(CANARY.encode() in raw for raw in (photo, drawing))
+
+    photo_out, drawing_out = await clean(photo + CANARY.encode(), "image/jpeg"), await clean(drawing, "image/png")
+
+    for raw, kind, size, mode in (
+        (photo_out, "JPEG", (240, 320), "RGB"), (drawing_out, "PNG", (64, 64), "RGBA"),
+    ):  # fmt: skip
+        assert CANARY.encode() not in raw
+        with Image.open(io.BytesIO(raw)) as found:
+            assert (found.format, found.size, found.mode) == (kind, size, mode)
+            assert not found.getexif()
+            assert not {"comment", "exif", "icc_profile", "Author", "xmp"} & found.info.keys()
+    assert b"Exif" not in photo_out
+    assert 0.5 < len(photo_out) / len(photo) < 2, "the same tables make about the same size"
+    with Image.open(io.BytesIO(drawing_out)) as found:
+        assert found.getpixel((5, 5)) == (10, 20, 30, 128)
+
+
+async def test_a_photograph_for_print_becomes_one_for_screens() -> None:
+    """Four inks are no JPEG that a browser shows right."""
+    out = io.BytesIO()
+    Image.new("CMYK", (32, 32), (0, 0, 0, 0)).save(out, "JPEG")
+    with Image.open(io.BytesIO(await clean(out.getvalue(), "image/jpeg"))) as found:
+        assert (found.mode, found.getpixel((3, 3))) == ("RGB", (255, 255, 255))
+
+
+def bomb(width: int, height: int) -> bytes:
+    """Return a small PNG that says it has so many pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(100_000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("what", "raw", "media_type", "words"),
+    [
+        ("a page", b"<html></html>", "image/jpeg", "cannot be read"),
+        ("an image of another kind", png(), "image/jpeg", "cannot be read"),
+        ("half an image", jpeg()[:1500], "image/jpeg", "cannot be read"),
+        ("nothing", b"", "image/png", "cannot be read"),
+        ("fifty-one million pixels", bomb(51_000, 1_000), "image/png", "too many pixels"),
+        ("more pixels than memory", bomb(2_000_000_000, 2_000_000_000), "image/png", "cannot be read|too many pixels"),
+    ],
+)
+async def test_what_is_no_image_is_refused(what: str, raw: bytes, media_type: str, words: str) -> None:
+    """In words that quote nothing of it."""
+    with pytest.raises(ValueError, match=words):
+        await clean(raw, media_type)
+    assert what
+
+
+async def test_the_decoder_is_gone_when_its_caller_is(tmp_path: Path) -> None:
+    """Whoever stops reading leaves no process behind, whatever that one is doing."""
+    told = tmp_path / "pid"
+    program = tmp_path / "slow.py"
+    program.write_text(
+        f"import os, sys, time\nopen({str(told)!r}, 'w').write(str(os.getpid()))\n"
+        "sys.stdout.buffer.write(b'x'); sys.stdout.flush(); time.sleep(60)\n"
+    )
+    cleaning = ImageProcess(program).clean("image/png", pieces(b"x"))
+    assert await anext(cleaning) == b"x"
+    await cleaning.aclose()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(told.read_text()), 0)
+
+
+async def test_the_decoder_dies_with_a_killed_gateway() -> None:
+    """`kill -9` ends every process of the gateway: the decoder asks the kernel for it."""
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c",
+        "import subprocess, sys, time\n"
+        f"p = subprocess.Popen([sys.executable, '-I', {str(PROGRAM)!r}, 'image/png'], stdin=subprocess.PIPE)\n"
+        "p.stdin.write(b'x'); p.stdin.flush()\n"
+        # Its limits come last of what it gives up.
+        "limits = f'/proc/{p.pid}/limits'\n"
+        "while [r.split()[3] for r in open(limits) if r.startswith('Max file size')] != ['0']: time.sleep(0.01)\n"
+        "print(p.pid, flush=True); sys.stdin.read()\n",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert parent.stdout is not None
+    child = int(await parent.stdout.readline())
+    # Somebody else holds its input open: only the kernel's word can end it.
+    held = os.open(f"/proc/{child}/fd/0", os.O_WRONLY)
+    parent.kill()
+    await parent.wait()
+    deadline = time.monotonic() + 20
+    while _lives(child):
+        assert time.monotonic() < deadline, "the decoder outlives the gateway"
+        await asyncio.sleep(0.01)
+    os.close(held)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
