@@ -298,7 +298,7 @@ def _compose(
     store.on_grown(witnessing.cosigning.grew)
     gate.on_open(dispatcher.wake_all)
     reads = IndexReads(store.readers)
-    indexer = Indexer(store, reads)
+    indexer = Indexer(store)
     return Gateway(
         settings=settings, keys=keys, store=store, queries=reads, clock=clock, rules=rules,
         directory=directory, registrar=Registrar(store, catalogue, clock),
