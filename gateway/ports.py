@@ -390,6 +390,20 @@ class Unproved:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """A message that statistics and search have not read yet; `event` is None where its body was erased."""
+
+    direction: Literal["out", "in"]
+    id: int
+    jti: str
+    subject: str
+    case_ref: str | None
+    supersedes: str | None
+    at: int
+    event: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Indexed:
     """What is kept of one message for statistics and search; `first` and `last` are the days it counts on."""
 
@@ -790,6 +804,10 @@ class Envelopes(Protocol):
 
 class Index(Protocol):
     """What was read out of messages for statistics and search."""
+
+    def unread(self, direction: Literal["out", "in"], after: int, limit: int, most_bytes: int) -> Sequence[Unread]:
+        """Return messages behind row `after`, in order: at most `limit`, of `most_bytes` unless one alone has more."""
+        ...
 
     def add(self, rows: Sequence[Indexed]) -> None:
         """Store rows; one that is there already stays."""

@@ -342,7 +342,7 @@ def _compose(
     timestamping = _timestamping(settings, world, store, checkpoints, witnessing)
     gate.on_open(dispatcher.wake_all)
     reads = IndexReads(store.readers, me)
-    indexer = Indexer(store, reads)
+    indexer = Indexer(store)
     return Gateway(
         settings=settings, keys=keys, store=store, queries=reads, clock=clock, rules=rules,
         directory=directory, registrar=Registrar(store, catalogue, appraiser, clock),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 
@@ -22,93 +23,63 @@ from gateway.ports import Indexed
 from gateway.primitives import strictjson
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from gateway.ports import Store, Transaction
-
-    Row = Mapping[str, Any]
+    from gateway.ports import Store, Transaction, Unread
 
 BATCH = 100
-"""Messages stored in one unit: what a partner's envelope may have to wait for."""
-MOST_BYTES = 4 * 1024 * 1024
-"""Of bodies read at once, unless one alone is larger."""
-
-
-class _Reads(Protocol):
-    """The questions asked here."""
-
-    async def unindexed_out(self, after: int, limit: int) -> Sequence[Row]: ...
-    async def unindexed_in(self, after: int, limit: int) -> Sequence[Row]: ...
-    async def bodies(self, places: Sequence[int]) -> Mapping[int, bytes]: ...
+"""Messages read and stored in one unit: what a partner's envelope may have to wait for."""
+MOST_BYTES = 2 * 1024 * 1024
+"""Of bodies in one unit, unless one alone is larger: a page of manifests must fill neither memory nor time."""
 
 
 class Indexer:
     """`catch_up` is the one writer of tallies and search keys."""
 
-    def __init__(self, store: Store, reads: _Reads) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._reads = reads
         self._turn = asyncio.Lock()
 
     async def catch_up(self) -> int:
         """Read every message that was not read yet; return how many."""
         async with self._turn:
-            return await self._follow("indexed-out", self._reads.unindexed_out) + await self._follow(
-                "indexed-in", self._reads.unindexed_in
-            )
+            return await self._follow("out") + await self._follow("in")
 
-    async def _follow(self, cursor: str, unread: Callable[[int, int], Awaitable[Sequence[Row]]]) -> int:
-        after = int(await self._store.write(lambda tx: tx.state.get(cursor)) or 0)
-        count = 0
-        while batch := await unread(after, BATCH):
-            for part in _parts(batch):
-                events = await self._reads.bodies([row["place"] for row in part if row["place"] is not None])
-                found: list[Indexed] = []
-                for row in part:
-                    if row["place"] in events:
-                        found.append(indexed(row, events[row["place"]]))
-                        await asyncio.sleep(0)
-                after = part[-1]["id"]
-                await self._store.write(_stored(cursor, after, found))
+    async def _follow(self, direction: Literal["out", "in"]) -> int:
+        cursor, count = f"indexed-{direction}", 0
+
+        def unread(tx: Transaction) -> Sequence[Unread]:
+            return tx.index.unread(direction, int(tx.state.get(cursor) or 0), BATCH, MOST_BYTES)
+
+        while batch := await self._store.write(unread):
+            found: list[Indexed] = []
+            for message in batch:
+                if message.event:  # erased bodies are absent or empty
+                    found.append(indexed(message, message.event))
+                    await asyncio.sleep(0)
+            await self._store.write(partial(_keep, cursor=cursor, last=batch[-1].id, found=found))
             count += len(batch)
         return count
 
 
-def _parts(batch: Sequence[Row]) -> Iterator[list[Row]]:
-    """Yield the rows in order, so many at a time that their bodies fit: a page of manifests must not fill memory."""
-    part: list[Row] = []
-    size = 0
-    for row in batch:
-        if part and size + (row["size"] or 0) > MOST_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(row)
-        size += row["size"] or 0
-    if part:
-        yield part
+def _keep(tx: Transaction, *, cursor: str, last: int, found: Sequence[Indexed]) -> None:
+    tx.index.add(found)
+    tx.state.put(cursor, str(last))
 
 
-def _stored(cursor: str, after: int, found: Sequence[Indexed]) -> Callable[[Transaction], None]:
-    def work(tx: Transaction) -> None:
-        tx.index.add(found)
-        tx.state.put(cursor, str(after))
-
-    return work
-
-
-def indexed(row: Row, event: bytes) -> Indexed:
+def indexed(message: Unread, event: bytes) -> Indexed:
     """Return what is kept of one message."""
     data = strictjson.loads(event)["data"]
-    counts = list(counts_of(row["jti"], row["subject"], data, day_of(row["at"])))
+    counts = list(counts_of(message.jti, message.subject, data, day_of(message.at)))
     days = [count.day for count in counts]
     names = dict.fromkeys(value for _, key, value in walk(data) if key == "fullName" and isinstance(value, str))
     return Indexed(
-        jti=row["jti"], direction=row["direction"], case_ref=row["case_ref"], at=row["at"],
+        jti=message.jti, direction=message.direction, case_ref=message.case_ref, at=message.at,
         counts=counts_text(counts), first=min(days).isoformat() if days else None,
         last=max(days).isoformat() if days else None,
-        final=row["direction"] == "in" and clocks.final(row["subject"], data),
-        supersedes=row["supersedes"], amendment=amendment_of(row["subject"], data),
-        names=tuple(key for name in names for key in keys_of(name)) if row["case_ref"] else (),
+        final=message.direction == "in" and clocks.final(message.subject, data),
+        supersedes=message.supersedes, amendment=amendment_of(message.subject, data),
+        names=tuple(key for name in names for key in keys_of(name)) if message.case_ref else (),
     )  # fmt: skip
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from gateway.casework.dates import Span
 from gateway.casework.figures import Imported
+from gateway.ports import Unread
 from gateway.storage import tables as t
-from gateway.storage.statements import bound, compiled, json_list, values_of
+from gateway.storage.statements import bound, compiled, fixed, json_list, limited, values_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,7 +20,24 @@ if TYPE_CHECKING:
 
     from gateway.ports import Indexed
 
-n, f, m = t.names.c, t.figures.c, t.imports.c
+n, f, m, o, i, b = t.names.c, t.figures.c, t.imports.c, t.outbox.c, t.inbox.c, t.bodies.c
+
+_UNREAD = {
+    "out": limited(
+        select(o.id, o.jti, o.subject, o.case_ref, o.supersedes, o.created_at, b.event)
+        .outerjoin(t.bodies, b.id == o.body_id)
+        .where(o.id > bindparam("after"), o.subject != fixed("void"))
+        .order_by(o.id),
+        "after",
+    ),
+    "in": limited(
+        select(i.id, i.jti, i.subject, i.case_ref, i.supersedes, i.sent_at, b.event)
+        .outerjoin(t.bodies, b.id == i.body_id)
+        .where(i.id > bindparam("after"), i.status == fixed("accepted"), i.subject != fixed("void"))
+        .order_by(i.id),
+        "after",
+    ),
+}
 
 _TALLY = (
     "jti", "direction", "case_ref", "at", "counts", "first", "last", "final", "supersedes", "target", "amends",
@@ -56,6 +74,17 @@ class IndexRows:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._many = connection.executemany
         self._run = connection.execute
+
+    def unread(self, direction: Literal["out", "in"], after: int, limit: int, most_bytes: int) -> Sequence[Unread]:
+        """Return the next messages in order, as many as fit."""
+        found: list[Unread] = []
+        size = 0
+        for row in self._run(_UNREAD[direction], (after, limit)):
+            size += len(row[-1] or b"")
+            if found and size > most_bytes:
+                break
+            found.append(Unread(direction, *row))
+        return found
 
     def add(self, rows: Sequence[Indexed]) -> None:
         """Store what was read out of messages."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, literal, or_, select
+from sqlalchemy import and_, or_, select
 
 from gateway.storage import tables as t
 from gateway.storage.index import HELD, imported_of
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
-o, i, b, y, n, m = t.outbox.c, t.inbox.c, t.bodies.c, t.tallies.c, t.names.c, t.imports.c
-
-# No place where the body was erased.
-_BODY = (b.id.label("place"), func.length(b.event).label("size"))
+o, i, y, n, m = t.outbox.c, t.inbox.c, t.tallies.c, t.names.c, t.imports.c
 
 # A refused or abandoned message was published to nobody.
 _PUBLISHED = ("queued", "sending", "held", "accepted")
@@ -28,31 +25,6 @@ _PUBLISHED = ("queued", "sending", "held", "accepted")
 
 class IndexReads(Queries):
     """What was read out of messages, and what was brought in or published of figures."""
-
-    async def unindexed_out(self, after: int, limit: int) -> Sequence[Row]:
-        """Return messages of ours behind row `after`, as accepted, with place and size of their bodies."""
-        statement = (
-            select(o.id, o.jti, o.subject, o.case_ref, o.supersedes, o.created_at.label("at"), *_BODY,
-                   literal("out").label("direction"))
-            .outerjoin(t.bodies, b.id == o.body_id)
-            .where(o.id > after, o.subject != "void")
-        )  # fmt: skip
-        return await self._all(statement.order_by(o.id).limit(limit))
-
-    async def unindexed_in(self, after: int, limit: int) -> Sequence[Row]:
-        """Return accepted messages of partners behind row `after`, as they arrived, alike."""
-        statement = (
-            select(i.id, i.jti, i.subject, i.case_ref, i.supersedes, i.sent_at.label("at"), *_BODY,
-                   literal("in").label("direction"))
-            .outerjoin(t.bodies, b.id == i.body_id)
-            .where(i.id > after, i.status == "accepted", i.subject != "void")
-        )  # fmt: skip
-        return await self._all(statement.order_by(i.id).limit(limit))
-
-    async def bodies(self, places: Sequence[int]) -> Mapping[int, bytes]:
-        """Return event bytes by place, for what the gateway counts and indexes of them."""
-        rows = await self._all(select(b.id, b.event).where(b.id.in_(places)))
-        return {row["id"]: row["event"] for row in rows if row["event"]}  # an erased one is empty
 
     async def tallies(self, first: str, last: str) -> Sequence[Row]:
         """Return what exchanged messages add on the days from `first` to `last`, and what changes other messages.

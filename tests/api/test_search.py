@@ -109,6 +109,16 @@ async def test_keys_of_an_erased_message_find_nothing(api: Api, pair: Pair) -> N
     await pair.settle()
 
 
+async def test_a_body_erased_before_it_was_read_is_passed_over(api: Api) -> None:
+    """Reading goes on behind it, and nothing of it is found."""
+    gone, held = await api.side.submit(named(("Latn", "Wulandari Hapus")), named(("Latn", "Wulandari Tetap")))
+    empty = "UPDATE bodies SET event = x'' WHERE id = (SELECT body_id FROM outbox WHERE jti = ?)"
+    await api.side.gateway.store.write(lambda tx: tx.index._run(empty, (gone.jti,)))  # type: ignore[attr-defined]
+    found = await refs(api, "Wulandari")
+    assert held.case in found
+    assert gone.case not in found
+
+
 async def test_a_message_is_read_once(api: Api, cases: dict[str, str]) -> None:
     """What was read stands in the database beside how far reading got."""
     assert await api.side.gateway.indexer.catch_up() == 0

@@ -372,7 +372,7 @@ def test_a_bent_answer_about_one_message_ends_nothing(name: str) -> None:
             return stage.liar.said(None, [stage.liar.author.outcome(digest, **{"jti": about} | outcome)], **receipt)
 
         stage.liar.about = bent
-        await stage.sender.gateway.operator.perform(Step.CANCEL, jti, LOCAL_OPERATOR, "withdrawn")
+        await stage.sender.gateway.operator.perform(Step.CANCEL, jti, LOCAL_OPERATOR, "no-longer-needed")
         await stage.until(lambda: bool(asked))
         await asyncio.sleep(30)
         assert stage.state(jti) == "cancelled"
