@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from benchmarks.record import SUBJECT, VERSION, make_record
-from gateway.ports import Actor
+from gateway.ledger.note import COSIGNATURE, ED25519, NoteSigner, read_cosignatures, sign_checkpoint
+from gateway.ledger.proof import consistency
+from gateway.ledger.witness import decide, format_request, grant, parse_request
+from gateway.ports import Actor, SignedCheckpoint
 from gateway.protocol.envelope import open_sealed, seal
 from gateway.protocol.event import EventDraft, build_event, parse_event
 from gateway.protocol.ids import EnvelopeId, MessageId, PartyId, Subject, uuid7
@@ -19,9 +23,10 @@ from gateway.protocol.receipt import Outcome, read_receipt, sign_receipt
 from gateway.serving import calm_collector
 from gateway.storage.log import LogRows
 from gateway.storage.schema import upgrade
+from gateway.storage.witness import WitnessRows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from gateway.protocol.ids import Kid
@@ -89,6 +94,58 @@ def log_us(folder: Path, groups: int) -> float:
     used = time.process_time() - started
     connection.close()
     return used * 1e6 / groups / HUNDRED
+
+
+def head_us(folder: Path, rounds: int) -> tuple[float, float]:
+    """Return CPU µs for signing and storing one checkpoint, and for having it cosigned, both sides, less the HTTPS.
+
+    A commit each, as a gateway with nothing else to write has it; under load they share the commits of messages.
+    """
+    path = folder / "heads.db"
+    upgrade(path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    log, witness = LogRows(connection, os.urandom), WitnessRows(connection)
+    signer = NoteSigner.from_seed("kh.gdi/bcx/log/1", ED25519, bytes(32))
+    other = NoteSigner.from_seed("id.imigrasi/bcx/witness/1", COSIGNATURE, bytes(32))
+    keys, actor = {signer.key.name: [signer.key]}, Actor("gateway", "system")
+    spent = {"sign": 0, "cosign": 0}
+
+    @contextmanager
+    def transaction(what: str) -> Iterator[None]:
+        started = time.process_time_ns()
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("COMMIT")
+        spent[what] += time.process_time_ns() - started
+
+    old = 0
+    for _ in range(rounds):
+        connection.execute("BEGIN IMMEDIATE")
+        for _ in range(256):
+            log.append("gateway.started", actor=actor, obj=("epoch", "1"), at=1)
+        log.seal_group()
+        log.group_committed()
+        connection.execute("COMMIT")
+        with transaction("sign"):
+            size, root = log.head()
+            log.add_checkpoint(SignedCheckpoint(size, root, sign_checkpoint(size, root, signer), 1))
+        with transaction("cosign"):
+            newest = log.last_checkpoint()
+            assert newest is not None
+            path_ = consistency(log.read_hashes, old, size) if old else []
+            request = parse_request(format_request(old, path_, newest.note))
+            answer = decide(request, witness.witnessed(signer.key.name), keys)
+            assert answer.record is not None
+            witness.set_witnessed(signer.key.name, KH, answer.record, 1)
+        with transaction("cosign"):
+            body = newest.note[: newest.note.rindex("\n\n") + 1]
+            lines = read_cosignatures(body, grant(answer, other, 1).body, [other.key])[0]
+            witness.add_cosignature(size, ID, lines, 1)
+        old = size
+    connection.close()
+    return spent["sign"] / rounds / 1000, spent["cosign"] / rounds / 1000
 
 
 def _event(number: int, now: int) -> bytes:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import cryptography
 
-from benchmarks import inprocess
+from benchmarks import biglog, inprocess
 from benchmarks.floor import Floor, measure_all
 from benchmarks.loader import Job
 from benchmarks.sides import Sides, Use, peak_mib, two_gateways
@@ -98,11 +98,11 @@ class Bench:
             floor = self.floor
             self._in_process(floor)
             await self._load(sides, min(1000, self._messages), batch=BATCH, in_flight=2)  # warm
+            before = sides.heads()
             full = await self._load(sides, self._messages, batch=BATCH, in_flight=POSTS_IN_FLIGHT)
             self._throughput("full envelopes, posts of 100", full, floor, single=False)
-            log_us = inprocess.log_us(self._folder, max(1, min(30, self._messages // BATCH)))
-            self._add("share of the log in it", 100 * ENTRIES * log_us / full.both_us, "%",
-                      note=f"{ENTRIES} entries of {log_us:.1f} µs")  # fmt: skip
+            signed, cosigned = (now - then for now, then in zip(sides.heads(), before, strict=True))
+            self._share_of_log(full, floor, signed / full.messages, cosigned / full.messages)
             single = await self._load(sides, max(64, self._messages // 2), batch=1, in_flight=SINGLES_IN_FLIGHT)
             self._throughput("single posts, 64 in flight", single, floor, single=True)
             example = schemas_path() / "examples" / "case.referral" / "s1-sumarni.json"
@@ -115,14 +115,25 @@ class Bench:
 
     def _in_process(self, floor: Floor) -> None:
         found = inprocess.wire_us(max(1, min(40, self._messages // BATCH)))
-        self._add("crypto and wire in one process, 100 an envelope", found, "µs/msg", floor.wire_us(BATCH))
+        self.add("crypto and wire in one process, 100 an envelope", found, "µs/msg", floor.wire_us(BATCH))
 
     def _throughput(self, name: str, run: Run, floor: Floor, *, single: bool) -> None:
         alone = floor.message_us(fill=run.fill, single=single)
         ceiling = 2e6 / (alone + run.loader_us)
-        self._add(name, run.rate, "msg/s", ceiling, f"{run.fill:.0f} an envelope; floor: 2 cores, loader on them")
-        self._add("  CPU of both gateways", run.both_us, "µs/msg", alone,
+        self.add(name, run.rate, "msg/s", ceiling, f"{run.fill:.0f} an envelope; floor: 2 cores, loader on them")
+        self.add("  CPU of both gateways", run.both_us, "µs/msg", alone,
                   f"A {run.a_us:.0f}, B {run.b_us:.0f}, loader {run.loader_us:.0f}")  # fmt: skip
+
+    def _share_of_log(self, run: Run, floor: Floor, signed: float, cosigned: float) -> None:
+        """Add entries, checkpoints and cosignatures a message, at what each costs alone, over the whole."""
+        entry_us = inprocess.log_us(self._folder, max(1, min(30, self._messages // BATCH)))
+        sign_us, cosign_us = inprocess.head_us(self._folder, 20)
+        post = floor.posts["one at a time"]
+        cosign_us += post.client_us + post.server_us
+        spent = ENTRIES * entry_us + signed * sign_us + cosigned * cosign_us
+        self.add("share of the log in it", 100 * spent / run.both_us, "%",
+                 note=f"{ENTRIES} entries of {entry_us:.1f} µs, {signed * 1000:.1f} heads of {sign_us:.0f} µs and "
+                      f"{cosigned * 1000:.1f} cosignatures of {cosign_us:.0f} µs a thousand")  # fmt: skip
 
     async def _latency(self, sides: Sides, floor: Floor) -> None:
         run = await self._load(sides, max(20, self._messages // 40), batch=1, in_flight=1, watch=True)
@@ -130,8 +141,8 @@ class Bench:
             ("202 to a single post, alone", run.posted_ms, floor.answer_ms()),
             ("accepted with receipt, alone", run.ended_ms, floor.accepted_ms()),
         ):
-            self._add(f"{name}: p50", statistics.median(values), "ms", alone)
-            self._add(f"{name}: p99", sorted(values)[int(len(values) * 0.99)], "ms")
+            self.add(f"{name}: p50", statistics.median(values), "ms", alone)
+            self.add(f"{name}: p99", sorted(values)[int(len(values) * 0.99)], "ms")
 
     async def _drain(self, sides: Sides, floor: Floor) -> None:
         """Fill the queue while the partner is down, then let it go; count on both sides."""
@@ -146,14 +157,14 @@ class Bench:
         await sides.wait_settled(settled + self._messages)
         seconds = time.perf_counter() - started
         a_us, b_us = ((Use.of(p).cpu_us - u.cpu_us) / self._messages for p, u in zip(sides.pids, used, strict=True))
-        self._add(f"ingest of {self._messages:,} with the partner down", self._messages / ingest["seconds"], "msg/s")
-        self._add(f"drain of {self._messages:,}", self._messages / seconds, "msg/s",
+        self.add(f"ingest of {self._messages:,} with the partner down", self._messages / ingest["seconds"], "msg/s")
+        self.add(f"drain of {self._messages:,}", self._messages / seconds, "msg/s",
                   2e6 / floor.message_us(fill=BATCH, single=False), f"A {a_us:.0f}, B {b_us:.0f} µs")  # fmt: skip
         sent, received, logged = (now - before for now, before in zip(sides.stored(), stored, strict=True))
         lost = self._messages - min(sent, received, logged)
-        self._add("  lost", lost, "messages", note=f"receipts {sent:,}, received {received:,}, log entries {logged:,}")
+        self.add("  lost", lost, "messages", note=f"receipts {sent:,}, received {received:,}, log entries {logged:,}")
         for side, pid in zip("AB", sides.pids, strict=True):
-            self._add(f"memory of {side}, at most", peak_mib(pid), "MiB", note=f"since its start; goal {WANTED_MIB}")
+            self.add(f"memory of {side}, at most", peak_mib(pid), "MiB", note=f"since its start; goal {WANTED_MIB}")
 
     async def _load(self, sides: Sides, messages: int, *, batch: int, in_flight: int, **more: Any) -> Run:
         settled, envelopes = sides.settled(), sides.envelopes()
@@ -191,7 +202,8 @@ class Bench:
         seen["started"] = time.perf_counter() - begun - seen["seconds"]
         return seen
 
-    def _add(self, name: str, figure: float, unit: str, floor: float | None = None, note: str = "") -> None:
+    def add(self, name: str, figure: float, unit: str, floor: float | None = None, note: str = "") -> None:
+        """Keep a row and show it."""
         row = Row(name, figure, unit, floor, note)
         self.rows.append(row)
         self._show(row)
@@ -217,14 +229,18 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def run(messages: int, target: Path | None) -> None:
-    """Measure, print, and write JSON where asked."""
+def run(messages: int, target: Path | None, *, leaves: int | None, exchange: bool) -> None:
+    """Measure the exchange, a log of so many entries, or both; print, and write JSON where asked."""
     _say(f"{'':<52} {'figure':>10} {'':<8} {'floor':>10} {'ratio':>6}")
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
         bench = Bench(messages, Path(folder), show)
-        asyncio.run(bench.all())
-    assert bench.floor is not None
+        if exchange:
+            asyncio.run(bench.all())
+        if leaves is not None:
+            place = Path(folder) / "log"
+            place.mkdir()
+            asyncio.run(biglog.measure(leaves, place, bench.add))
     if target is not None:
         found = {"machine": machine(), "messages": messages, "rows": [row.as_dict() for row in bench.rows],
-                 "floor": asdict(bench.floor)}  # fmt: skip
+                 "floor": asdict(bench.floor) if bench.floor is not None else None}  # fmt: skip
         target.write_text(json.dumps(found, indent=1) + "\n", "utf-8")

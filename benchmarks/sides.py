@@ -88,6 +88,13 @@ class Sides:
                 ).fetchone()[0],
             )
 
+    def heads(self) -> tuple[int, int]:
+        """Return how many checkpoints both signed, and had cosigned."""
+        question = "SELECT (SELECT count(*) FROM checkpoints), (SELECT count(*) FROM cosignatures)"
+        with _read_only(self.a) as a, _read_only(self.b) as b:
+            (signed_a, cosigned_a), (signed_b, cosigned_b) = (one.execute(question).fetchone() for one in (a, b))
+        return signed_a + signed_b, cosigned_a + cosigned_b
+
     def envelopes(self) -> int:
         """Return how many envelopes A sent."""
         with _read_only(self.a) as a:

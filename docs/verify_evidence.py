@@ -2,18 +2,21 @@
 
     python3 verify_evidence.py FILE.zip "12345 …" "67890 …"
 
-Prints the faults; exit 0 or 3. Of page and guide it checks the SHA-256 only: believe what it prints.
+Prints the faults; exit 0 or 3. What it leaves to the gateway's own verifier, docs/evidence.md lists.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import struct
 import sys
 import zipfile
 from datetime import datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -21,7 +24,11 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 
 KEYS: dict[str, tuple[Any, str]] = {"Ed25519": (Ed25519PublicKey, "x"), "ML-DSA-65": (MLDSA65PublicKey, "pub")}
 Json = dict[str, Any]
-MANIFEST, RECEIPT = "envelope/manifest.jws", "receipt.jws"
+LIST, MANIFEST, RECEIPT = "manifest.json", "envelope/manifest.jws", "receipt.jws"
+ROLES = {"event.json": "event", "place.json": "place of the event", "manifest.jws": "manifest",
+         "receipt.jws": "receipt", "schema.json": "schema", "report.html": "page", "VERIFY.md": "guide",
+         "checkpoint": "checkpoint", "entries.json": "log entries", "timestamped": "stamped checkpoint",
+         "timestamp.json": "place of the timestamp", "timestamp.tsr": "timestamp"}  # fmt: skip
 faults: list[str] = []
 files: dict[str, bytes] = {}
 
@@ -37,9 +44,14 @@ def unb64u(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def b64u(raw: bytes) -> str:
-    """Encode base64url."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+def zipped(held: list[tuple[str, bytes]]) -> bytes:
+    """Write the container again: a zip of stored files, every field fixed."""
+    body, directory, count = b"", b"", len(held)
+    for name, data in held:
+        fields = struct.pack("<5H3I2H", 20, 0, 0, 0, 33, crc32(data), len(data), len(data), len(name), 0)
+        directory += b"PK\1\2\x14\3" + fields + struct.pack("<3H2I", 0, 0, 0, 0x81A40000, len(body)) + name.encode()
+        body += b"PK\3\4" + fields + name.encode() + data
+    return body + directory + b"PK\5\6" + struct.pack("<4H2IH", 0, 0, count, count, len(directory), len(body), 0)
 
 
 def ms(text: str) -> int:
@@ -54,31 +66,18 @@ def joined(*parts: bytes) -> bytes:
 
 def tree(hashes: list[bytes]) -> bytes:
     """RFC 6962 section 2.1: the root over leaf hashes."""
-    if len(hashes) == 1:
-        return hashes[0]
-    split = 1 << (len(hashes) - 1).bit_length() - 1
-    return joined(b"\x01", tree(hashes[:split]), tree(hashes[split:]))
+    split = 1 << (len(hashes) - 1).bit_length() - 1 if len(hashes) > 1 else 0
+    return joined(b"\x01", tree(hashes[:split]), tree(hashes[split:])) if split else hashes[0]
 
 
-def included(top: bytes, index: int, size: int, path: list[bytes], root: bytes) -> bool:
-    """RFC 9162 section 2.1.3.2."""
-    here, last = index, size - 1
-    for sibling in path:
-        if last <= 0:
-            return False
-        if here & 1 or here == last:
-            top = joined(b"\x01", sibling, top)
-            while here and not here & 1:
-                here, last = here >> 1, last >> 1
-        else:
-            top = joined(b"\x01", top, sibling)
-        here, last = here >> 1, last >> 1
-    return index < size and last == 0 and top == root
-
-
-def prove(alg: str, key: str, signature: bytes, data: bytes) -> None:
-    """Raise InvalidSignature unless one signature holds; `key` is base64url."""
-    KEYS[alg][0].from_public_bytes(unb64u(key)).verify(signature, data)
+def top(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
+    """Return the root that a path leads to (RFC 6962 section 2.1.1), nothing where it is none."""
+    if size < 2 or not path:
+        return leaf if (index, size, path) == (0, 1, []) else b""
+    split = 1 << (size - 1).bit_length() - 1
+    left, right = (index, split), (index - split, size - split)
+    pair = [top(leaf, *(left if index < split else right), path[:-1]), path[-1]]
+    return joined(b"\x01", *(pair if index < split else reversed(pair)))
 
 
 def signed(raw: bytes, typ: str, keys: dict[str, Json]) -> tuple[Json, list[str]]:
@@ -86,21 +85,19 @@ def signed(raw: bytes, typ: str, keys: dict[str, Json]) -> tuple[Json, list[str]
     jws = json.loads(raw)
     if set(jws) != {"payload", "signatures"} or len(jws["signatures"]) != 2:
         raise ValueError("not a signed object with two signatures")
-    kids = []
     for alg, entry in zip(KEYS, jws["signatures"], strict=True):
         head = json.loads(unb64u(entry["protected"]))
         if head != {"alg": alg, "typ": typ, "kid": head.get("kid"), "crit": ["bcx"], "bcx": "1"}:
             raise ValueError("another protected header")
-        key, data = keys[head["kid"]][KEYS[alg][1]], f"{entry['protected']}.{jws['payload']}".encode()
-        prove(alg, key, unb64u(entry["signature"]), data)
-        kids.append(head["kid"])
-    return json.loads(unb64u(jws["payload"])), kids
+        (kind, member), data = KEYS[alg], f"{entry['protected']}.{jws['payload']}".encode()
+        kind.from_public_bytes(unb64u(keys[head["kid"]][member])).verify(unb64u(entry["signature"]), data)
+    return json.loads(unb64u(jws["payload"])), [json.loads(unb64u(e["protected"]))["kid"] for e in jws["signatures"]]
 
 
 def thumbprint(jwk: dict[str, str]) -> str:
     """RFC 7638."""
-    names = ("crv", "kty", "x") if jwk["kty"] == "OKP" else ("alg", "kty", "pub")
-    return b64u(sha256(json.dumps({name: jwk[name] for name in names}, separators=(",", ":")).encode()).digest())
+    bare = {name: jwk[name] for name in (("crv", "kty", "x") if jwk["kty"] == "OKP" else ("alg", "kty", "pub"))}
+    return base64.urlsafe_b64encode(sha256(json.dumps(bare, separators=(",", ":")).encode()).digest())[:43].decode()
 
 
 def fingerprint(roots: list[dict[str, str]]) -> str:
@@ -111,10 +108,10 @@ def fingerprint(roots: list[dict[str, str]]) -> str:
 
 def judge(step: int, path: str, cards: list[Json], kid: str, at: int, seen: list[int]) -> None:
     """Judge a key by the card in force at a time; a later card may add that it was revoked: then a witness decides."""
-    known = [card for card in cards if ms(card["issued"]) <= at][-1:]
-    held = [key for card in known for key in card["keys"] if key["kid"] == kid and at < ms(card["expires"])]
+    last = [card for card in cards if ms(card["issued"]) <= at][-1:]
+    held = [(key, min(ms(key["exp"]), ms(card["expires"]))) for card in last for key in card["keys"]]
     gone = min((ms(k["revoked"]) for c in cards for k in c["keys"] if k["kid"] == kid and "revoked" in k), default=None)
-    inside = [key for key in held if ms(key["nbf"]) <= at < ms(key["exp"]) and key["status"] != "next"]
+    inside = [key for key, end in held if key["kid"] == kid and ms(key["nbf"]) <= at < end and key["status"] != "next"]
     counts = any(key["status"] != "revoked" or "revoked" in key for key in inside) and (gone is None or at < gone)
     check(step, counts, path, "its key did not count then")
     check(8, gone is None or min(seen, default=gone) < gone, path, "revoked later, and no witness saw the entry before")
@@ -131,7 +128,7 @@ def open_note(text: str, vkeys: set[str]) -> tuple[int, bytes, list[int]]:
         log, witness, stamp = key[0] == 1, key[0] == 4, int.from_bytes(raw[4:12], "big")
         said = f"cosignature/v1\ntime {stamp}\n{body}" if witness else body
         if log or witness:
-            prove("Ed25519", b64u(key[1:]), raw[12 if witness else 4 :], said.encode())
+            Ed25519PublicKey.from_public_bytes(key[1:]).verify(raw[12 if witness else 4 :], said.encode())
         by_log = by_log or (log and name == body.split("\n")[0])
         times += [stamp * 1000] if witness else []
     if not by_log:
@@ -147,12 +144,11 @@ def read_cards(parties: list[str], given: set[str]) -> dict[str, list[Json]]:
             roots = json.loads(unb64u(json.loads(files[path])["payload"]))["roots"]
             card, _ = signed(files[path], "bcx-card+jws", {thumbprint(root): root for root in roots})
             cards[card["party"]].append(card)
+            check(3, path == "cards/{party}-{version}.jws".format(**card), path, "not what its name says")
+            check(3, all(key["kid"] == thumbprint(key) for key in card["keys"]), path, "a key under another name")
+            check(3, fingerprint(roots) in given, path, "its fingerprint was not given: trusted by nobody")
         except (ValueError, KeyError, TypeError, InvalidSignature):
             check(3, None, path, "not signed by its roots, or of a third party")
-            continue
-        named = path == f"cards/{card['party']}-{card['version']}.jws"
-        check(3, named and all(key["kid"] == thumbprint(key) for key in card["keys"]), path, "not what its name says")
-        check(3, fingerprint(roots) in given, path, "its fingerprint was not given: trusted by nobody")
     for held in cards.values():
         held.sort(key=lambda card: card["version"])
         check(3, held, "cards/", "no card of one party")
@@ -175,14 +171,13 @@ def read_receipt(manifest: Json, digest: str, keys: Json) -> tuple[Json, list[st
 def read_log(party: str, cards: Json, manifest: Json, jti: str, digest: str, ours: Json) -> tuple[Json, list[int]]:
     """Do step 7 or 9; return the times of the entries by type, and of the cosignatures."""
     base, step = f"log/{party}/", 7 if party == manifest["aud"] else 9
-    logs = {card["log"]["vkey"] for card in cards[party]}
-    witnesses = {card["witness"]["vkey"] for other, held in cards.items() if other != party for card in held}
-    size, root, cosigned = open_note(files[base + "checkpoint"].decode(), logs | witnesses)
+    vkeys = {card["log" if one == party else "witness"]["vkey"] for one, held in cards.items() for card in held}
+    size, root, cosigned = open_note(files[base + "checkpoint"].decode(), vkeys)
     found, times = json.loads(files[base + "entries.json"]), {}
     for row in found["entries"]:
         data, path, index = unb64u(row["data"]), [unb64u(one) for one in row["path"]], row["index"]
         one = json.loads(data)
-        below = found["size"] == size and included(joined(b"\x00", data), index, size, path, root)
+        below = found["size"] == size and top(joined(b"\x00", data), index, size, path) == root
         check(step, one["seq"] == index and below, base, f"entry {index} is not under the signed root")
         about = (one.get("jti", jti), one.get("event", digest)) == (jti, digest) and ("jti" in one or "event" in one)
         if one["typ"] == "message.sent":
@@ -193,38 +188,42 @@ def read_log(party: str, cards: Json, manifest: Json, jti: str, digest: str, our
             here = one["typ"] != "message.received" or (index, one["ts"]) == (ours.get("leaf"), ours["receivedAt"])
             check(step, one["outcome"] == said and here, base, f"entry {index} records another answer than the receipt")
         times[one["typ"]] = ms(one["ts"])
-    return times, cosigned
+    return times, cosigned if "message.received" in times else []
 
 
 def verify(given: set[str]) -> None:
     """Do steps 2 to 10; faults go to `faults`."""
-    about = json.loads(files["manifest.json"])
-    listed = {row["path"]: row["sha256"] for row in about["files"]}
-    check(2, about["format"] == "bcx-evidence/1", "manifest.json", "another format")
-    for path in sorted(listed.keys() | files.keys() - {"manifest.json"}):
-        there = path in files and sha256(files[path]).hexdigest() == listed.get(path)
-        check(2, there, path, "changed, missing or not listed")
+    about, names = json.loads(files[LIST]), ("format", "message", "sender", "recipient", "exporter", "redacted")
+    rows = [{
+        "path": path, "role": "card" if path.startswith("cards/") else ROLES.get(path.rpartition("/")[2]),
+        "bytes": len(files[path]), "sha256": sha256(files[path]).hexdigest(),
+    } for path in sorted(files.keys() - {LIST})]  # fmt: skip
+    for row in [*rows, *about["files"]]:
+        check(2, row in rows and row in about["files"] and row["role"], row["path"], "changed, missing or not listed")
+    again = json.dumps({name: about[name] for name in names} | {"files": rows}, indent=2)
     sender, recipient, jti = about["sender"], about["recipient"], about["message"]
+    right = about["format"] == "bcx-evidence/1" and about["exporter"] in {sender, recipient}
+    check(2, right and f"{again}\n".encode() == files[LIST], LIST, "not what the files give, or another format")
     cards = read_cards([sender, recipient], given)
     keys = {party: {key["kid"]: key for card in held for key in card["keys"]} for party, held in cards.items()}
     place, event = json.loads(files["envelope/place.json"]), json.loads(files.get("event.json", "null"))
     digest, schema = place["digest"], files.get("schema.json")
-    same = about["redacted"] if event is None else b64u(joined(b"\x00", files["event.json"])) == digest
+    same = about["redacted"] if event is None else joined(b"\x00", files["event.json"]) == unb64u(digest)
     check(4, same, "event.json", "missing, or not the event that is proved")
     if event is not None:
         named = (event["id"], event["source"], event["recipient"]) == (jti, f"urn:bcx:party:{sender}", recipient)
         check(4, named and not about["redacted"], "event.json", "of another message, or shown although left out")
-    wanted = None if event is None or event["type"] == "bcx.void" else event["schemadigest"]
-    check(10, wanted == (schema and b64u(sha256(schema).digest())), "schema.json", "not the schema the event names")
+    wanted = None if event is None or event["type"] == "bcx.void" else unb64u(event["schemadigest"])
+    check(10, wanted == (schema and sha256(schema).digest()), "schema.json", "not the schema the event names")
     manifest, kids = signed(files[MANIFEST], "bcx-manifest+jws", keys[sender])
-    path = [unb64u(one) for one in place["path"]]
-    below = included(unb64u(digest), place["index"], place["size"], path, unb64u(manifest["root"]))
+    found = top(unb64u(digest), place["index"], place["size"], list(map(unb64u, place["path"])))
     named = (manifest["iss"], manifest["aud"], manifest["n"]) == (sender, recipient, place["size"])
-    check(5, named and below, "envelope/place.json", "the sender did not sign this event for this recipient")
+    check(5, named and found == unb64u(manifest["root"]), MANIFEST, "not this event for this recipient")
     receipt, signers, ours = read_receipt(manifest, digest, keys[recipient]) if RECEIPT in files else ({}, [], {})
+    if receipt:
+        open_note(receipt["checkpoint"], {card["log"]["vkey"] for card in cards[recipient]})
     logs = {one: read_log(one, cards, manifest, jti, digest, ours) for one in cards if f"log/{one}/checkpoint" in files}
     (received, seen), (settled, _) = (logs.get(party, ({}, [])) for party in (recipient, sender))
-    seen = seen if "message.received" in received else []
     told = ms(ours.get("receivedAt", manifest["iat"]))
     for kid in kids:
         judge(5, MANIFEST, cards[sender], kid, received.get("message.received", told), seen)
@@ -238,7 +237,8 @@ def main(path: str, *given: str) -> int:
     try:
         with zipfile.ZipFile(path) as archive:
             files.update((one.filename, archive.read(one)) for one in archive.infolist())
-            check(1, len(files) == len(archive.infolist()), "the container", "two files of one name")
+        again = zipped([(one, files[one]) for one in (LIST, *sorted(files.keys() - {LIST}))])
+        check(1, again == Path(path).read_bytes(), "the container", "not the bytes its files give")
         verify({"".join(text.split()) for text in given})
     except (ValueError, LookupError, TypeError, AttributeError, InvalidSignature, zipfile.BadZipFile) as error:
         check(0, None, path, f"cannot be read on: {type(error).__name__}: {error}")

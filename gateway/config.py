@@ -83,6 +83,10 @@ def _check_together(settings: Settings, layers: tuple[_Layer, ...]) -> None:
         refuse(("party", "country"), "must be the State that party.id begins with")
     if settings.audit.unwitnessed_stop_s < settings.audit.unwitnessed_alarm_s:
         refuse(("audit", "unwitnessed_stop_s"), "must not be shorter than audit.unwitnessed_alarm_s")
+    if settings.audit.untimestamped_alarm_s <= settings.audit.timestamp_every_s:
+        refuse(("audit", "untimestamped_alarm_s"), "must be longer than audit.timestamp_every_s")
+    if settings.audit.untimestamped_stop_s < settings.audit.untimestamped_alarm_s:
+        refuse(("audit", "untimestamped_stop_s"), "must not be shorter than audit.untimestamped_alarm_s")
     listeners = {
         "exchange": settings.exchange.address,
         "api": settings.api.address,

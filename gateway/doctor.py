@@ -22,6 +22,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -33,6 +34,7 @@ from gateway.protocol.card import read_card
 from gateway.settings import parse_address
 from gateway.storage.migrations import HEAD
 from gateway.storage.schema import revision
+from gateway.transport.tsa import open_authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,6 +89,7 @@ def examine(home: Path, ping: Ping | None = None, now_s: float | None = None) ->
             "home": lambda: _home(settings),
             "agreement": lambda: _agreement(settings, now),
             "keys": lambda: _keys(settings, now),
+            "timestamps": lambda: _timestamps(settings),
             "data folder": lambda: _disk(settings),
             "virus scanner": lambda: _scanner(settings),
             "database": lambda: _database(settings, now, ping),
@@ -202,6 +205,14 @@ def _certificates(keys: FileKeyRing, now: float) -> Iterator[Check]:
             yield Check("warn" if left >= 0 else "fail", f"certificate {name}", shown, fix)
         else:
             yield Check("ok", f"certificate {name}", shown)
+
+
+def _timestamps(settings: Settings) -> Iterator[Check]:
+    if not settings.audit.timestamp_url:
+        yield Check("ok", "timestamps", "off")
+        return
+    open_authority(settings.audit.timestamp_url, settings.timestamp_certificates_path)
+    yield Check("ok", "timestamps", f"from {urlsplit(settings.audit.timestamp_url).hostname}")
 
 
 def _disk(settings: Settings) -> Iterator[Check]:

@@ -99,6 +99,44 @@ class Clash(RequestError):
     slug, title, status = "conflict", "Conflict", 409
 
 
+class SchemaRefused(MalformedRequest):
+    """A document that may not be registered as a schema; `errors` name each place and rule."""
+
+
+class InvalidSubject(MalformedRequest):
+    """A name that can be no subject."""
+
+
+class InvalidVersion(MalformedRequest):
+    """No number of a version, and not `latest`."""
+
+
+class InvalidMode(MalformedRequest):
+    """No compatibility mode."""
+
+
+class UnknownSubject(NotFound):
+    """No version of this subject is registered."""
+
+
+class UnknownVersion(NotFound):
+    """The subject has no such version."""
+
+
+class UnregisteredSchema(NotFound):
+    """No schema has this id, or this content under this subject."""
+
+
+class NoModeOfItsOwn(NotFound):
+    """The subject follows the mode of all subjects."""
+
+
+class Incompatible(Clash):
+    """The compatibility mode in force refuses this version; `errors` say what it breaks."""
+
+    slug, title = "incompatible-schema", "This version breaks an earlier one"
+
+
 class TooLarge(RequestError):
     """Over a limit of protocol.md §4.5 or of the API."""
 

@@ -9,10 +9,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from gateway.casework.clocks import CaseClocks
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from gateway.casework.counting import Amendment
+    from gateway.casework.figures import Imported
     from gateway.casework.lifecycle import CaseState
+    from gateway.casework.names import NameKey
+    from gateway.casework.remembered import Record
     from gateway.errors import Finding
     from gateway.ledger.witness import Witnessed
     from gateway.protocol.attachment import AttachmentId
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
     from gateway.protocol.receipt import Outcome
 
 T = TypeVar("T")
+
+NO_CLOCKS = CaseClocks()
 
 Clock = Callable[[], int]
 """Milliseconds since 1970-01-01 UTC."""
@@ -203,15 +211,55 @@ class Case:
     lifecycle: CaseState
     urgency: str
     handling: str
+    opening_handling: str
     opened_at: int
     updated_at: int
     sent: int = 0
-    clock_from: int | None = None
-    acknowledge_by: int | None = None
-    reply_by: int | None = None
-    acknowledged_at: int | None = None
-    replied_at: int | None = None
-    next_by: str | None = None
+    clocks: CaseClocks = NO_CLOCKS
+
+    @property
+    def clock_from(self) -> int | None:
+        """Return when the clock shown started: the one that runs out first, else the last."""
+        return None if (timed := self.clocks.shown) is None else timed.from_ms
+
+    @property
+    def acknowledge_by(self) -> int | None:
+        """Return when the acknowledgement is due."""
+        return None if (timed := self.clocks.shown) is None else timed.clock.ack_due_ms
+
+    @property
+    def reply_by(self) -> int | None:
+        """Return when the reply is due; None where none is awaited."""
+        return None if (timed := self.clocks.shown) is None else timed.clock.reply_due_ms
+
+    @property
+    def acknowledged_at(self) -> int | None:
+        """Return when it was acknowledged."""
+        return None if (timed := self.clocks.shown) is None else timed.clock.acknowledged_at_ms
+
+    @property
+    def replied_at(self) -> int | None:
+        """Return when it was answered for good."""
+        return None if (timed := self.clocks.shown) is None else timed.clock.replied_at_ms
+
+    @property
+    def next_by(self) -> str | None:
+        """Return whose turn it is, while a clock runs."""
+        return timed.turn if (timed := self.clocks.shown) is not None and timed.running else None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """What is kept of one message for those that follow: facts as text, and the keys its persons are found by."""
+
+    sender: str
+    jti: str
+    partner: str
+    case_ref: str | None
+    at: int
+    supersedes: str | None
+    facts: str
+    keys: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +296,15 @@ class StoredSchema:
     document: bytes
     registered_at: int
     approved_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message by its number and its body's; `body` is None where that was erased."""
+
+    number: int
+    body: int | None
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +354,16 @@ class Cosigned:
 
 
 @dataclass(frozen=True, slots=True)
+class Timestamp:
+    """A checkpoint of ours as an outside authority stamped it; `token` is its whole answer, `at` its time (ms)."""
+
+    size: int
+    note: str
+    token: bytes
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Dispute:
     """Evidence: two checkpoints of one log, both under its signature, that do not agree.
 
@@ -320,6 +387,42 @@ class Unproved:
     digest: bytes
     state: OutboxState
     leaf: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A message that statistics and search have not read yet; `event` is None where its body was erased."""
+
+    direction: Literal["out", "in"]
+    id: int
+    jti: str
+    subject: str
+    case_ref: str | None
+    supersedes: str | None
+    at: int
+    event: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What is kept of one message for statistics and search; `first` and `last` are the days it counts on."""
+
+    jti: str
+    direction: Literal["out", "in"]
+    case_ref: str | None
+    at: int
+    counts: str
+    first: str | None
+    last: str | None
+    final: bool
+    supersedes: str | None
+    amendment: Amendment | None
+    names: tuple[NameKey, ...]
+
+    @property
+    def counted(self) -> bool:
+        """Whether statistics need it."""
+        return bool(self.first or self.final or self.supersedes or self.amendment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +467,9 @@ class Outbox(Protocol):
     def next_stream_seq(self, recipient: PartyId) -> int:
         """Allot the next gapless `streamseq` towards `recipient`."""
         ...
+
+    def stream_sent(self, recipient: PartyId) -> int: ...
+    def raise_stream_sent(self, recipient: PartyId, number: int) -> None: ...
 
     def add(self, messages: Sequence[NewMessage]) -> None:
         """Store messages as queued, bodies included."""
@@ -413,6 +519,13 @@ class Outbox(Protocol):
         """Return open messages past their `expirytime`."""
         ...
 
+    def unanswered(self, urgency: str, after: int, before_ms: int, limit: int) -> tuple[int, Sequence[Sent]]:
+        """Look at the next `limit` messages behind number `after`, up to the last accepted by `before_ms`.
+
+        Return its number (`after` where there is none), and those of this urgency that still have to move.
+        """
+        ...
+
     def find(self, jtis: Sequence[str]) -> Mapping[str, Sent]:
         """Return what stands of these messages, by jti."""
         ...
@@ -450,8 +563,8 @@ class Outbox(Protocol):
         """Return queued messages accepted since then."""
         ...
 
-    def handling(self, partner: PartyId, jti: str) -> str | None:
-        """Return the handling codes of one message, or None where there is none."""
+    def handling(self, partner: PartyId, jti: str, owner: str | None = None) -> str | None:
+        """Return the handling codes of one message, of this account where one is given; None where there is none."""
         ...
 
     def mark_void_due(self, jtis: Sequence[MessageId]) -> None:
@@ -524,6 +637,29 @@ class Cases(Protocol):
     def find(self, ref: str) -> Case | None: ...
     def save(self, case: Case) -> None: ...
     def allot_number(self, year: int) -> int: ...
+    def open_to(self, ref: str, account: str) -> bool: ...
+    def skip_numbers(self, references: int, messages: int) -> None: ...
+
+
+class Memory(Protocol):
+    """What policies need of the messages exchanged; each record goes with its message's body."""
+
+    def add(self, record: NewRecord) -> None: ...
+    def of_case(self, ref: str) -> Sequence[Record]: ...
+    def of_key(self, key: str, partner: PartyId | None, limit: int) -> Sequence[Record]: ...
+    def held(self, keys: Sequence[str], partner: PartyId | None) -> Sequence[str]: ...
+    def keys_of(self, ref: str, kind: str) -> Sequence[str]: ...
+    def suspend(self, sender: str, jti: str) -> None: ...
+    def resume(self, sender: str, jti: str) -> None: ...
+    def drop(self, sender: str, jti: str) -> None: ...
+
+
+class Records(Protocol):
+    """What record.action does to messages kept here."""
+
+    def mark(self, sender: str, jti: str, part: str, mark: str, *, reason: str, by_jti: str, at: int) -> None: ...
+    def lift(self, sender: str, jti: str, part: str) -> None: ...
+    def erase_body(self, sender: str, jti: str, *, ours: bool) -> None: ...
 
 
 class Log(Protocol):
@@ -574,6 +710,14 @@ class Witnesses(Protocol):
     def set_unproved(self, jti: MessageId, why: str) -> None: ...
 
 
+class Timestamps(Protocol):
+    """Our checkpoints as an outside authority stamped them."""
+
+    def add(self, timestamp: Timestamp) -> None: ...
+    def newest(self) -> Timestamp | None: ...
+    def first_from(self, size: int) -> Timestamp | None: ...
+
+
 class Parties(Protocol):
     """Cards and partners."""
 
@@ -597,6 +741,8 @@ class Registrations(Protocol):
     def all(self) -> Sequence[StoredSchema]: ...
     def add(self, schema: StoredSchema) -> int: ...
     def approve(self, subject: str, version: str, at: int) -> None: ...
+    def modes(self) -> Mapping[str, str]: ...
+    def set_mode(self, subject: str, mode: str | None, at: int) -> None: ...
 
 
 class Accounts(Protocol):
@@ -618,6 +764,27 @@ class Answers(Protocol):
     def drop_before(self, at: int) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error a caller got (RFC 9457): who, where, which; found by the `trace_id` in it."""
+
+    trace_id: str
+    at: int
+    listener: str
+    actor: Actor
+    method: str
+    route: str
+    status: int
+    code: str
+
+
+class Problems(Protocol):
+    """Errors that callers got."""
+
+    def add(self, problems: Sequence[Problem]) -> None: ...
+    def drop_before(self, at: int) -> None: ...
+
+
 class Envelopes(Protocol):
     """Signed manifests and receipts, kept as evidence."""
 
@@ -633,6 +800,38 @@ class Envelopes(Protocol):
         leaf: int | None,
     ) -> str: ...
     def set_receipt(self, eid: str, receipt: bytes) -> None: ...
+
+
+class Index(Protocol):
+    """What was read out of messages for statistics and search."""
+
+    def unread(self, direction: Literal["out", "in"], after: int, limit: int, most_bytes: int) -> Sequence[Unread]:
+        """Return messages behind row `after`, in order: at most `limit`, of `most_bytes` unless one alone has more."""
+        ...
+
+    def add(self, rows: Sequence[Indexed]) -> None:
+        """Store rows; one that is there already stays."""
+        ...
+
+    def forget_names(self, jtis: Sequence[str]) -> None:
+        """Delete the search keys of messages whose bodies are gone."""
+        ...
+
+
+class Figures(Protocol):
+    """Figures brought in from an authority's own statistics."""
+
+    def add_import(self, figures: Sequence[Imported], *, at: int, account: str, digest: bytes) -> int:
+        """Store the figures of one file; return the number of the import."""
+        ...
+
+    def held(self) -> Sequence[Imported]:
+        """Return the figures of every import that was not withdrawn, in the order they came."""
+        ...
+
+    def withdraw(self, number: int, at: int) -> bool:
+        """Leave an import out from now on; False where there is none that counts."""
+        ...
 
 
 class Attachments(Protocol):
@@ -678,6 +877,10 @@ class Transaction(Protocol):
     @property
     def cases(self) -> Cases: ...
     @property
+    def memory(self) -> Memory: ...
+    @property
+    def records(self) -> Records: ...
+    @property
     def log(self) -> Log: ...
     @property
     def parties(self) -> Parties: ...
@@ -688,13 +891,30 @@ class Transaction(Protocol):
     @property
     def answers(self) -> Answers: ...
     @property
+    def problems(self) -> Problems: ...
+    @property
     def envelopes(self) -> Envelopes: ...
+    @property
+    def index(self) -> Index: ...
+    @property
+    def figures(self) -> Figures: ...
     @property
     def state(self) -> State: ...
     @property
     def witness(self) -> Witnesses: ...
     @property
     def attachments(self) -> Attachments: ...
+    @property
+    def timestamps(self) -> Timestamps: ...
+
+
+class Traffic(Protocol):
+    """Stored messages with their bodies, for the gateway's own eyes."""
+
+    async def page(
+        self, direction: Literal["out", "in"], subject: str, *, since: int, after: int, limit: int
+    ) -> Sequence[StoredMessage]: ...
+    async def events(self, bodies: Sequence[int]) -> Sequence[bytes]: ...
 
 
 class Store(Protocol):
@@ -795,4 +1015,12 @@ class PartnerLink(Protocol):
         self, name: AttachmentId, *, length: int, offset: int | None, pieces: AsyncIterator[bytes]
     ) -> UploadReply:
         """PUT a ciphertext, or PATCH the rest of it from `offset`."""
+        ...
+
+
+class TimestampAuthority(Protocol):
+    """Somebody outside who says when bytes existed (RFC 3161)."""
+
+    async def stamp(self, data: bytes) -> tuple[bytes, int]:
+        """Return the token over `data`, verified, and its time (ms). Raises TransportError or PartnerError."""
         ...

@@ -21,12 +21,13 @@ from gateway.home import hosts
 from gateway.inputs import read_agreement, read_codelists, read_schemas
 from gateway.keyring.notes import card_notes, log_signers, witness_signer
 from gateway.logs import get_logger
-from gateway.ports import Actor, Clock, Entropy, FaultPoint, Transaction
+from gateway.ports import Actor, Clock, Entropy, FaultPoint, TimestampAuthority, Transaction
 from gateway.primitives import strictjson
 from gateway.resources import schemas_path
 from gateway.screening.clamd import Clamd
 from gateway.screening.images import ImageProcess
 from gateway.services.accounts import Accounts
+from gateway.services.appraisal import Appraiser
 from gateway.services.attachments import Attachments
 from gateway.services.casefile import CaseFile
 from gateway.services.catalogue import Catalogue
@@ -36,23 +37,33 @@ from gateway.services.directory import Directory
 from gateway.services.dispatch import Dispatcher, Lane, Link
 from gateway.services.disputes import Disputes
 from gateway.services.enrol import Enroller
+from gateway.services.figures import FigureDesk
 from gateway.services.gate import Gate
 from gateway.services.giveup import GiveUp
 from gateway.services.identity import Identity, Self
+from gateway.services.indexing import Indexer
 from gateway.services.keyroom import KeyRoom
+from gateway.services.lateness import Lateness
 from gateway.services.operate import Operator
+from gateway.services.problems import Problems
 from gateway.services.receive import Receiver
 from gateway.services.refusals import Refusals
 from gateway.services.registrar import Registrar
+from gateway.services.rehearsal import Rehearsal
 from gateway.services.rules import Rules
+from gateway.services.search import CaseSearch
 from gateway.services.settle import Settler
+from gateway.services.statistics import Statistics
 from gateway.services.submit import Submitter
+from gateway.services.timestamping import Timestamping, forget
 from gateway.services.witnessing import Witnessing
 from gateway.storage.files import FileStore
-from gateway.storage.queries import Queries
+from gateway.storage.index_reads import IndexReads
 from gateway.storage.store import HomeLock, SqliteStore
+from gateway.storage.traffic import StoredTraffic
 from gateway.transport.partner import HttpPartner
 from gateway.transport.tls import ExchangeTls
+from gateway.transport.tsa import open_authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -87,6 +98,7 @@ class World:
     draw: Callable[[], float] = random.SystemRandom().random
     link: Callable[[PartyId], Link] | None = None
     fault: FaultPoint | None = None
+    authority: TimestampAuthority | None = None
 
 
 @dataclass(slots=True)
@@ -96,11 +108,13 @@ class Gateway:
     settings: Settings
     keys: FileKeyRing
     store: SqliteStore
-    queries: Queries
+    queries: IndexReads
     clock: Clock
     rules: Rules
     directory: Directory
     registrar: Registrar
+    appraiser: Appraiser
+    rehearsal: Rehearsal
     accounts: Accounts
     submitter: Submitter
     receiver: Receiver
@@ -111,6 +125,7 @@ class Gateway:
     keyroom: KeyRoom
     checkpoints: Checkpointer
     refusals: Refusals
+    problems: Problems
     settler: Settler
     give_up: GiveUp
     dispatcher: Dispatcher
@@ -118,6 +133,12 @@ class Gateway:
     link: Callable[[PartyId], Link]
     epoch: _Epoch
     witnessing: Witnessing
+    timestamping: Timestamping | None
+    lateness: Lateness
+    indexer: Indexer
+    search: CaseSearch
+    statistics: Statistics
+    figures: FigureDesk
     attachments: Attachments
 
     @asynccontextmanager
@@ -131,8 +152,11 @@ class Gateway:
             for name, job in (
                 ("checkpoints", self.checkpoints.run()),
                 ("refusals", self.refusals.run()),
+                ("problems", self.problems.run()),
                 ("housekeeping", self._keep_house()),
                 ("unwitnessed", self.witnessing.watch()),
+                ("lateness", self.lateness.run()),
+                *([("timestamps", self.timestamping.run())] if self.timestamping else []),
             )
         ]
         try:
@@ -190,7 +214,9 @@ class Gateway:
 
     async def _keep_house_once(self) -> None:
         now = self.clock()
-        await self.store.write(partial(_forget_answers, before=now - ANSWERS_KEPT_MS))
+        problems_kept_ms = self.settings.audit.problems_kept_days * DAY_MS
+        await self.store.write(partial(_forget, answers=now - ANSWERS_KEPT_MS, problems=now - problems_kept_ms))
+        await self.indexer.catch_up()
         await self.keyroom.advance()
         await self.attachments.tidy()
         for partner in list(self.directory.partners.values()):
@@ -221,7 +247,10 @@ async def open_gateway(
         keys.renew_tls(world.clock(), hosts(settings))
         gateway = _compose(settings, keys, world, store, agreement, codelists, lists, observe)
         await _prepare(gateway)
-        yield gateway
+        try:
+            yield gateway
+        finally:
+            await gateway.problems.flush()
     finally:
         await store.close()
 
@@ -233,6 +262,7 @@ def _compose(
     me, clock = settings.me, world.clock
     directory = Directory(store, me, clock)
     catalogue = Catalogue(lists)
+    appraiser = Appraiser(catalogue)
     rules = Rules(me, settings.party.environment, directory, agreement, catalogue, codelists)
     cases = CaseFile(me, settings.party.country)
     gate = Gate()
@@ -245,7 +275,7 @@ def _compose(
     disputes = Disputes(store, directory, clock)
     contacts = Contacts(store, keys, directory, disputes, clock)
     settler = Settler(store, cases, clock, world.draw)
-    give_up = GiveUp(store, directory, settler, clock, world.entropy, environment=settings.party.environment)
+    give_up = GiveUp(store, directory, contacts, settler, clock, world.entropy, environment=settings.party.environment)
     tls = ExchangeTls(keys.tls, clock)
     directory.on_change(lambda: tls.pin(directory.pinned()))
 
@@ -275,7 +305,8 @@ def _compose(
     )  # fmt: skip
     submitter = Submitter(
         store, rules, cases, clock, world.entropy, most_unanswered=settings.limits.unanswered_messages,
-        default_lifetime_ms=settings.delivery.default_expiry_days * DAY_MS, encloser=attachments.encloser,
+        default_lifetime_ms=settings.delivery.default_expiry_days * DAY_MS, may_number=gate.check_numbers,
+        encloser=attachments.encloser,
     )  # fmt: skip
     submitter.on_accepted(attachments.carrier.wake)
     attachments.carrier.on_arrived(dispatcher.wake)
@@ -306,10 +337,14 @@ def _compose(
         busy=lambda: submitter.unanswered > BUSY_MESSAGES, fault=world.fault,
     )  # fmt: skip
     store.on_grown(witnessing.cosigning.grew)
+    timestamping = _timestamping(settings, world, store, checkpoints, witnessing)
     gate.on_open(dispatcher.wake_all)
+    reads = IndexReads(store.readers, me)
+    indexer = Indexer(store)
     return Gateway(
-        settings=settings, keys=keys, store=store, queries=Queries(store.readers), clock=clock, rules=rules,
-        directory=directory, registrar=Registrar(store, catalogue, clock),
+        settings=settings, keys=keys, store=store, queries=reads, clock=clock, rules=rules,
+        directory=directory, registrar=Registrar(store, catalogue, appraiser, clock),
+        appraiser=appraiser, rehearsal=Rehearsal(store, StoredTraffic(store.readers), lists, clock),
         accounts=Accounts(store, clock, world.entropy, token_ttl_ms=settings.access.token_ttl_days * DAY_MS),
         submitter=submitter,
         receiver=Receiver(
@@ -317,14 +352,35 @@ def _compose(
         ), operator=operator,
         enroller=Enroller(store, directory, contacts, clock, environment=settings.party.environment),
         contacts=contacts, identity=identity, keyroom=keyroom, checkpoints=checkpoints,
-        refusals=Refusals(store, clock), settler=settler,
+        refusals=Refusals(store, clock), problems=Problems(store, clock), settler=settler,
         give_up=give_up, dispatcher=dispatcher, tls=tls, link=link, epoch=epoch,
-        witnessing=witnessing, attachments=attachments,
+        witnessing=witnessing, timestamping=timestamping, lateness=Lateness(store, clock),
+        indexer=indexer, search=CaseSearch(store, reads, indexer, codelists, clock),
+        statistics=Statistics(reads, indexer, codelists), figures=FigureDesk(store, codelists, clock),
+        attachments=attachments,
     )  # fmt: skip
 
 
-def _forget_answers(tx: Transaction, *, before: int) -> None:
-    tx.answers.drop_before(before)
+def _timestamping(
+    settings: Settings, world: World, store: SqliteStore, checkpoints: Checkpointer, witnessing: Witnessing
+) -> Timestamping | None:
+    """Return what has the log stamped, None where no authority is set. Raises ConfigurationError."""
+    audit = settings.audit
+    if not audit.timestamp_url:
+        return None
+    found = Timestamping(
+        store, checkpoints, witnessing.cosigning.covering,
+        world.authority or open_authority(audit.timestamp_url, settings.timestamp_certificates_path),
+        witnessing.gate, world.clock, every_s=audit.timestamp_every_s, alarm_s=audit.untimestamped_alarm_s,
+        stop_s=audit.untimestamped_stop_s,
+    )  # fmt: skip
+    store.on_grown(found.grew)
+    return found
+
+
+def _forget(tx: Transaction, *, answers: int, problems: int) -> None:
+    tx.answers.drop_before(answers)
+    tx.problems.drop_before(problems)
 
 
 class _Epoch:
@@ -352,6 +408,7 @@ async def _prepare(gateway: Gateway) -> None:
     )
     await gateway.directory.load()
     await gateway.witnessing.load()
+    await (gateway.timestamping.load() if gateway.timestamping else gateway.store.write(forget))
     await gateway.keyroom.advance()
     await gateway.store.write(lambda tx: _note_settings(tx, gateway))
     gateway.submitter.unanswered = await gateway.store.write(lambda tx: tx.outbox.open_count())

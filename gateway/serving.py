@@ -34,7 +34,7 @@ from gateway.web.control import control_app
 from gateway.web.exchange import ExchangeParts, exchange_app
 from gateway.web.metrics import Depth, Metrics
 from gateway.web.ops import ops_app
-from gateway.web.problems import middleware
+from gateway.web.problems import forget, middleware
 from gateway.web.server import listening
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class Health:
         return self.metrics.text(
             depth, await queries.dead(), latest.size if latest else 0, up, self.gateway.clock(),
             witnessing.cosigning.unwitnessed_ms(), witnessing.gate.closed,
+            self.gateway.timestamping.age_ms() if self.gateway.timestamping else 0,
         )  # fmt: skip
 
     async def _database(self) -> str | None:
@@ -224,7 +225,8 @@ async def _lock_of(settings: Settings) -> HomeLock:
 async def listening_locally(health: Health, path: Path | None = None) -> AsyncIterator[Path]:
     """Serve the control application on a socket of the home, or at `path`."""
     where = path or local.socket_path(health.gateway.settings.home)
-    app = control_app(health.gateway, middleware("control", health.metrics.request, time.monotonic), health.text)
+    outermost = middleware("control", health.metrics.request, time.monotonic, health.gateway.problems.note)
+    app = control_app(health.gateway, outermost, health.text)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=FLUSH_S)
     await runner.setup()
     try:
@@ -289,7 +291,8 @@ class _Front:
         )
 
     def _outermost(self, listener: str) -> object:
-        return middleware(listener, self._metrics.request, time.monotonic)
+        keep = self._gateway.problems.note if listener != "ops" else forget
+        return middleware(listener, self._metrics.request, time.monotonic, keep)
 
 
 def calm_collector() -> None:

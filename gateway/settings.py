@@ -98,6 +98,20 @@ def _storage(text: str) -> str:
     return text
 
 
+def _stamps(text: str) -> str:
+    # A token is signed and carries our nonce: plain HTTP, as most authorities have it, can only be cut.
+    if not text:
+        return text
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        host, url = None, urlsplit("")
+    if not host or url.scheme not in {"http", "https"} or url.fragment or "@" in url.netloc:
+        raise ValueError("must be empty, or the http or https address of a timestamp authority, without a user")
+    return text
+
+
 def _printable(text: str) -> str:
     if not text.isprintable() or text != text.strip():
         raise ValueError("must be one line of printable text without outer spaces")
@@ -212,12 +226,19 @@ class LimitsSettings(Section):
 
 
 class AuditSettings(Section):
-    """When checkpoints are signed, and how long the log may stand without a witness (protocol.md §6)."""
+    """When checkpoints are signed and stamped, and how long the log may stand without (protocol.md §6)."""
 
     checkpoint_every_s: Annotated[int, Field(ge=1, le=60)] = 1
     checkpoint_every_leaves: Annotated[int, Field(ge=1, le=65536)] = 256
     unwitnessed_alarm_s: Annotated[int, Field(ge=1)] = 3600
     unwitnessed_stop_s: Annotated[int, Field(ge=1)] = 86400
+    timestamp_url: Annotated[str, AfterValidator(_stamps)] = ""
+    timestamp_certificates: str = "tsa.pem"
+    timestamp_every_s: Annotated[int, Field(ge=1)] = 86400
+    untimestamped_alarm_s: Annotated[int, Field(ge=1)] = 93600
+    untimestamped_stop_s: Annotated[int, Field(ge=1)] = 345600
+    log_number: Annotated[int, Field(ge=1, le=1000)] = 1
+    problems_kept_days: Annotated[int, Field(ge=1, le=36500)] = 400
 
 
 class AccessSettings(Section):
@@ -266,9 +287,19 @@ class Settings(Section):
         return self.home / "agreement.toml"
 
     @property
+    def timestamp_certificates_path(self) -> Path:
+        """The PEM file of the timestamp authority."""
+        return self.home / self.audit.timestamp_certificates
+
+    @property
     def log_origin(self) -> str:
-        """The checkpoint origin of this party's first log (protocol.md §6)."""
-        return f"{self.party.id}/bcx/log/1"
+        """The checkpoint origin of this party's log (protocol.md §6)."""
+        return self.log_origins[-1]
+
+    @property
+    def log_origins(self) -> list[str]:
+        """Every origin this log has gone under, the first one first: earlier checkpoints name earlier ones."""
+        return [f"{self.party.id}/bcx/log/{number}" for number in range(1, self.audit.log_number + 1)]
 
     def redacted(self) -> dict[str, Any]:
         """Return the settings for `config show`: JSON types, and no password that stands in a URL."""

@@ -12,6 +12,7 @@ from gateway.casework.shapes import Json, number, rows, text
 ADULT: Final = 18
 _PARTIAL: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
 _LENGTH: Final = {"DAY": (10,), "MONTH": (7,), "YEAR": (4,), "ESTIMATED": (4, 7, 10)}
+A_DAY: Final = timedelta(days=1)  # a message's UTC day may be behind the sender's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ def age_range(birth: Json, on: date) -> tuple[int, int] | None:
     """
     ages: list[int] = []
     span, _ = read_partial(birth)
-    if span is not None:
+    # A birth that lies ahead says nothing of an age; it is refused for itself.
+    if span is not None and span.first <= on + A_DAY:
         ages += [_age(span.last, on), _age(span.first, on)]
     stated = number(birth, "ageStated")
     if stated is not None:

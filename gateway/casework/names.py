@@ -29,8 +29,9 @@ _KHMER_ALIKE: Final = (
 )
 _CLUSTER: Final = re.compile("([\u1780-\u17b3])((?:\u17d2[\u1780-\u17b3]|[\u17b6-\u17d1\u17dd])+)")
 _PIECE: Final = re.compile("\u17d2[\u1780-\u17b3]|[\u17b6-\u17d1\u17dd]")
-_KHMER: Final = re.compile("[\u1780-\u17dd]")
-_HAN: Final = re.compile("[\u3400-\u9fff]")
+# Scripts that are not divided into words, and the dots that Chinese puts between the parts of foreign names.
+_UNDIVIDED: Final = re.compile("[\u1780-\u17dd\u3400-\u9fff]+")
+_JOINTS: Final = re.compile("[ \u00b7\u30fb]")
 _WORD: Final = re.compile(r"[^\W\d_]+")
 # Spellings that Khmer romanisation uses for one sound, longest first.
 _SOUNDS: Final = (
@@ -50,6 +51,9 @@ _SOUNDS: Final = (
 )
 _VOWELS: Final = re.compile("[aeiou]")
 _LEAST_WORD: Final = 4  # letters: a shorter single name is a word in some language
+# What of a long name is looked for: its first words, or in an undivided script its letters up to there.
+_MOST_WORDS: Final = 6
+_MOST_LETTERS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,20 @@ class Ranked:
 
     name: str
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class NameKey:
+    """What is stored of a name, or of one word of it, for search.
+
+    `block` is its first consonant: names are compared within a block, since however a name is romanised it keeps
+    that one (tried with all names of the tests).
+    """
+
+    block: str
+    folded: str
+    latin: str
+    sound: str
 
 
 def fold_khmer(value: str) -> str:
@@ -85,8 +103,7 @@ def fold(value: str) -> str:
 
 def search_key(value: str) -> str:
     """Return the Latin key of a name in any script, for an index and for ranking."""
-    latin = anyascii(fold_khmer(value)).casefold()
-    return "".join(c for c in latin if c.isascii() and c.isalnum())
+    return _bare(anyascii(fold_khmer(value)).casefold())
 
 
 def sound_key(value: str) -> str:
@@ -97,21 +114,37 @@ def sound_key(value: str) -> str:
     return re.sub(r"(.)\1+", r"\1", key)
 
 
-def search_keys(value: str) -> tuple[str, ...]:
-    """Return the keys under which a name is stored for search: folded as written, Latin, by sound, and its words."""
-    words = [search_key(word) for word in fold(value).split()]
-    return tuple(dict.fromkeys(key for key in (fold(value), search_key(value), sound_key(value), *words) if key))
+def keys_of(value: str) -> tuple[NameKey, ...]:
+    """Return the keys under which a name is stored and sought: the whole name, then each of several words."""
+    folded = fold(value)
+    words = folded.split()
+    parts = [folded, *(word for word in words if len(word) > 1)] if len(words) > 1 else words
+    return tuple(dict.fromkeys(key for part in parts if (key := _key_of(part)).sound))
 
 
 def score(one: str, other: str) -> float:
     """Return how near two names are (0 to 100), whatever scripts they are written in."""
-    if fold(one) == fold(other):
+    return key_score(_key_of(fold(one)), _key_of(fold(other)))
+
+
+def key_score(one: NameKey, other: NameKey) -> float:
+    """Return how near the names of two keys are (0 to 100); 100 only for the same name as written."""
+    if one.folded == other.folded:
         return 100.0
-    exact = fuzz.ratio(search_key(one), search_key(other))
-    heard = fuzz.ratio(sound_key(one), sound_key(other))
-    words = fuzz.token_sort_ratio(anyascii(fold(one)).casefold(), anyascii(fold(other)).casefold())
-    bones = fuzz.ratio(_VOWELS.sub("", sound_key(one)), _VOWELS.sub("", sound_key(other)))
+    exact = fuzz.ratio(_bare(one.latin), _bare(other.latin))
+    heard = fuzz.ratio(one.sound, other.sound)
+    words = fuzz.token_sort_ratio(one.latin, other.latin)
+    bones = fuzz.ratio(_VOWELS.sub("", one.sound), _VOWELS.sub("", other.sound))
     return min(99.0, max((exact + heard + bones) / 3, words))
+
+
+def _key_of(folded: str) -> NameKey:
+    latin, sound = anyascii(folded).casefold(), sound_key(folded)
+    return NameKey(_VOWELS.sub("", sound)[:1] or sound[:1], folded, latin, sound)
+
+
+def _bare(latin: str) -> str:
+    return "".join(c for c in latin if c.isascii() and c.isalnum())
 
 
 def rank(query: str, candidates: Iterable[str], limit: int = 10) -> list[Ranked]:
@@ -120,22 +153,63 @@ def rank(query: str, candidates: Iterable[str], limit: int = 10) -> list[Ranked]
     return sorted(ranked, key=lambda r: -r.score)[:limit]
 
 
-def mentions(value: str, names: Iterable[str]) -> bool:
-    """Tell whether a text holds one of the names as whole words, in any case, accents and Khmer encoding aside.
+def mention_key(name: str) -> str | None:
+    """Return the form under which a name is looked for in texts, or None where it is too short to be told.
 
-    Khmer and Chinese are not divided into words: there a name is looked for as it stands. Single Latin names
-    of fewer than four letters are passed over, being words of some language.
+    Khmer and Chinese are not divided into words: there the key has no spaces. Single Latin names of fewer than
+    four letters are passed over, being words of some language.
     """
+    wanted = fold(name)
+    if _UNDIVIDED.search(wanted):
+        joined = _JOINTS.sub("", wanted)[:_MOST_LETTERS]
+        return joined if len(joined) > 1 else None
+    parts = _WORD.findall(wanted)
+    if len(parts) > 1 or (parts and len(parts[0]) >= _LEAST_WORD):
+        return " ".join(parts[:_MOST_WORDS])
+    return None
+
+
+def mention_head(key: str) -> str:
+    """Return what a `mention_key` begins with: its first word, or its first two letters in an undivided script."""
+    return key[:2] if _UNDIVIDED.match(key) else key.partition(" ")[0]
+
+
+def heads_in(value: str) -> frozenset[str]:
+    """Return every head that a name mentioned in this text could have."""
+    words, runs = _parts(value)
+    return frozenset(words) | {run[at : at + 2] for run in runs for at in range(len(run) - 1)}
+
+
+def keys_in(value: str, heads: frozenset[str]) -> frozenset[str]:
+    """Return the keys that a name with one of these heads could have, mentioned in this text."""
+    words, runs = _parts(value)
+    found = {
+        " ".join(words[start : start + length])
+        for start, word in enumerate(words)
+        if word in heads
+        for length in range(1, min(_MOST_WORDS, len(words) - start) + 1)
+    }
+    for run in runs:
+        found |= {
+            run[at : at + length]
+            for at in range(len(run) - 1)
+            if run[at : at + 2] in heads
+            for length in range(2, min(_MOST_LETTERS, len(run) - at) + 1)
+        }
+    return frozenset(found)
+
+
+def _parts(value: str) -> tuple[list[str], list[str]]:
+    folded = fold(value)
+    return _WORD.findall(folded), _UNDIVIDED.findall(_JOINTS.sub("", folded))
+
+
+def mentions(value: str, names: Iterable[str]) -> bool:
+    """Tell whether a text holds one of the names as whole words, in any case, accents and Khmer encoding aside."""
+    keys = {key for key in map(mention_key, names) if key is not None}
+    if not keys:
+        return False
     folded = fold(value)
     words = f" {' '.join(_WORD.findall(folded))} "
-    joined = folded.replace(" ", "")
-    for name in names:
-        wanted = fold(name)
-        if _KHMER.search(wanted) or _HAN.search(wanted):
-            if len(wanted) > 1 and wanted.replace(" ", "") in joined:
-                return True
-            continue
-        parts = _WORD.findall(wanted)
-        if (len(parts) > 1 or (parts and len(parts[0]) >= _LEAST_WORD)) and f" {' '.join(parts)} " in words:
-            return True
-    return False
+    joined = _JOINTS.sub("", folded)
+    return any(key in joined if _UNDIVIDED.search(key) else f" {key} " in words for key in keys)

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 import phonenumbers
 
 from gateway.casework import mrz as zones
-from gateway.casework.dates import parse_day, read_partial, span_of
+from gateway.casework.dates import A_DAY, parse_day, read_partial, span_of
 from gateway.casework.mrznames import any_agrees
 from gateway.casework.shapes import Json, number, obj, rows, text, texts
 from gateway.errors import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import date
 
 _PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _LATIN_MARKS: Final = frozenset(" '-.,")
@@ -33,7 +33,6 @@ _OTHER_SCRIPTS: Final[dict[str, re.Pattern[str]]] = {
     "Thai": re.compile(r"[\u0e01-\u0e3a\u0e40-\u0e4e .]+"),
     "Arab": re.compile(r"[\u0620-\u065f\u066e-\u06d3\u06d5-\u06dc\u06e1-\u06e8\u06ea-\u06ef\u06fa-\u06ff .'-]+"),
 }
-_A_DAY: Final = timedelta(days=1)  # a message's UTC day may be behind the sender's own
 
 
 def check(person: Json, pointer: str, on: date) -> Iterator[Finding]:
@@ -108,7 +107,7 @@ def birth_faults(birth: Json, pointer: str, on: date) -> Iterator[Finding]:
     span, fault = read_partial(birth)
     if fault is not None:
         yield Finding(f"{pointer}/value", fault, "E-DATE")
-    if span is not None and span.first > on + _A_DAY:
+    if span is not None and span.first > on + A_DAY:
         yield Finding(f"{pointer}/value", "a birth in the future", "E-DATE")
     ages = [age for age in rows(birth, "assessedRange") if isinstance(age, int)]
     if ages != sorted(ages):
@@ -127,7 +126,7 @@ def document_faults(document: Json, pointer: str, person: Json, owner: str, on: 
     first, last = parse_day(issued), parse_day(expires)
     if first is not None and last is not None and first > last:
         yield Finding(f"{pointer}/expiresOn", "expires before it was issued", "E-DATE")
-    if first is not None and first > on + _A_DAY:
+    if first is not None and first > on + A_DAY:
         yield Finding(f"{pointer}/issuedOn", "issued in the future", "E-DATE")
     born, _ = read_partial(obj(person, "birth"))
     if first is not None and born is not None and first < born.first:
@@ -137,7 +136,8 @@ def document_faults(document: Json, pointer: str, person: Json, owner: str, on: 
         zone, faults = zones.read(lines, f"{pointer}/mrz")
         yield from faults
         if zone is not None and text(document, "discrepancyNote") is None:
-            yield from zone_faults(zone, document, pointer, person, owner)
+            known = person if not any(birth_faults(obj(person, "birth"), "", on)) else {**person, "birth": {}}
+            yield from zone_faults(zone, document, pointer, known, owner)
 
 
 def zone_faults(zone: zones.Mrz, document: Json, pointer: str, person: Json, owner: str) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from gateway.casework.shapes import Json, obj, rows, text, texts
 from gateway.errors import Finding
 
 if TYPE_CHECKING:
@@ -120,6 +121,12 @@ MOVEMENT: Final[dict[Milestone | None, frozenset[Milestone]]] = {
     _M.ABORTED: frozenset((_M.SAFE, _M.SCREENED, _M.BOOKED)),
 }
 MOVEMENT_OVER: Final = frozenset((_M.HANDED_OVER, _M.ABORTED))
+
+
+def movement_persons(data: Json) -> list[str]:
+    """Return everybody a movement speaks of: by reference, or row by row."""
+    manifest = [text(obj(row, "person"), "personRef") for row in rows(data, "manifest")]
+    return [ref for ref in (*texts(data, "persons"), *manifest) if ref]
 
 
 def advance_movement(current: Milestone | None, to: Milestone) -> Finding | None:

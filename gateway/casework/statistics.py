@@ -7,11 +7,11 @@ computed by subtraction, so a second, complementary cell goes with it.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.casework.dates import parse_day
-from gateway.casework.shapes import Json, number, obj, rows, text, texts
+from gateway.casework.shapes import Json, number, obj, rows, text
 from gateway.errors import Finding
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ _Cell = tuple[str, frozenset[tuple[str, str]]]
 class Count:
     """One countable fact: `value` persons or events on a day, what they are broken down by, and where it stands.
 
-    `source` names the message or the imported file and row that the fact comes from.
+    `source` names the message that the fact comes from, and after `#` the person. `part` names the dimension that
+    this count is one part of: it is in that dimension's cells and in no total, which another count gives.
     """
 
     indicator: str
@@ -39,6 +40,7 @@ class Count:
     source: str
     breakdown: Mapping[str, str] = field(default_factory=dict)
     qualifier: str = "EQ"
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,60 +73,6 @@ class Figure:
         return data
 
 
-def counts_of(message_id: str, subject: str, data: Json, day: date) -> Iterator[Count]:
-    """Yield what one exchanged message adds to the statistics; `day` is the message's."""
-    if subject == "departure.deferral.notice":
-        on = parse_day(text(data, "deferredAt")) or day
-        where = {"checkpoint": code} if (code := text(data, "checkpoint")) else {}
-        yield Count("DEPARTURES_DEFERRED", on, number(data, "personsCount") or 0, message_id, where)
-    elif subject == "passport.deferral.notice":
-        on = parse_day(text(data, "deferredOn") or text(data, "periodTo")) or day
-        yield Count("PASSPORTS_DEFERRED", on, number(data, "applicationsCount") or 0, message_id)
-    elif subject in ("case.referral", "victim.assistance.referral"):
-        yield Count("REFERRALS_SENT", day, 1, message_id)
-        yield from _victims(message_id, data, day)
-    elif subject == "case.update":
-        yield from _victims(message_id, data, day)
-    elif subject == "info.request":
-        yield Count("RFI_SENT", day, 1, message_id)
-    elif subject == "info.response":
-        if any(text(answer, "outcome") in ("HIT", "HIT_RESTRICTED", "PARTIAL") for answer in rows(data, "answers")):
-            yield Count("RFI_HIT", day, 1, message_id)
-    elif subject == "repatriation.movement":
-        yield from _milestones(message_id, data, day)
-
-
-def _victims(message_id: str, data: Json, day: date) -> Iterator[Count]:
-    indicators = {
-        "PossibleVictimOfTrafficking": "PRESUMED_VICTIMS",
-        "ActualVictimOfTrafficking": "IDENTIFIED_VICTIMS",
-    }
-    found: dict[tuple[str, str], date] = {}
-    contexts = [*rows(data, "victimContexts"), obj(data, "victimContext")]
-    flat = [(text(c, "personRef"), a) for c in contexts for a in rows(c, "traffickingAssessments")]
-    flat += [(text(a, "personRef"), a) for a in rows(data, "assessments")]
-    person = text(obj(data, "person"), "personRef") or ""
-    for ref, assessment in flat:
-        indicator = indicators.get(text(assessment, "status") or "")
-        if indicator is not None:
-            found.setdefault((indicator, ref or person), parse_day(text(assessment, "decidedOn")) or day)
-    for (indicator, ref), on in found.items():
-        yield Count(indicator, on, 1, f"{message_id}#{ref}")
-
-
-def _milestones(message_id: str, data: Json, day: date) -> Iterator[Count]:
-    indicators = {
-        "HANDED_OVER": "REPATRIATED",
-        "TRAVEL_DOC_ISSUED": "SPLP_ISSUED",
-        "EXIT_PERMIT": "EXIT_PERMITS",
-    }
-    for row in rows(data, "milestones"):
-        indicator = indicators.get(text(row, "milestone") or "")
-        if indicator is not None:
-            for ref in texts(row, "personRefs") or texts(data, "persons"):
-                yield Count(indicator, parse_day(text(row, "at")) or day, 1, f"{message_id}#{ref}")
-
-
 def tabulate(counts: Iterable[Count], first: date, last: date, by: Sequence[str] = ()) -> list[Figure]:
     """Return the figures of a period: each indicator's total, and its breakdown by at most two dimensions.
 
@@ -142,25 +90,31 @@ def tabulate(counts: Iterable[Count], first: date, last: date, by: Sequence[str]
         if not first <= count.day <= last or (who and (count.indicator, who) in seen):
             continue
         seen.add((count.indicator, who))
-        cells: set[_Cell] = {(count.indicator, frozenset())}
-        if by and all(key in count.breakdown for key in by):
+        cells: set[_Cell] = set() if count.part else {(count.indicator, frozenset())}
+        if by and all(key in count.breakdown for key in by) and count.part in ("", *by):
             cells.add((count.indicator, frozenset((key, count.breakdown[key]) for key in by)))
         for cell in cells:
             sums[cell] += count.value
             sources[cell].add(count.source.partition("#")[0])
-            if count.qualifier != "EQ":
-                qualifiers[cell] = count.qualifier
+            qualifiers[cell] = combined(qualifiers.get(cell, "EQ"), count.qualifier)
     ordered = sorted(sums, key=lambda cell: (cell[0], len(cell[1]), sorted(cell[1])))
     return [
         Figure(
             cell[0],
             sums[cell],
             dict(sorted(cell[1])),
-            qualifiers.get(cell, "EQ"),
+            qualifiers[cell],
             sources=tuple(sorted(sources[cell])),
         )
         for cell in ordered
     ]
+
+
+def combined(one: str, other: str) -> str:
+    """Return the qualifier of a sum: bounds of the same kind stay one, mixed ones leave an estimate."""
+    if "EQ" in (one, other):
+        return other if one == "EQ" else one
+    return one if one == other else "APPROX"
 
 
 def suppress(figures: Sequence[Figure]) -> list[Figure]:
@@ -179,11 +133,60 @@ def suppress(figures: Sequence[Figure]) -> list[Figure]:
         safe[chosen] = _hidden(safe[chosen])
 
 
-def revise(published: Sequence[Figure], computed: Sequence[Figure], message_id: str) -> list[Figure]:
-    """Return the figures that differ from those of message `message_id`, each naming it as what it revises."""
-    before = {figure.cell: figure for figure in published}
-    changed = [f for f in computed if f.cell in before and (f.value, f.qualifier) != _shown(before[f.cell])]
-    return [Figure(f.indicator, f.value, f.breakdown, f.qualifier, f.status, message_id, f.sources) for f in changed]
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A figure as a message carried it."""
+
+    message_id: str
+    figure: Figure
+
+
+def read_figures(data: Json) -> list[Figure]:
+    """Return the figures of a `stats.periodic`."""
+    return [
+        Figure(
+            text(row, "indicator") or "",
+            number(row, "value"),
+            {key: str(value) for key, value in obj(row, "breakdown").items()},
+            text(row, "qualifier") or "EQ",
+            text(row, "status") or "PROVISIONAL",
+            text(row, "revisionOf"),
+        )
+        for row in rows(data, "figures")
+    ]
+
+
+def edition(messages: Iterable[tuple[str, Json]]) -> list[Published]:
+    """Return the figures in force of (message id, data) in the order sent: a later one replaces an earlier one."""
+    held = {f.cell: Published(message_id, f) for message_id, data in messages for f in read_figures(data)}
+    return list(held.values())
+
+
+def revise(published: Sequence[Published], computed: Sequence[Figure], by: Sequence[str] = ()) -> list[Figure]:
+    """Return what must be sent after what was published: figures that changed, each naming what it revises.
+
+    A figure that is new revises nothing. One of the same breakdown that is counted no more becomes zero.
+    """
+    before = {p.figure.cell: p for p in published}
+    changed: list[Figure] = []
+    for figure in computed:
+        old = before.pop(figure.cell, None)
+        if old is None:
+            changed.append(figure)
+        elif _said(old.figure) != _said(figure):
+            changed.append(replace(figure, revision_of=old.message_id))
+    gone = [p for p in before.values() if set(p.figure.breakdown) in (set(), set(by)) and p.figure.value != 0]
+    return changed + [Figure(p.figure.indicator, 0, p.figure.breakdown, revision_of=p.message_id) for p in gone]
+
+
+def grain(first: date, last: date) -> str:
+    """Return MONTH or QUARTER for a whole one of the calendar, else OTHER."""
+    months = (last.year - first.year) * 12 + last.month - first.month + 1
+    if first.day != 1 or (last + timedelta(days=1)).day != 1:
+        return "OTHER"
+    if months == 1:
+        return "MONTH"
+    return "QUARTER" if months == 3 and first.month % 3 == 1 else "OTHER"
 
 
 def small_cells(figures: Sequence[Any]) -> Iterator[Finding]:
@@ -231,8 +234,8 @@ def _total_of(figures: Sequence[Figure], index: int) -> int:
 
 
 def _hidden(figure: Figure) -> Figure:
-    return Figure(figure.indicator, None, figure.breakdown, "EQ", figure.status, figure.revision_of, figure.sources)
+    return replace(figure, value=None, qualifier="EQ")
 
 
-def _shown(figure: Figure) -> tuple[int | None, str]:
-    return figure.value, figure.qualifier
+def _said(figure: Figure) -> tuple[int | None, str, str]:
+    return figure.value, figure.qualifier, figure.status

@@ -15,7 +15,7 @@ import typer
 
 from gateway.errors import ConfigurationError
 
-Output = Literal["table", "json"]
+Output = Literal["table", "json", "csv"]
 ENV_HOME: Final = "GATEWAY_HOME"
 ENV_TRACEBACK: Final = "GATEWAY_TRACEBACK"
 PANEL: Final = "Options of every command"
@@ -44,7 +44,7 @@ HomeOption = Annotated[
 ]
 OutputOption = Annotated[
     Output | None,
-    typer.Option("-o", "--output", help="table or json.", rich_help_panel=PANEL, show_default=False),
+    typer.Option("-o", "--output", help="table, json or csv.", rich_help_panel=PANEL, show_default=False),
 ]
 ColorOption = Annotated[
     bool, typer.Option("--no-color", help="No colours; or $NO_COLOR.", rich_help_panel=PANEL, show_default=False)
@@ -61,7 +61,15 @@ def group(name: str, text: str) -> typer.Typer:
 
 def verb(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add a command to `app`, with the global options among its own."""
+    return _adding(app.command(name))
 
+
+def alone(app: typer.Typer) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of the noun itself, for when no verb follows it; its function takes the typer.Context too."""
+    return _adding(app.callback(invoke_without_command=True))
+
+
+def _adding(add: Callable[[Callable[..., None]], object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(function, eval_str=True)
 
@@ -78,7 +86,7 @@ def verb(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callabl
         own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
         run.__signature__ = signature.replace(parameters=[*own, *extra])  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in (*own, *extra)} | {"return": None}
-        app.command(name)(run)
+        add(run)
         return function
 
     return decorate

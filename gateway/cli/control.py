@@ -64,9 +64,9 @@ class Client:
         """GET JSON; members of `query` that are None are left out."""
         return json.loads(self.raw("GET", path + _query(query))[1])
 
-    def get_bytes(self, path: str) -> bytes:
+    def get_bytes(self, path: str, query: Mapping[str, Any] | None = None) -> bytes:
         """GET a body as it is."""
-        return self.raw("GET", path)[1]
+        return self.raw("GET", path + _query(query))[1]
 
     def post(self, path: str, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
         """POST JSON, read JSON."""

@@ -96,7 +96,7 @@ class Authority:
 
     # --- commands -----------------------------------------------------------------------------------
 
-    async def command(self, *words: str, code: int = 0, at_home: bool = True) -> str:
+    async def command(self, *words: str, code: int = 0, at_home: bool = True, within_s: float = COMMAND_LIMIT_S) -> str:
         """Run `gateway …` in a process of its own and return its stdout. Raises NotHeldError for another exit code."""
         where = ("--home", str(self.home)) if at_home else ()
         process = await asyncio.create_subprocess_exec(
@@ -104,9 +104,9 @@ class Authority:
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
-            out, err = await asyncio.wait_for(process.communicate(), COMMAND_LIMIT_S)
+            out, err = await asyncio.wait_for(process.communicate(), within_s)
         except TimeoutError:
-            raise NotHeldError(f"`gateway {words[0]} …` did not end within {COMMAND_LIMIT_S:.0f} s") from None
+            raise NotHeldError(f"`gateway {words[0]} …` did not end within {within_s:.0f} s") from None
         finally:
             if process.returncode is None:
                 process.kill()
@@ -253,6 +253,15 @@ class Authority:
             if time.perf_counter() > deadline:
                 raise NotHeldError(f"message still {found['state']} after {within_s:.0f} s")
             await asyncio.sleep(LOOK_EVERY_S)
+
+    async def proved(self, jti: str, *, within_s: float = ANSWER_LIMIT_S) -> dict[str, Any]:
+        """Wait until it is known whether the partner's log bears a receipt out; return the message."""
+        deadline = time.perf_counter() + within_s
+        while (found := await self.message(jti))["proved"] is None:
+            if time.perf_counter() > deadline:
+                raise NotHeldError(f"not looked up in the partner's log after {within_s:.0f} s")
+            await asyncio.sleep(LOOK_EVERY_S)
+        return found
 
     async def message(self, jti: str) -> dict[str, Any]:
         """Return one message as its client sees it."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.demo_authority import NotHeldError, told
 from gateway.cli.demo_wire import Refusal, Wire, knock
+from gateway.ledger.note import NoteKey, open_checkpoint
 from gateway.primitives import times
 from gateway.primitives.merkle import leaf_hash
 from gateway.protocol.card import read_card
@@ -337,6 +338,21 @@ async def verify_logs(story: Story) -> str:
     hold(story.cards, "no cards were exchanged")
     sizes = await asyncio.gather(*(one(authority) for authority in story.both))
     return "; ".join(f"{a.party} {size} entries hold" for a, size in zip(story.both, sizes, strict=True))
+
+
+async def cross_witness(story: Story) -> str:
+    """Check the partner's witness line on each exported checkpoint, and what Cambodia's log says of the referral."""
+    hold(len(story.exports) == len(story.both), "a log was not exported")
+    for mine, other in (story.both, story.both[::-1]):
+        log_key = NoteKey.parse(read_card(story.cards[mine.party]).log_vkey)
+        witness = NoteKey.parse(read_card(story.cards[other.party]).witness_vkey)
+        text = (story.exports[mine.party] / "checkpoint").read_text("utf-8")
+        head = open_checkpoint(text, [log_key], [witness])
+        hold(f"\n— {witness.name} " in text, f"no line of {other.party} on the checkpoint of {mine.party}")
+        hold([one.witness for one in head.cosignatures] == [witness], f"{other.party} has not cosigned {mine.party}")
+    found = await story.id.proved(story.referral["id"])
+    hold(found["proved"] is True, f"not proved: {found['receipt']['unproved']}")
+    return f"both cosigned; entry {found['receipt']['leaf']} of kh.gdi is what the receipt says"
 
 
 async def edit_log(story: Story) -> str:

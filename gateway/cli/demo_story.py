@@ -89,5 +89,10 @@ STEPS: Final = (
         "every entry, hash and signature holds",
         acts.verify_logs,
     ),
+    Step(
+        "Each authority has cosigned the other's log; the referral's receipt is looked up in Cambodia's",
+        "the partner's cosignature on both exported checkpoints, verified; the entry is there",
+        acts.cross_witness,
+    ),
     Step("One byte of an exported log is changed", "verification fails (exit 3) and names the entry", acts.edit_log),
 )

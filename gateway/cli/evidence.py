@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -14,8 +14,12 @@ from gateway.cli.failure import UNVERIFIED
 from gateway.errors import Clash, ConfigurationError, PartnerError
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from gateway.evidence.verify import Verdict
     from gateway.ledger.note import NoteKey
+
+COLUMNS: Final = ("at", "step", "log", "index", "role", "outcome", "message")
 
 evidence = group("evidence", "Proof of one message that a stranger can check offline.")
 
@@ -52,6 +56,14 @@ def evidence_export(
         note(f"note: {text}")
 
 
+@verb(evidence, "chain")
+def evidence_chain(message: Annotated[str, typer.Argument(metavar="MESSAGE_ID")]) -> None:
+    """Tell what happened to a message, step by step, each with its entry in the log."""
+    with gateway() as reached:
+        steps = reached.get(f"{API}/audit/messages/{segment(message)}")["steps"]
+    output.show_rows(steps, COLUMNS, empty="no such entries")
+
+
 @verb(evidence, "verify")
 def evidence_verify(
     file: Annotated[Path, typer.Argument(metavar="FILE.zip")],
@@ -64,6 +76,10 @@ def evidence_verify(
         list[str] | None,
         typer.Option(metavar="V", help="A further log's or witness's verifier key; may be given again."),
     ] = None,
+    tsa: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE.pem", help="Certificates of the timestamp authority; may be given again."),
+    ] = None,
 ) -> None:
     """Check a bundle: no home, no network. Names every fault and what it means; exit 3 where there is one."""
     from gateway.evidence.verify import verify_bundle
@@ -72,7 +88,9 @@ def evidence_verify(
         raw = file.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{file}: {(error.strerror or 'cannot be read').lower()}; name a bundle") from None
-    verdict = verify_bundle(raw, fingerprints=_fingerprints(fingerprint or []), vkeys=_vkeys(vkey or []))
+    verdict = verify_bundle(
+        raw, fingerprints=_fingerprints(fingerprint or []), vkeys=_vkeys(vkey or []), certificates=_certificates(tsa)
+    )
     faults = [
         {"step": one.step, "about": _about(one.step), "file": one.file, "what": one.what, "meaning": one.meaning}
         for one in verdict.faults
@@ -128,3 +146,17 @@ def _vkeys(texts: list[str]) -> list[NoteKey]:
         return [NoteKey.parse(text.strip()) for text in texts]
     except PartnerError as error:
         raise ConfigurationError(f"--vkey: {error.detail}; copy it whole, it reads name+keyid+key") from None
+
+
+def _certificates(paths: list[Path] | None) -> list[Certificate]:
+    from gateway.ledger.timestamp import need_library, read_certificates
+
+    found: list[Certificate] = []
+    for path in paths or []:
+        need_library()
+        try:
+            found += read_certificates(path.read_bytes())
+        except (OSError, ValueError) as error:
+            reason = (error.strerror or "cannot be read") if isinstance(error, OSError) else "no certificates in PEM"
+            raise ConfigurationError(f"--tsa: {path}: {reason.lower()}; name a PEM file") from None
+    return found

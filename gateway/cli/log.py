@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import given, group, home, home_if_named, note, verb
+from gateway.cli.common import YesOption, confirm, given, group, home, home_if_named, note, verb
 from gateway.cli.control import API, CONTROL, gateway, segment
 from gateway.cli.failure import UNVERIFIED
 from gateway.errors import Clash, ConfigurationError, PartnerError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from gateway.ledger.note import NoteKey
     from gateway.ledger.verify import Report
+    from gateway.settings import Settings
     from gateway.storage.log import LogReader
 
 audit = group("audit", "The audit log.")
@@ -42,14 +44,26 @@ def audit_search(
     since: Annotated[str | None, typer.Option(metavar="TIME")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="All that fit, page after page; for an export.")] = False,
 ) -> None:
-    """List entries, newest first."""
+    """List entries, newest first; `--object` with the id in an error finds who got it."""
     query = {
         "type": typ, "actor": actor, "message": jti, "case": case, "object": obj, "outcome": outcome, "since": since,
         "until": until, "limit": limit,
     }  # fmt: skip
+    entries: list[dict[str, Any]] = []
     with gateway() as reached:
-        entries = reached.get(f"{API}/audit/entries", query)["items"]
+        while True:
+            page = reached.get(f"{API}/audit/entries", query)
+            entries += page["problems"] + page["items"]
+            if not everything or not page["has_more"]:
+                break
+            query = {**query, "cursor": page["next_cursor"], "limit": 200}
+    if given.output == "csv":
+        from gateway.web.api.render import log_columns
+
+        output.write_csv(log_columns(entries))
+        return
     if given.output != "json":
         entries = [_readable(entry) for entry in entries]
     output.show_rows(entries, COLUMNS, empty="no such entries")
@@ -67,12 +81,15 @@ def audit_export(
     purpose: Annotated[str | None, typer.Option(help="Why, for the log.")] = None,
 ) -> None:
     """Write the log as tlog-tiles files: `checkpoint` and `tile/…`; who exported it is its last entry."""
+    from gateway.ledger.note import open_checkpoint
+
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Clash(f"{folder} exists and is not an empty folder; name another")
     with gateway() as reached:
         found = reached.post(f"{CONTROL}/log/exports", {"purpose": purpose} if purpose else None)
         count = _write(folder, found["checkpoint"], found["size"])
-    output.show({"folder": str(folder), "size": found["size"], "files": count, "vkey": _own_keys()[0].vkey})
+    signed = open_checkpoint(found["checkpoint"], _own_keys()).logs[0]
+    output.show({"folder": str(folder), "size": found["size"], "files": count, "vkey": signed.vkey})
 
 
 def _write(folder: Path, checkpoint: str, size: int) -> int:
@@ -133,6 +150,20 @@ def audit_reconcile(party: Annotated[str, typer.Argument(metavar="PARTNER")]) ->
     output.show(found)
 
 
+@verb(audit, "vouch")
+def audit_vouch(
+    *,
+    reason: Annotated[str, typer.Option(help="How you know, for the log; no names.")],
+    yes: YesOption = False,
+) -> None:
+    """Give your word, on record, that this log is the newest, where no partner can be asked."""
+    confirm("Is this database the newest there is? A second history would convict you.", yes=yes)
+    with gateway() as reached:
+        if not reached.served:
+            raise Clash("nothing is held up while `gateway serve` does not run; start it first")
+        output.show(reached.post(f"{CONTROL}/log/vouched", {"reason": reason}))
+
+
 def _keys(given_keys: list[str]) -> tuple[list[NoteKey], list[NoteKey]]:
     from gateway.ledger.note import ED25519, NoteKey
 
@@ -150,10 +181,30 @@ def _own_keys() -> list[NoteKey]:
     if where is None:
         raise ConfigurationError("nothing says whose log this is; give --vkey V, or --home DIR for its own key")
     from gateway.home import open_home
-    from gateway.ledger.note import ED25519, NoteKey
+    from gateway.keyring.notes import log_signers
+    from gateway.protocol.card import fingerprint
 
     settings, keys = open_home(where)
-    return [NoteKey(settings.log_origin, ED25519, key.public_key().public_bytes_raw()) for key in keys.log_keys()]
+    now = [signer.key for origin in reversed(settings.log_origins) for signer in log_signers(keys, origin)]
+    return [*now, *(key for key in _earlier_keys(settings, fingerprint(keys.roots)) if key not in now)]
+
+
+def _earlier_keys(settings: Settings, roots: str) -> Iterator[NoteKey]:
+    """Yield the log keys of our own cards: a log outlives its keys. Cards of other roots say nothing of ours."""
+    from gateway.ledger.note import NoteKey
+    from gateway.protocol.card import read_card
+
+    if not settings.database_path.exists():
+        return
+    with _stored() as stored:
+        cards = stored.cards(settings.me)
+    for raw in cards:
+        try:
+            card = read_card(raw)
+            if card.fingerprint == roots:
+                yield NoteKey.parse(card.log_vkey)
+        except PartnerError:
+            continue  # changed by hand: what it named cannot be known any more
 
 
 def _verify_folder(folder: Path, logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
@@ -180,8 +231,9 @@ def _verify_home(logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
         if not notes:
             raise ConfigurationError("this log has no checkpoint yet; start `gateway serve` once")
         return verify_rows(
-            notes[-1], stored.rows(), stored.read_hashes, log_keys=logs, witness_keys=witnesses, history=notes[:-1]
-        )
+            notes[-1], stored.rows(), stored.read_hashes, log_keys=logs, witness_keys=witnesses, history=notes[:-1],
+            misfiled=stored.misfiled(),
+        )  # fmt: skip
 
 
 def _stored() -> AbstractContextManager[LogReader]:

@@ -9,7 +9,7 @@ import traceback
 import typer
 
 from gateway import __version__
-from gateway.cli import attach, bench, demo, evidence, log, party, people, registry, start, traffic
+from gateway.cli import attach, bench, demo, evidence, log, party, people, registry, start, stats, traffic
 from gateway.cli.common import ENV_TRACEBACK, ColorOption, HomeOption, OutputOption, given, note
 from gateway.cli.failure import FAILURE, INTERRUPTED, OK, USAGE, exit_code, lines
 from gateway.errors import GatewayError
@@ -48,7 +48,7 @@ def globals_first(
     given.take(home, output, no_color=no_color)
 
 
-for part in (start, party, people, traffic, attach, registry, log, evidence, demo, bench):
+for part in (start, party, people, traffic, attach, registry, stats, log, evidence, demo, bench):
     part.register(app)
 
 

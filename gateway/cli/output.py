@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.cli.common import colored, given
+from gateway.primitives.table import csv_text
 
 Row = Mapping[str, Any]
 
@@ -17,6 +18,9 @@ def show_rows(rows: Sequence[Row], columns: Sequence[str], *, empty: str = "") -
     """Print a list. JSON has every member; a table the named columns; `empty` is the note for no rows."""
     if given.output == "json":
         dump(list(rows))
+        return
+    if given.output == "csv":
+        write_csv([columns, *([_cell(row.get(name)) for name in columns] for row in rows)])
         return
     if not rows and empty and sys.stdout.isatty():
         print(empty, file=sys.stderr)
@@ -33,6 +37,10 @@ def show(record: Row, *, leave_out: Sequence[str] = ()) -> None:
     if given.output == "json":
         dump(record)
         return
+    if given.output == "csv":
+        kept = {name: value for name, value in record.items() if name not in leave_out}
+        write_csv([list(kept), [_cell(value) for value in kept.values()]])
+        return
     members = {name: value for name, value in record.items() if name not in leave_out}
     if given.output == "table" or sys.stdout.isatty():
         width = max((len(name) for name in members), default=0)
@@ -41,6 +49,16 @@ def show(record: Row, *, leave_out: Sequence[str] = ()) -> None:
         return
     for name, value in members.items():
         print(f"{name}\t{_flat(plain(value))}")
+
+
+def write_csv(rows: Sequence[Sequence[object]]) -> None:
+    """Print rows as CSV, the names first."""
+    sys.stdout.write(csv_text(rows))
+    sys.stdout.flush()
+
+
+def _cell(value: Any) -> object:
+    return plain(value) if isinstance(value, list | dict | bool) and value != [] else value or None
 
 
 def dump(value: Any) -> None:

@@ -11,10 +11,11 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.attach import read_attached, upload
-from gateway.cli.common import YesOption, confirm, group, note, read_input, verb
+from gateway.cli.common import YesOption, confirm, given, group, note, read_input, verb
 from gateway.cli.control import API, CONTROL, Client, gateway, segment
 from gateway.cli.failure import FAILURE
 from gateway.errors import MalformedRequest, NotFound
+from gateway.protocol.states import CANCEL_REASONS
 
 message = group("message", "Messages, sent and received.")
 case = group("case", "Cases: where they stand, what comes next.")
@@ -23,7 +24,7 @@ queue = group("queue", "What waits to be sent, and what was given up.")
 WAIT_STEP_S: Final = 0.1
 OPEN: Final = frozenset({"queued", "sending"})
 PAGE: Final = 200
-LIST_COLUMNS: Final = ("id", "direction", "state", "type", "case", "urgency", "accepted_at", "reason")
+LIST_COLUMNS: Final = ("id", "direction", "state", "proved", "type", "case", "urgency", "accepted_at", "reason")
 QUEUE_COLUMNS: Final = ("id", "state", "recipient", "type", "case", "urgency", "attempts_made", "next_try", "reason")
 CASE_COLUMNS: Final = ("case", "status", "urgency", "partner", "next_due", "overdue", "updated_at")
 
@@ -46,28 +47,47 @@ def submit(
         typer.Option(metavar="F", help="A file to send with it, again for each: FILE or 'FILE;type=CODE;…'."),
     ] = None,
     subject: Annotated[str | None, typer.Option("--type", metavar="T", help="Type, over the file's.")] = None,
+    rows: Annotated[
+        str | None, typer.Option("--rows", metavar="CSV", help="The rows; `gateway schema template` gives the columns.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge it and send nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the answer; exit 1 unless accepted.")] = False,
 ) -> None:
     """Accept a message for sending, durably; or say every place where it is wrong."""
     raw = read_input(file)
+    over = {} if subject is None else {"type": subject}
+    if rows is not None:
+        try:
+            over["rows"] = read_input(rows).decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise MalformedRequest(f"{rows}: not UTF-8; save the CSV as UTF-8") from None
     files = [read_attached(text) for text in attach or ()]
-    if subject is not None:
-        raw = _with(raw, file, {"type": subject})
-    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
-    path = f"{API}/messages" + ("?dry_run=true" if dry_run else "")
+    if over:
+        raw = _with(raw, file, over)
     with gateway(working=wait) as reached:
         if files and dry_run:
             note("a dry run uploads nothing: the files are not judged")
         elif files:
             named = _body(raw, file).get("attachments") or []
             raw = _with(raw, file, {"attachments": [*named, *upload(reached, files)]})
-        found: dict[str, Any] = json.loads(reached.raw("POST", path, raw, headers)[1])
-        if wait and not dry_run:
-            found = _settled(reached, found["id"])
-        output.show(found)
-        if not dry_run and not wait and not reached.served:
-            note("it goes out when `gateway serve` runs; `gateway queue list` shows what waits")
+        send(reached, raw, dry_run=dry_run, wait=wait)
+
+
+def send(reached: Client, raw: bytes, *, dry_run: bool, wait: bool) -> None:
+    """Submit the body of POST /messages and show what came of it; exit 1 where `wait` ends without acceptance."""
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
+    path = f"{API}/messages" + ("?dry_run=true" if dry_run else "")
+    found: dict[str, Any] = json.loads(reached.raw("POST", path, raw, headers)[1])
+    if wait and not dry_run:
+        found = _settled(reached, found["id"])
+    if dry_run:
+        advised = json.loads(reached.raw("POST", f"{API}/messages/advice", raw, headers)[1])
+        note(f"the least handling it must have: {' '.join(advised['handling'])}")
+        for advice in advised["advice"]:
+            note(f"advice: {advice['pointer']} {advice['reason']}")
+    output.show(found)
+    if not dry_run and not wait and not reached.served:
+        note("it goes out when `gateway serve` runs; `gateway queue list` shows what waits")
     if wait and not dry_run and found["state"] != "accepted":
         raise typer.Exit(FAILURE)
 
@@ -124,16 +144,25 @@ def message_receipt(jti: IdArgument) -> None:
         output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/receipt"))
 
 
+@verb(message, "rows")
+def message_rows(jti: IdArgument) -> None:
+    """Print the rows of a message as CSV; the reading is logged."""
+    with gateway() as reached:
+        output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/rows"))
+
+
 @verb(case, "list")
 def case_list(
     *,
-    text: Annotated[str | None, typer.Option("--q", metavar="TEXT", help="A reference or its beginning.")] = None,
+    text: Annotated[
+        str | None, typer.Option("-q", "--q", metavar="TEXT", help="A reference or its beginning, or a person's name.")
+    ] = None,
     status: Annotated[str | None, typer.Option(help="Such as RECEIVED.")] = None,
     urgency: Annotated[str | None, typer.Option(help="Such as FLASH.")] = None,
     due_before: Annotated[str | None, typer.Option(metavar="TIME", help="A clock that runs out by then.")] = None,
     limit: LimitOption = 50,
 ) -> None:
-    """List cases, last changed first."""
+    """List cases, last changed first; by a name, the nearest first. That somebody searched is logged, not the name."""
     query = {"q": text, "status": status, "urgency": urgency, "due_before": due_before, "limit": limit}
     with gateway() as reached:
         output.show_rows(reached.get(f"{API}/cases", query)["items"], CASE_COLUMNS, empty="no such cases")
@@ -144,6 +173,20 @@ def case_show(ref: Annotated[str, typer.Argument(metavar="REF", help="Such as XC
     """Show where a case stands, who must act by when, and what was exchanged; no case data."""
     with gateway() as reached:
         output.show(reached.get(f"{API}/cases/{segment(ref)}"))
+
+
+@verb(case, "progress")
+def case_progress(ref: Annotated[str, typer.Argument(metavar="REF", help="Such as XC-KH-2026-000007-4.")]) -> None:
+    """Show how far each request is answered, person by person; not what was answered."""
+    with gateway() as reached:
+        found = reached.get(f"{API}/cases/{segment(ref)}/progress")
+    if given.output == "json":
+        output.dump(found)
+        return
+    for request in found["requests"]:
+        note(f"{request['message']}: {request['summary']}" + (", complete" if request["complete"] else ""))
+    rows = [{"request": r["message"], **row} for r in found["requests"] for row in r["rows"]]
+    output.show_rows(rows, ("request", "item", "answered", "answer"), empty="nothing was asked in this case")
 
 
 @verb(queue, "list")
@@ -201,10 +244,13 @@ def queue_release(jti: IdArgument) -> None:
 def queue_cancel(
     jti: IdArgument,
     *,
-    reason: Annotated[str | None, typer.Option(help="For the log; no names.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="CODE", help=f"One of {', '.join(CANCEL_REASONS)}.")] = None,
     yes: YesOption = False,
 ) -> None:
     """Give a message up for good; the partner is told that its number stays unused."""
+    if reason is not None and reason not in CANCEL_REASONS:
+        note(f"the log takes no free text: `other` is recorded; the codes are {', '.join(CANCEL_REASONS)}")
+        reason = "other"
     confirm(f"Cancel {jti} for good?", yes=yes)
     _step(jti, "cancel", reason)
 

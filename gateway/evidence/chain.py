@@ -25,12 +25,13 @@ STEPS: Final = {
     "evidence.exported": "exported",
     "audit.alarm": "alarm",
 }
-"""What each type of entry means for its message; two more depend on their outcome."""
+"""What each type of entry means for its message; others depend on their outcome, too."""
 BY_OUTCOME: Final = {
     ("message.settled", "accepted"): "delivered",
     ("message.settled", "rejected"): "rejected",
     ("message.received", "accepted"): "received",
     ("message.received", "rejected"): "refused",
+    ("audit.alarm", "undelivered"): "late",
 }
 IN_BUNDLE: Final = frozenset({*STEPS, "message.settled", "message.received"}) - {"evidence.exported"}
 """Types of entries a bundle holds. Not the exports: each would change the next bundle."""

@@ -24,17 +24,23 @@ T = TypeVar("T")
 
 GAPS = ("redacted", "no-receipt", "no-recipient-entry", "recipient-not-cosigned", "sender-not-cosigned")
 """What a bundle may lack without being wrong, by code; `words` has them in full."""
+UNJUDGED = ("no-timestamp", "timestamp-unjudged")
+"""The same of what only the caller can say: whether a timestamp is wanted, and whose is believed."""
 _LAST_SECOND = 253_402_300_799  # of the year 9999: no calendar text has a later one
 
 
 @dataclass(frozen=True, slots=True)
 class LogFacts:
-    """One log as the bundle shows it; `cosigned` are (witness name, time in ms) under keys of the bundle's cards."""
+    """One log as the bundle shows it; `cosigned` are (witness name, time in ms) under keys of the bundle's cards.
+
+    `stamped_ms` is what the bundle says of its timestamp.
+    """
 
     party: str
     origin: str
     size: int
     cosigned: tuple[tuple[str, int], ...]
+    stamped_ms: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,11 +143,12 @@ def _log(log: LogPart, cards: Sequence[Card]) -> LogFacts:
     # Whoever cosigns its own log vouches for nothing.
     witnesses = _all(note.NoteKey.parse, [card.witness_vkey for card in cards if card.party != log.party])
     opened = _tried(lambda text: note.open_checkpoint(text, logs, witnesses), log.checkpoint)
+    stamped = log.stamp.at_ms if log.stamp is not None else None
     if opened is None:
-        return LogFacts(log.party, "", log.size, ())
+        return LogFacts(log.party, "", log.size, (), stamped)
     return LogFacts(
         log.party, opened.origin, log.size,
-        tuple((c.witness.name, c.time_s * 1000) for c in opened.cosignatures if c.time_s <= _LAST_SECOND),
+        tuple((c.witness.name, c.time_s * 1000) for c in opened.cosignatures if c.time_s <= _LAST_SECOND), stamped,
     )  # fmt: skip
 
 

@@ -15,8 +15,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import MalformedProof
-from gateway.evidence.parts import FORMAT, CardPart, LogPart, Parts, Proved
-from gateway.primitives import b64u, strictjson
+from gateway.evidence.parts import FORMAT, CardPart, LogPart, Parts, Proved, StampPart
+from gateway.primitives import b64u, strictjson, times
 from gateway.protocol.members import MESSAGE_ID, PARTY
 
 if TYPE_CHECKING:
@@ -31,8 +31,11 @@ SCHEMA: Final = "schema.json"
 PAGE: Final = "report.html"
 GUIDE: Final = "VERIFY.md"
 _CARD: Final = re.compile(r"cards/([a-z]{2}\.[a-z0-9-]{1,40})-([1-9][0-9]{0,15})\.jws")
-_LOG: Final = re.compile(r"log/([a-z]{2}\.[a-z0-9-]{1,40})/(checkpoint|entries\.json)")
-LOG_ROLES: Final = {"checkpoint": "checkpoint", "entries.json": "log entries"}
+LOG_ROLES: Final = {
+    "checkpoint": "checkpoint", "entries.json": "log entries", "timestamped": "stamped checkpoint",
+    "timestamp.json": "place of the timestamp", "timestamp.tsr": "timestamp",
+}  # fmt: skip
+_LOG: Final = re.compile(rf"log/([a-z]{{2}}\.[a-z0-9-]{{1,40}})/({'|'.join(map(re.escape, LOG_ROLES))})")
 ROLES: Final = {
     EVENT: "event", PLACE: "place of the event", MANIFEST: "manifest", RECEIPT: "receipt", SCHEMA: "schema",
     PAGE: "page", GUIDE: "guide",
@@ -93,7 +96,20 @@ def write_files(parts: Parts) -> dict[str, bytes]:
                 for one in log.entries
             ],
         })  # fmt: skip
+        if log.stamp is not None:
+            files |= _stamp_files(log.party, log.stamp)
     return {path: content for path, content in sorted(files.items()) if content is not None}
+
+
+def _stamp_files(party: str, stamp: StampPart) -> dict[str, bytes]:
+    return {
+        log_path(party, "timestamped"): stamp.checkpoint.encode(),
+        log_path(party, "timestamp.tsr"): stamp.token,
+        log_path(party, "timestamp.json"): canonical({
+            "v": 1, "at": times.format_ms(stamp.at_ms), "size": stamp.size,
+            "path": [b64u.encode(node) for node in stamp.path],
+        }),
+    }  # fmt: skip
 
 
 def write_listing(parts: Parts, files: Files) -> bytes:
@@ -201,7 +217,21 @@ def _read_log(files: Files, party: str) -> LogPart:
             Proved(_number(row, "index", path), _octets(row.get("data"), path), _hashes(row.get("path"), path))
             for row in rows
         ),
+        stamp=_read_stamp(files, party),
     )
+
+
+def _read_stamp(files: Files, party: str) -> StampPart | None:
+    names = ("timestamped", "timestamp.json", "timestamp.tsr")
+    if not any(log_path(party, name) in files for name in names):
+        return None
+    checkpoint, place, token = (_needed(files, log_path(party, name)) for name in names)
+    path = log_path(party, "timestamp.json")
+    found = _object(place, path)
+    return StampPart(
+        checkpoint=_text(checkpoint), size=_number(found, "size", path), path=_hashes(found.get("path"), path),
+        at_ms=_time(found.get("at"), path), token=token,
+    )  # fmt: skip
 
 
 def _object(raw: bytes, path: str) -> dict[str, Any]:
@@ -221,6 +251,13 @@ def _number(found: Mapping[str, Any], name: str, path: str) -> int:
     if type(value) is not int or not 0 <= value <= MAX_NUMBER:
         raise MalformedProof(f"{path}: {name} is not a number")
     return value
+
+
+def _time(value: object, path: str) -> int:
+    try:
+        return times.parse_ms(value if isinstance(value, str) else "")
+    except ValueError:
+        raise MalformedProof(f"{path}: at is not a time") from None
 
 
 def _octets(value: object, path: str) -> bytes:

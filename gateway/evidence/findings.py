@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-CONTAINER, LIST, CARDS, EVENT, MANIFEST, RECEIPT, LOG, WITNESS, OWN_LOG, SCHEMA, PAGES = range(1, 12)
+CONTAINER, LIST, CARDS, EVENT, MANIFEST, RECEIPT, LOG, WITNESS, OWN_LOG, SCHEMA, PAGES, STAMP = range(1, 13)
 
 STEPS: Final = {
     CONTAINER: "the container",
@@ -19,6 +19,7 @@ STEPS: Final = {
     OWN_LOG: "the sender's log",
     SCHEMA: "the schema",
     PAGES: "the page and the guide",
+    STAMP: "the timestamp",
 }
 """The steps of `docs/evidence.md` and of the guide in each bundle, by number."""
 

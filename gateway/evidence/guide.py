@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from gateway.evidence import files as f
 from gateway.evidence.facts import is_receipt_entry
 from gateway.evidence.parts import FORMAT
+from gateway.primitives import times
 from gateway.primitives.merkle import leaf_hash, node_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.evidence.facts import Facts
-    from gateway.evidence.parts import LogPart, Parts
+    from gateway.evidence.parts import LogPart, Parts, StampPart
 
 _HEAD: Final = """\
 # Verify this bundle by hand
@@ -101,7 +102,7 @@ def write_guide(parts: Parts, facts: Facts, files: Mapping[str, bytes]) -> bytes
         format=FORMAT, message=parts.message, sender=parts.sender, recipient=parts.recipient, sums=sums, cards=cards
     )
     sections = (
-        head, _event(parts), _manifest(parts), _receipt(parts), *_logs(parts), _schema(parts), _END,
+        head, _event(parts), _manifest(parts), _receipt(parts), *_logs(parts), _schema(parts), _END, _stamps(parts),
     )  # fmt: skip
     return "\n".join(sections).encode()
 
@@ -224,4 +225,29 @@ _END: Final = """\
 
 `report.html` and this guide are made from the other files. `gateway evidence verify` makes them again and compares.
 By hand: read the values in steps 3 to 9 and compare them with the page.
+"""
+
+
+def _stamps(parts: Parts) -> str:
+    told = [_stamp(log, log.stamp) for log in parts.logs if log.stamp is not None]
+    return "## 12. The timestamp\n\n" + ("\n".join(told) or "There is none.\n")
+
+
+def _stamp(log: LogPart, stamp: StampPart) -> str:
+    base = f"log/{log.party}"
+    same = (
+        "It is the checkpoint of the steps above."
+        if stamp.size == log.size
+        else "That it has grown out of the checkpoint of the steps above, the consistency path in "
+        f"`{base}/timestamp.json` shows (RFC 9162 §2.1.4.2; by hand it is long, so let the verifier do it)."
+    )
+    return f"""\
+An outside authority stamped `{base}/timestamped`, a checkpoint of {stamp.size} entries of the same log, signed like the
+other. {same}
+
+    openssl ts -reply -in {base}/timestamp.tsr -text
+    openssl ts -verify -in {base}/timestamp.tsr -data {base}/timestamped -CAfile TSA.pem
+
+`TSA.pem` are the authority's certificates, **got by another way than this file**. The token's time is
+{times.format_ms(stamp.at_ms)}.
 """

@@ -27,9 +27,10 @@ REWRITTEN = "the entry was changed, or was never in this log"
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """What one log shows: the entries that are proved, and the cosignatures over them, earliest first."""
+    """What one log shows: its signed checkpoint, the entries that are proved, cosignatures, earliest first."""
 
     party: str
+    head: Checkpoint | None
     entries: tuple[Entry, ...]
     cosignatures: tuple[Cosignature, ...]
 
@@ -51,7 +52,7 @@ def check_log(
     if step == LOG and answer is not None:
         _check_same_log(log, head, answer, findings)
     cosignatures = sorted(head.cosignatures, key=lambda one: one.time_s) if head is not None else ()
-    return Logged(log.party, tuple(found), tuple(cosignatures))
+    return Logged(log.party, head, tuple(found), tuple(cosignatures))
 
 
 def _head(log: LogPart, keys: Keys, step: int, findings: Findings) -> Checkpoint | None:

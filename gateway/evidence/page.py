@@ -9,7 +9,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from gateway.evidence.words import LANGUAGES, NAMES, step_word, word
+from gateway.evidence.words import LANGUAGES, NAMES, role_word, step_word, word
 from gateway.primitives import b64u, times
 
 if TYPE_CHECKING:
@@ -27,14 +27,20 @@ section[lang=km]{line-height:1.8}
 h1{font-size:1.6rem}h2{font-size:1.3rem;margin-top:3rem}h3{font-size:1.06rem}
 .lead{color:var(--muted)}.state{font-size:1.12rem;font-weight:600;border-left:.3rem solid;padding-left:.75rem}
 table{border-collapse:collapse;width:100%;margin:.5rem 0 1.5rem}
-th,td{text-align:left;vertical-align:top;padding:.3rem .75rem .3rem 0;border-bottom:1px solid var(--edge);
-overflow-wrap:anywhere}
-th{font-weight:600}code,pre{font-family:ui-monospace,monospace;font-size:.875rem}
+th,td{text-align:left;vertical-align:top;padding:.3rem .75rem .3rem 0;border-bottom:1px solid var(--edge)}
+td{overflow-wrap:break-word}
+th{font-weight:600}tbody th{width:34%}code,pre{font-family:ui-monospace,monospace;font-size:.875rem}
 pre{background:var(--wash);padding:.75rem;white-space:pre-wrap;overflow-wrap:anywhere}
 nav a{margin-right:1rem;color:inherit}
-.mark{border:2px solid;padding:.25rem .5rem;display:inline-block}
-@media print{body{margin:0;max-width:none;font-size:10pt}nav{display:none}
-section+section{break-before:page}tr,pre{break-inside:avoid}h3{break-after:avoid}}
+.mark{border:2px solid;padding:.25rem .5rem;display:inline-block;font-weight:600}
+@media (max-width:45rem){table{display:block;overflow-x:auto}h1{overflow-wrap:anywhere}}
+@page{margin:14mm}
+@media print{:root{--paper:#fff;--ink:#000;--muted:#333;--edge:#888;--wash:#f1f4f6}
+body{margin:0;padding:0;max-width:none;font-size:8.5pt;line-height:1.35}section[lang=km]{line-height:1.45}nav{display:none}
+h1{font-size:13pt;margin:0}h2{font-size:11pt;margin:.6rem 0}h3{font-size:9.5pt;margin:.6rem 0 .2rem;break-after:avoid}
+p{margin:.4rem 0}.state{font-size:10pt}pre{font-size:8pt;padding:.4rem}
+table{margin:.2rem 0 .6rem}th,td{padding-block:.15rem}
+section+section{break-before:page}tr,pre{break-inside:avoid}}
 """
 
 
@@ -63,7 +69,7 @@ def _section(parts: Parts, facts: Facts, language: str) -> str:
         f'<section id="{language}" lang="{language}"><h2>{say("title")}</h2>',
         f'<p class="lead">{say("lead")}</p>',
         f'<p class="state">{say(facts.status)}</p>',
-        _marks(facts),
+        _marks(facts, language),
         f"<h3>{say('facts')}</h3>{_pairs(_about(parts, facts), language)}",
         f"<h3>{say('steps')}</h3>{_steps(facts, language)}",
         f"<h3>{say('logs')}</h3>{_logs(facts, language)}",
@@ -74,9 +80,11 @@ def _section(parts: Parts, facts: Facts, language: str) -> str:
     ))  # fmt: skip
 
 
-def _marks(facts: Facts) -> str:
+def _marks(facts: Facts, language: str) -> str:
     # Whoever holds paper must see how it may be used (handling codes stand on every copy).
-    return f'<p class="mark">{escape(" ".join(facts.event.handling))}</p>' if facts.event else ""
+    if facts.event is None:
+        return ""
+    return f'<p class="mark">{escape(word("handling", language))}: {escape(" ".join(facts.event.handling))}</p>'
 
 
 def _about(parts: Parts, facts: Facts) -> list[tuple[str, str | None]]:
@@ -90,11 +98,11 @@ def _about(parts: Parts, facts: Facts) -> list[tuple[str, str | None]]:
         ("case", event.case if event else None),
         ("urgency", event.urgency if event else None),
         ("handling", " ".join(event.handling) if event else None),
-        ("received", None if facts.received_at_ms is None else times.format_ms(facts.received_at_ms)),
+        ("received", None if facts.received_at_ms is None else _moment(times.format_ms(facts.received_at_ms))),
         ("problem", facts.problem),
         ("envelope", facts.envelope),
-        ("signed", facts.envelope_signed),
-        ("answered", facts.receipt_signed),
+        ("signed", facts.envelope_signed and _moment(facts.envelope_signed)),
+        ("answered", facts.receipt_signed and _moment(facts.receipt_signed)),
         ("digest", b64u.encode(parts.digest)),
         ("exporter", parts.exporter),
     ]
@@ -108,10 +116,18 @@ def _steps(facts: Facts, language: str) -> str:
     return _table(
         [word(key, language) for key in ("time", "log", "index", "step", "role")],
         [
-            (times.format_ms(one.at_ms), one.party, str(one.index), _step(one.step, one.outcome, language), one.role)
+            (
+                _moment(times.format_ms(one.at_ms)), one.party, str(one.index),
+                _step(one.step, one.outcome, language), role_word(one.role, language),
+            )
             for one in facts.steps
         ],
-    )
+    )  # fmt: skip
+
+
+def _moment(text: str) -> str:
+    """Write a time for people; its heading says UTC. What no gateway writes stays as it is."""
+    return text.removesuffix("Z").replace("T", " ")
 
 
 def _step(step: str, outcome: str | None, language: str) -> str:
@@ -120,13 +136,14 @@ def _step(step: str, outcome: str | None, language: str) -> str:
 
 
 def _logs(facts: Facts, language: str) -> str:
-    nobody = word("nobody", language)
+    nobody, stamped = word("nobody", language), any(log.stamped_ms is not None for log in facts.logs)
     return _table(
-        [word(key, language) for key in ("log", "size", "cosigned")],
+        [word(key, language) for key in ("log", "size", "cosigned", *(["stamped"] if stamped else []))],
         [
             (
                 log.origin or log.party, str(log.size),
-                "; ".join(f"{name}, {times.format_ms(at)}" for name, at in log.cosigned) or nobody,
+                "; ".join(f"{name}, {_moment(times.format_ms(at))}" for name, at in log.cosigned) or nobody,
+                *(["-" if log.stamped_ms is None else _moment(times.format_ms(log.stamped_ms))] if stamped else []),
             )
             for log in facts.logs
         ],

@@ -21,6 +21,20 @@ class Proved:
 
 
 @dataclass(frozen=True, slots=True)
+class StampPart:
+    """A checkpoint of the same log that an outside authority stamped, of `size` entries, and its token (RFC 3161).
+
+    `path` (RFC 6962 §2.1.2) shows that it holds what the other checkpoint holds; `at_ms` is what the token says.
+    """
+
+    checkpoint: str
+    size: int
+    path: tuple[bytes, ...]
+    at_ms: int
+    token: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class LogPart:
     """Entries of one party's log under one signed checkpoint, cosigned where a witness has seen it; by number."""
 
@@ -28,6 +42,7 @@ class LogPart:
     checkpoint: str
     size: int
     entries: tuple[Proved, ...]
+    stamp: StampPart | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from gateway.evidence import container
 from gateway.evidence import files as f
 from gateway.evidence.bundle import write_pages
 from gateway.evidence.exchange import Answer, Signed, check_event, check_manifest, check_receipt
-from gateway.evidence.facts import read_facts
+from gateway.evidence.facts import UNJUDGED, read_facts
 from gateway.evidence.findings import (
     CONTAINER,
     LIST,
@@ -23,17 +23,21 @@ from gateway.evidence.findings import (
     PAGES,
     RECEIPT,
     SCHEMA,
+    STAMP,
     Fault,
     Findings,
 )
 from gateway.evidence.logs import Logged, check_log, check_revocations
+from gateway.evidence.stamps import check_stamp
 from gateway.evidence.trust import Keys, check_cards
 from gateway.primitives.times import format_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.evidence.parts import Parts
+    from cryptography.x509 import Certificate
+
+    from gateway.evidence.parts import LogPart, Parts
     from gateway.ledger.note import NoteKey
     from gateway.protocol.event import Event
     from gateway.protocol.manifest import Manifest
@@ -45,7 +49,7 @@ MADE_UP = "the container was changed or written by something else; its contents 
 class Verdict:
     """What came out. `trusted` are the parties whose fingerprint was given; `proves` says in words what holds.
 
-    `gaps` are codes of what the bundle lacks without being wrong (`facts.GAPS`).
+    `gaps` are codes of what the bundle lacks without being wrong (`facts.GAPS`, `facts.UNJUDGED`).
     """
 
     faults: tuple[Fault, ...]
@@ -61,11 +65,14 @@ class Verdict:
         return not self.faults
 
 
-def verify_bundle(raw: bytes, *, fingerprints: Sequence[str] = (), vkeys: Sequence[NoteKey] = ()) -> Verdict:
+def verify_bundle(
+    raw: bytes, *, fingerprints: Sequence[str] = (), vkeys: Sequence[NoteKey] = (),
+    certificates: Sequence[Certificate] = (),
+) -> Verdict:  # fmt: skip
     """Check a bundle of format `bcx-evidence/1`. Never raises for what it reads.
 
     `fingerprints` are those both authorities told; without any the rest is checked, and that is a fault too.
-    `vkeys` are further log or witness keys, trusted as given.
+    `vkeys` are further log or witness keys, trusted as given; `certificates` those of a timestamp authority.
     """
     findings = Findings()
     files = _open(raw, findings)
@@ -84,12 +91,14 @@ def verify_bundle(raw: bytes, *, fingerprints: Sequence[str] = (), vkeys: Sequen
     _check_times(parts, [*signed, *more], manifest, answer, logs, keys, findings)
     _check_schema(parts, event, findings)
     _check_pages(parts, files, findings)
+    findings.done.add(STAMP)
+    stamped = [log for log in parts.logs if check_stamp(log, logs[log.party], keys, certificates, findings)]
     return Verdict(
         faults=tuple(sorted(findings.faults, key=lambda fault: fault.step)),
         trusted=tuple(trusted),
         parts=parts,
-        gaps=read_facts(parts).gaps,
-        proves=() if findings.faults else _proves(parts, manifest, answer, logs),
+        gaps=(*read_facts(parts).gaps, *_unjudged(parts, certificates)),
+        proves=() if findings.faults else _proves(parts, manifest, answer, logs, stamped),
         steps=frozenset(findings.done),
     )
 
@@ -226,7 +235,15 @@ def _check_pages(parts: Parts, files: dict[str, bytes], findings: Findings) -> N
         )  # fmt: skip
 
 
-def _proves(parts: Parts, manifest: Manifest | None, answer: Answer | None, logs: dict[str, Logged]) -> tuple[str, ...]:
+def _unjudged(parts: Parts, certificates: Sequence[Certificate]) -> tuple[str, ...]:
+    stamped = any(log.stamp is not None for log in parts.logs)
+    lacking = {"no-timestamp": bool(certificates) and not stamped, "timestamp-unjudged": stamped and not certificates}
+    return tuple(code for code in UNJUDGED if lacking[code])
+
+
+def _proves(
+    parts: Parts, manifest: Manifest | None, answer: Answer | None, logs: dict[str, Logged], stamped: Sequence[LogPart]
+) -> tuple[str, ...]:
     """Say what holds, in words; only for a bundle without faults."""
     assert manifest is not None
     what = f"message {parts.message} for {parts.recipient} in envelope {manifest.eid}"
@@ -240,4 +257,9 @@ def _proves(parts: Parts, manifest: Manifest | None, answer: Answer | None, logs
         if log.cosignatures:
             first = log.cosignatures[0]
             said.append(f"{first.witness.name} saw that log at {format_ms(first.time_s * 1000)}")
+    said += [
+        f"the timestamp authority saw the log of {log.party} at {format_ms(log.stamp.at_ms)}"
+        for log in stamped
+        if log.stamp is not None
+    ]
     return tuple(said)

@@ -62,6 +62,7 @@ _TABLE: Final[dict[str, tuple[str, str, str]]] = {
     "logs": ("The logs and who vouches for them", "Log dan siapa yang menjaminnya", "កំណត់ហេតុ និងអ្នកដែលធានា"),
     "size": ("Entries signed", "Entri yang ditandatangani", "ធាតុដែលបានចុះហត្ថលេខា"),
     "cosigned": ("Cosigned by, at (UTC)", "Ditandatangani bersama oleh, pada (UTC)", "ចុះហត្ថលេខារួមដោយ នៅ (UTC)"),
+    "stamped": ("Stamped at (UTC)", "Dicap waktu pada (UTC)", "បោះត្រាពេលវេលានៅ (UTC)"),
     "nobody": ("nobody", "tidak ada", "គ្មាន"),
     "cards": (
         "Whose keys: compare the fingerprints by voice",
@@ -98,6 +99,16 @@ _TABLE: Final[dict[str, tuple[str, str, str]]] = {
         "Hanya pengirim yang menjamin lognya: belum ada saksi yang menandatangani bersama di sini.",
         "មានតែអ្នកផ្ញើប៉ុណ្ណោះដែលធានាកំណត់ហេតុរបស់ខ្លួន៖ គ្មានសាក្សីបានចុះហត្ថលេខារួមនៅទីនេះទេ។",
     ),
+    "no-timestamp": (
+        "No timestamp of an outside authority is here.",
+        "Tidak ada cap waktu dari otoritas luar di sini.",
+        "គ្មានត្រាពេលវេលារបស់អាជ្ញាធរខាងក្រៅនៅទីនេះទេ។",
+    ),
+    "timestamp-unjudged": (
+        "A timestamp is here, and nobody judged it: the authority's certificates were not given.",
+        "Ada cap waktu, tetapi belum diperiksa: sertifikat otoritasnya tidak diberikan.",
+        "មានត្រាពេលវេលា ប៉ុន្តែមិនទាន់បានពិនិត្យទេ៖ វិញ្ញាបនបត្ររបស់អាជ្ញាធរមិនត្រូវបានផ្តល់ឱ្យ។",
+    ),
     "submitted": ("Submitted", "Diajukan", "បានដាក់ស្នើ"),
     "held": ("Held back", "Ditahan", "បានផ្អាកទុក"),
     "released": ("Released", "Dilepas", "បានអនុញ្ញាតឱ្យផ្ញើ"),
@@ -106,11 +117,23 @@ _TABLE: Final[dict[str, tuple[str, str, str]]] = {
     "refused": ("Received and refused", "Diterima dan ditolak", "បានទទួល ហើយបដិសេធ"),
     "arrived": ("Received", "Diterima", "បានទទួល"),
     "not-delivered": ("Not delivered", "Tidak sampai", "មិនបានទៅដល់"),
+    "late": (
+        "Not answered within the time of its urgency",
+        "Tidak dijawab dalam batas waktu urgensinya",
+        "មិនបានឆ្លើយតបក្នុងពេលកំណត់តាមភាពបន្ទាន់",
+    ),
     "cancelled": ("Cancelled", "Dibatalkan", "បានបោះបង់"),
     "turned-down": ("Refused by the recipient", "Ditolak penerima", "អ្នកទទួលបានបដិសេធ"),
     "opened": ("Opened by an officer", "Dibuka petugas", "មន្ត្រីបានបើកមើល"),
     "erased": ("Erased", "Dihapus", "បានលុប"),
     "alarm": ("Alarm", "Peringatan", "ការជូនដំណឹង"),
+    "by-system": ("gateway", "gateway", "ច្រកទិន្នន័យ"),
+    "by-partner": ("partner's gateway", "gateway mitra", "ច្រកទិន្នន័យរបស់ដៃគូ"),
+    "by-client": ("agency system", "sistem instansi", "ប្រព័ន្ធរបស់ស្ថាប័ន"),
+    "by-officer": ("officer", "petugas", "មន្ត្រី"),
+    "by-supervisor": ("supervisor", "penyelia", "អ្នកត្រួតពិនិត្យ"),
+    "by-operator": ("operator", "operator", "អ្នកប្រតិបត្តិប្រព័ន្ធ"),
+    "by-auditor": ("auditor", "auditor", "សវនករ"),
     "check": ("How to check", "Cara memeriksa", "របៀបពិនិត្យ"),
     "checking": (
         "Run the command below with the fingerprints you were given by both authorities, not those on this page.",
@@ -131,6 +154,12 @@ def step_word(step: str, language: str) -> str:
     """Return what a step is called; one without a word, of a type we do not know, keeps its name."""
     key = _STEP_WORDS.get(step, step)
     return word(key, language) if key in _TABLE else step
+
+
+def role_word(role: str, language: str) -> str:
+    """Return what a role is called; one we do not know keeps its name."""
+    key = f"by-{role}"
+    return word(key, language) if key in _TABLE else role
 
 
 def keys() -> frozenset[str]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ReadFile: TypeAlias = Callable[[str], bytes | None]
 
+HIDDEN = "what a search goes by was changed; the entry itself is as signed"
 MAX_MISSING_RUN = 1000  # bundles; an unsigned checkpoint may claim 2^62 leaves to keep a verifier busy
 
 
@@ -197,12 +198,13 @@ def verify_rows(
     log_keys: Sequence[note.NoteKey],
     witness_keys: Sequence[note.NoteKey] = (),
     history: Iterable[str] = (),
+    misfiled: Iterable[int] = (),
 ) -> Report:
     """Check a live log: `rows` of (seq, leaf data) by rising seq, tiles as stored, the newest checkpoint.
 
     The tile being filled at level 0 may be absent. `history` are earlier checkpoints by rising size: they
-    narrow a change nobody stored a hash against to the leaves between two of them. Never raises for what
-    it reads.
+    narrow a change nobody stored a hash against to the leaves between two of them. `misfiled` are entries
+    kept under other search terms than their own. Never raises for what it reads.
     """
     opened = _open_head(checkpoint, log_keys, witness_keys)
     if opened.head is None:
@@ -233,7 +235,14 @@ def verify_rows(
     walk.climb(hashes)
     walk.finish(opened.head.root)
     unsigned, tail = bundles.tail()
-    return _report(opened, [*opened.faults, *faults, *walk.faults, *tail], unsigned)
+    found = [*opened.faults, *faults, *walk.faults, *tail]
+    named = {fault.index for fault in found}
+    hidden = [
+        Fault(seq, tiles.bundle_path(seq >> TILE_BITS), f"entry {seq}: filed under what it does not say", HIDDEN)
+        for seq in misfiled
+        if seq not in named
+    ]
+    return _report(opened, [*found, *hidden], unsigned)
 
 
 def _heads(

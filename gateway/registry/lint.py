@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.errors import Finding
 from gateway.registry import patterns
 from gateway.registry.growth import growth_findings
+from gateway.registry.sensitivity import STRICTEST, unclassified
 from gateway.registry.validation import compile_schema
 from gateway.registry.vocabulary import (
     ANNOTATIONS,
@@ -80,8 +81,9 @@ def lint(document: dict[str, Any]) -> tuple[Finding, ...]:
 
 
 def advise(document: dict[str, Any]) -> tuple[Finding, ...]:
-    """Return advice that refuses nothing: text and lists without an upper bound, formats nobody checks."""
-    found: list[Finding] = []
+    """Return advice that refuses nothing: no upper bound, a format nobody checks, no sensitivity class."""
+    words = f"names no x-sensitivity that is known: it counts as {STRICTEST}, the strictest"
+    found = [Finding(pointer, words, "advice-sensitivity") for pointer in unclassified(document)]
     for pointer, node in walk(document):
         if not isinstance(node, dict):
             continue

@@ -26,7 +26,13 @@ CASE_RULES: Final[tuple[CaseRule, ...]] = ("opens", "required", "optional", "non
 URGENCIES: Final = ("FLASH", "URGENT", "PRIORITY", "ROUTINE", "INFO")
 
 MAX_SUBJECT_LENGTH: Final = 100
-_SUBJECT: Final = re.compile(r"[a-z][a-z0-9]*(?:[._-][a-z0-9]+)*")
+# A schema as text in a JSON body: what escaping makes of it, and room for the rest.
+MAX_REQUEST_BYTES: Final = 4 * lint.MAX_SCHEMA_BYTES
+# What cards and events can carry (protocol.md §2, §4.1), less what reads badly: no word begins or ends in `-`.
+_WORD: Final = r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
+_SUBJECT: Final = re.compile(rf"{_WORD}(?:\.{_WORD})*")
+RESERVED: Final = frozenset({"void", "all"})
+"""`bcx.void` is the protocol's own and has no schema (protocol.md §5); `all` stands for every subject."""
 _VERSION: Final = re.compile(r"(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})")
 _URN: Final = re.compile(r"urn:bcx:schema:([^:]+):([^:]+)")
 
@@ -78,15 +84,15 @@ def next_version(latest: str | None, *, compatible: bool) -> str:
 
 
 def is_subject(name: str) -> bool:
-    """Say whether `name` can be a subject: lower-case words joined by `.`, `-` or `_`, 100 characters."""
-    return len(name) <= MAX_SUBJECT_LENGTH and _SUBJECT.fullmatch(name) is not None
+    """Say whether `name` can be a subject: lower-case words joined by `.` or `-`, 100 characters, not reserved."""
+    return len(name) <= MAX_SUBJECT_LENGTH and name not in RESERVED and _SUBJECT.fullmatch(name) is not None
 
 
 def load_schema(raw: bytes, *, subject: str | None = None, version: str | None = None) -> SchemaVersion:
     """Parse, lint and name a schema as it was given.
 
     `subject` and `version` are what the caller expects: they must agree with `$id`, and must both be
-    given where `$id` is absent. Raises TooLarge over `lint.MAX_SCHEMA_BYTES` and MalformedRequest with a
+    given where `$id` is absent. Raises TooLarge over `lint.MAX_SCHEMA_BYTES` and SchemaRefused with a
     finding for each fault; both are RequestError.
     """
     document = parse_document(raw)
@@ -95,17 +101,22 @@ def load_schema(raw: bytes, *, subject: str | None = None, version: str | None =
     named = _name(document, subject, version, found)
     if found or named is None:
         detail = f"the schema has {len(found)} fault(s)"
-        raise errors.MalformedRequest(detail, errors=tuple(sorted(found, key=lambda f: f.pointer)))
+        raise errors.SchemaRefused(detail, errors=tuple(sorted(found, key=lambda f: f.pointer)))
     return SchemaVersion(
         subject=named[0],
         version=named[1],
         document=document,
         text=raw,
-        digest=hashlib.sha256(rfc8785.dumps(document)).digest(),
+        digest=digest_of(document),
         case_rule=cast("CaseRule", document.get("x-case", "optional")),
         is_manifest=document.get("x-manifest", False),
         default_urgency=document.get("x-default-urgency"),
     )
+
+
+def digest_of(document: dict[str, Any]) -> bytes:
+    """Return SHA-256 over the JCS form of a document: law 1."""
+    return hashlib.sha256(rfc8785.dumps(document)).digest()
 
 
 def parse_document(raw: bytes) -> dict[str, Any]:
@@ -117,10 +128,10 @@ def parse_document(raw: bytes) -> dict[str, Any]:
         document = strictjson.loads(raw, max_depth=lint.MAX_DEPTH, integers_only=False)
     except strictjson.NotStrict as fault:
         detail = f"the schema is not strict JSON: {fault}"
-        raise errors.MalformedRequest(detail, errors=(Finding("", str(fault), "schema-json"),)) from None
+        raise errors.SchemaRefused(detail, errors=(Finding("", str(fault), "schema-json"),)) from None
     if not isinstance(document, dict):
         detail = "a schema is a JSON object"
-        raise errors.MalformedRequest(detail, errors=(Finding("", detail, "schema-json"),))
+        raise errors.SchemaRefused(detail, errors=(Finding("", detail, "schema-json"),))
     return document
 
 

@@ -28,15 +28,19 @@ LOCAL_OPERATOR = Account("local", "local", person=True, role="operator", created
 # What each role may do; none implies another. One place is asked by every route.
 PERMITS: dict[str, frozenset[str]] = {
     "client": frozenset({"message.submit", "message.read-own", "case.read-own", "inbox.read", "reference.read"}),
-    "officer": frozenset({"message.submit", "message.read", "event.read", "case.read", "inbox.read", "reference.read"}),
-    "supervisor": frozenset(
-        {"message.submit", "message.read", "event.read", "case.read", "inbox.read", "reference.read"}
+    "officer": frozenset(
+        {"message.submit", "message.read", "event.read", "case.read", "inbox.read", "reference.read",
+         "statistics.read", "statistics.import"}
     ),
-    "auditor": frozenset({"message.read", "audit.read", "evidence.export", "reference.read"}),
+    "supervisor": frozenset(
+        {"message.submit", "message.read", "event.read", "case.read", "inbox.read", "reference.read",
+         "statistics.read", "statistics.import"}
+    ),
+    "auditor": frozenset({"message.read", "audit.read", "evidence.export", "reference.read", "statistics.read"}),
     "operator": frozenset(
         {"message.read", "queue.operate", "partner.operate", "schema.operate", "evidence.export", "reference.read"}
     ),
-}
+}  # fmt: skip
 
 
 class Accounts:
@@ -138,6 +142,11 @@ class Accounts:
             detail = f"no such {noun}; `gateway {noun} list` shows them"
             raise NotFound(detail)
         return account
+
+
+def owner_of(account: Account) -> str | None:
+    """Return the account whose own messages and cases are all it may know of; None where it may know of every one."""
+    return None if permitted(account, "message.read") else account.id
 
 
 def permitted(account: Account, act: str) -> bool:

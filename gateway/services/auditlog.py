@@ -10,7 +10,7 @@ from gateway.ledger import proof, tiles
 from gateway.ledger.tiles import TILE_WIDTH, TileRef
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from gateway.ports import SignedCheckpoint
     from gateway.services.checkpoints import Checkpointer
@@ -20,6 +20,7 @@ class _Reads(Protocol):
     """The questions asked here."""
 
     async def tile(self, level: int, number: int) -> bytes | None: ...
+    async def tiles(self, keys: Collection[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]: ...
     async def leaves(self, start: int, end: int) -> Sequence[bytes]: ...
     async def leaf_data(self, start: int, end: int) -> Sequence[bytes]: ...
 
@@ -67,9 +68,11 @@ class AuditLog:
         if not 0 <= index < size <= newest:
             detail = f"index is below size, and size at most {newest}, that of the newest checkpoint"
             raise NotFound(detail)
-        held: dict[tuple[int, int], Sequence[bytes]] = {}
-        for level, number in {*proof.needs_inclusion(index, size), *proof.needs_frontier(size)}:
-            held[level, number] = await self._hashes(level, number)
+        # In one question: each costs more to ask than to answer.
+        needed = {*proof.needs_inclusion(index, size), *proof.needs_frontier(size)}
+        held = {key: tiles.split_hashes(stored) for key, stored in (await self._reads.tiles(needed)).items()}
+        for level, number in needed - held.keys():
+            held[level, number] = list(await self._hashes(level, number))
 
         def read(level: int, number: int) -> Sequence[bytes]:
             return held[level, number]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.casework import clocks, lifecycle
 from gateway.casework.lifecycle import CaseStatus
+from gateway.casework.remembered import REQUESTS
 from gateway.errors import Finding, NotFound, PolicyViolation
 from gateway.ports import Case, Transaction
 from gateway.primitives.times import parse_ms
@@ -30,8 +31,11 @@ class Effect:
     sent_at: int
     urgency: str
     starts: bool
+    request: bool
     acknowledges: bool
     final: bool
+    ends: bool
+    answers: str | None
     reply_by: int | None
 
 
@@ -47,15 +51,17 @@ class CaseMessage:
     handling: Sequence[str]
     sent_at: int
     data: Mapping[str, Any]
+    in_reply_to: str | None = None
 
     @property
     def effect(self) -> Effect:
-        """Return what it does to the clocks: an opening message or a request starts them (domain rules §4)."""
+        """Return what it does to the clocks: a message of a type that opens cases, or a request, starts them (§4)."""
         data = dict(self.data)
+        request = self.subject in REQUESTS
         return Effect(
-            sent_at=self.sent_at, urgency=self.urgency, starts=self.opens or self.subject.endswith(".request"),
+            sent_at=self.sent_at, urgency=self.urgency, starts=self.opens or request, request=request,
             acknowledges=clocks.acknowledges(self.subject), final=clocks.final(self.subject, data),
-            reply_by=_reply_by(data),
+            ends=clocks.ends(self.subject, data), answers=self.in_reply_to, reply_by=_reply_by(data),
         )  # fmt: skip
 
 
@@ -63,7 +69,7 @@ class CaseFile:
     """Applies messages to cases; `me` decides which side of a case we are."""
 
     def __init__(self, me: PartyId, country: str) -> None:
-        self._me = me
+        self.me = me
         self._country = country
 
     def allot(self, tx: Transaction, now_ms: int) -> CaseRef:
@@ -75,14 +81,17 @@ class CaseFile:
         """Return a new case, not stored yet."""
         return Case(
             ref=ref, partner=partner, opener=opener, lifecycle=lifecycle.opened(message.sent_at),
-            urgency=message.urgency, handling=" ".join(message.handling), opened_at=message.sent_at,
-            updated_at=message.sent_at,
+            urgency=message.urgency, handling=" ".join(message.handling),
+            opening_handling=" ".join(message.handling), opened_at=message.sent_at, updated_at=message.sent_at,
         )  # fmt: skip
 
-    def shared(self, tx: Transaction, ref: str, partner: PartyId) -> Case:
-        """Return a case we share with `partner`. Raises NotFound, also where it is another partner's."""
+    def shared(self, tx: Transaction, ref: str, partner: PartyId, owner: str | None) -> Case:
+        """Return a case we share with `partner`; `owner` binds it to the cases of one client.
+
+        Raises NotFound, alike for what is unknown, another partner's and another client's.
+        """
         case = tx.cases.find(ref)
-        if case is None or case.partner != partner:
+        if case is None or case.partner != partner or not (owner is None or tx.cases.open_to(ref, owner)):
             detail = "no case of this reference is shared with the recipient; leave `case` out to open one"
             raise NotFound(detail, errors=(Finding("/case", "unknown case", "E-REF"),))
         return case
@@ -94,7 +103,7 @@ class CaseFile:
             return
         try:
             case.lifecycle = lifecycle.propose(
-                case.lifecycle, jti=message.jti, actor=self._actor(case, self._me),
+                case.lifecycle, jti=message.jti, actor=self._actor(case, self.me),
                 from_status=move[0], to_status=move[1], at_ms=message.sent_at,
             )  # fmt: skip
         except lifecycle.IllegalMove as error:
@@ -107,7 +116,7 @@ class CaseFile:
             return
         case.lifecycle = lifecycle.settle(case.lifecycle, jti=jti, accepted=accepted)
         if accepted:
-            self._delivered(case, self._me, effect, received_at)
+            self._delivered(case, self.me, jti, effect, received_at)
         tx.cases.save(case)
 
     def arrive(self, case: Case, message: CaseMessage, received_at: int) -> Finding | None:
@@ -122,26 +131,20 @@ class CaseFile:
             except lifecycle.IllegalMove as error:
                 return _in_data(error.finding)
         inherit(case, message.handling)
-        self._delivered(case, message.sender, message.effect, received_at)
+        self._delivered(case, message.sender, message.jti, message.effect, received_at)
         return None
 
-    def _delivered(self, case: Case, sender: PartyId, effect: Effect, received_at: int) -> None:
+    def _delivered(self, case: Case, sender: PartyId, jti: str, effect: Effect, received_at: int) -> None:
         case.lifecycle = lifecycle.received(case.lifecycle)
         case.updated_at = max(case.updated_at, received_at)
-        if sender == case.next_by:
-            if effect.acknowledges and case.acknowledged_at is None:
-                case.acknowledged_at = effect.sent_at
-            if effect.final:
-                case.replied_at, case.next_by = effect.sent_at, None
-        if effect.starts and case.next_by is None:
-            clock = clocks.start(effect.urgency, received_at, effect.reply_by)
-            case.clock_from, case.acknowledge_by, case.reply_by = (
-                received_at,
-                clock.ack_due_ms,
-                clock.reply_due_ms,
+        if effect.acknowledges or effect.final or effect.ends:
+            case.clocks = case.clocks.hear(
+                clocks.Heard(effect.sent_at, sender, effect.acknowledges, effect.final, effect.ends, effect.answers)
             )
-            case.acknowledged_at = case.replied_at = None
-            case.next_by = case.partner if sender == self._me else self._me
+        if effect.starts:
+            turn = case.partner if sender == self.me else self.me
+            clock = clocks.start(effect.urgency, received_at, effect.reply_by)
+            case.clocks = case.clocks.started(clocks.Timed(jti, turn, effect.request, received_at, clock))
 
     def _actor(self, case: Case, party: PartyId) -> Literal["O", "R"]:
         return "O" if party == case.opener else "R"
@@ -162,9 +165,12 @@ def inherit(case: Case, handling: Sequence[str]) -> None:
     case.handling = " ".join(dict.fromkeys([*case.handling.split(), *handling]))
 
 
-def handling_of(tx: Transaction, partner: PartyId, jti: str) -> tuple[str, ...] | None:
-    """Return the handling of a message we exchanged with `partner`, whoever sent it; None where there is none."""
-    text = tx.inbox.handling(partner, jti) or tx.outbox.handling(partner, jti)
+def handling_of(tx: Transaction, partner: PartyId, jti: str, owner: str | None = None) -> tuple[str, ...] | None:
+    """Return the handling of a message we exchanged with `partner`, whoever sent it; None where there is none.
+
+    For a client (`owner`) there is none that another client sent.
+    """
+    text = tx.inbox.handling(partner, jti) or tx.outbox.handling(partner, jti, owner)
     return tuple(text.split()) if text is not None else None
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from gateway.casework import lifecycle
 from gateway.casework.lifecycle import CaseStatus
+from gateway.casework.remembered import progress
 from gateway.errors import NotFound
 from gateway.primitives import strictjson
 from gateway.protocol.ids import PartyId
@@ -15,12 +16,15 @@ from gateway.services.casefile import UPDATE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gateway.casework.remembered import Record, RequestProgress
     from gateway.ports import Case, Clock, Store
 
     Row = Mapping[str, Any]
 
 TIMELINE_MOST = 1000
 """Messages shown of one case: the newest."""
+
+UNKNOWN = "no such case; `GET /api/v1/cases` lists those you may see"
 
 Action = Literal["acknowledge", "reply", "supplement", "decide", "act", "review", "monitor"]
 
@@ -42,6 +46,7 @@ class _Reads(Protocol):
     async def case(self, ref: str, account: str | None = None) -> Row | None: ...
     async def messages(self, *, case: str | None = None, limit: int) -> Sequence[Row]: ...
     async def case_bodies(self, ref: str, subject: str) -> Sequence[tuple[str, bytes]]: ...
+    async def remembered(self, ref: str) -> Sequence[Record]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ class CaseView:
     allowed: tuple[CaseStatus, ...]
     timeline: Sequence[Step]
     missing: Sequence[int]
+    progress: Sequence[RequestProgress]
 
 
 class CaseViews:
@@ -91,8 +97,7 @@ class CaseViews:
         if await self._reads.case(ref, owner) is not None:
             case = await self._store.write(lambda tx: tx.cases.find(ref))
         if case is None:
-            detail = "no such case; `GET /api/v1/cases` lists those you may see"
-            raise NotFound(detail)
+            raise NotFound(UNKNOWN)
         rows = await self._reads.messages(case=ref, limit=TIMELINE_MOST)
         moves = {jti: _move(raw) for jti, raw in await self._reads.case_bodies(ref, UPDATE)}
         now = self._clock()
@@ -103,7 +108,14 @@ class CaseViews:
             allowed=lifecycle.allowed(case.lifecycle, "O" if case.opener == self._me else "R", now),
             timeline=[Step(row, moves.get(row["jti"])) for row in sorted(rows, key=lambda r: (r["at"], r["jti"]))],
             missing=_gaps([row["case_seq"] for row in rows if row["direction"] == "in"]),
+            progress=progress(await self._reads.remembered(ref)),
         )
+
+    async def progress(self, ref: str, owner: str | None) -> Sequence[RequestProgress]:
+        """Return how far each request of a case is answered, row by row. Raises NotFound as `show`."""
+        if await self._reads.case(ref, owner) is None:
+            raise NotFound(UNKNOWN)
+        return progress(await self._reads.remembered(ref))
 
 
 def next_action(case: Case, me: PartyId) -> NextAction | None:

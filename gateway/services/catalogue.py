@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.errors import Finding, UnknownSchema, UnknownSchemaRequested
+from gateway.errors import Finding, LedgerError, UnknownSchema, UnknownSchemaRequested
+from gateway.registry.compatibility import Mode
 from gateway.registry.subject import SchemaVersion, load_schema, version_key
 from gateway.registry.validation import Validator
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from gateway.protocol.event import Event
 
 
+DEFAULT_MODE = Mode.BACKWARD
+"""Of all subjects, until somebody sets another (Confluent's)."""
+ALL_SUBJECTS = ""
+
+
 class Catalogue:
     """Registered schemas by subject and version; validators are built when first needed."""
 
@@ -25,9 +31,11 @@ class Catalogue:
         self._approved: dict[str, tuple[str, ...]] = {}
         self._loaded: dict[tuple[str, str], SchemaVersion] = {}
         self._validators: dict[tuple[str, str], Validator] = {}
+        self._modes: dict[str, Mode] = {}
 
-    def take(self, schemas: Sequence[StoredSchema]) -> None:
+    def take(self, schemas: Sequence[StoredSchema], modes: Mapping[str, str]) -> None:
         """Replace what is known by what is stored; an approved version never changes its bytes."""
+        self._modes = {subject: Mode(mode) for subject, mode in modes.items()}
         self._stored = {(s.subject, s.version): s for s in schemas}
         found: dict[str, list[str]] = {}
         for (subject, version), stored in self._stored.items():
@@ -45,19 +53,42 @@ class Catalogue:
         """Every registered version."""
         return list(self._stored.values())
 
+    def versions(self, subject: str) -> Sequence[StoredSchema]:
+        """Return the versions of a subject in the order of their registration."""
+        return sorted((s for s in self.stored if s.subject == subject), key=lambda s: s.ordinal)
+
+    def own_modes(self) -> Collection[str]:
+        """Return the subjects that have a compatibility mode of their own."""
+        return self._modes.keys() - {ALL_SUBJECTS}
+
+    def own_mode(self, subject: str) -> Mode | None:
+        """Return the compatibility mode set for one subject, or for `ALL_SUBJECTS`; None where none was."""
+        return self._modes.get(subject)
+
+    def mode(self, subject: str) -> Mode:
+        """Return the compatibility mode in force for a subject."""
+        return self._modes.get(subject) or self._modes.get(ALL_SUBJECTS, DEFAULT_MODE)
+
     def approved(self) -> dict[str, tuple[str, ...]]:
         """Return the versions we approved, by subject, oldest first: the card's `schemas`."""
         return dict(self._approved)
 
     def version(self, subject: str, version: str) -> SchemaVersion:
-        """Return one registered version, parsed. Raises UnknownSchemaRequested."""
+        """Return one registered version, parsed. Raises UnknownSchemaRequested.
+
+        LedgerError where its stored bytes are not those that were registered: the log has their digest.
+        """
         key = (subject, version)
         if key not in self._loaded:
             stored = self._stored.get(key)
             if stored is None:
                 detail = f"no schema {subject} {version} is registered here; see `gateway schema list`"
                 raise UnknownSchemaRequested(detail)
-            self._loaded[key] = load_schema(stored.document, subject=subject, version=version)
+            loaded = load_schema(stored.document, subject=subject, version=version)
+            if loaded.digest != stored.digest:
+                detail = f"the stored schema {subject} {version} was changed: restore it from a backup"
+                raise LedgerError(detail)
+            self._loaded[key] = loaded
         return self._loaded[key]
 
     def usable(self, subject: str, partner: Card) -> SchemaVersion:
@@ -71,7 +102,7 @@ class Catalogue:
                 detail = f"no version of {subject} is approved here; see `gateway schema approve`"
             else:
                 detail = f"{partner.party} has approved no version of {subject} that is approved here"
-            raise UnknownSchemaRequested(detail, errors=(Finding("/type", detail),))
+            raise UnknownSchemaRequested(detail, errors=(Finding("/type", detail, "E-VERSION"),))
         return self.version(subject, both[-1])
 
     def held(self, event: Event) -> SchemaVersion:
@@ -79,11 +110,13 @@ class Catalogue:
         stored = self._stored.get((event.subject, event.schema_version))
         if stored is None or stored.approved_at is None:
             raise UnknownSchema(
-                "this version is not approved here", errors=(Finding("/dataschema", "not approved here"),)
+                "this version is not approved here", errors=(Finding("/dataschema", "not approved here", "E-VERSION"),)
             )
         if stored.digest != event.schema_digest:
             # Schema substitution: the same name over other rules.
-            raise UnknownSchema("another digest", errors=(Finding("/schemadigest", "not the digest held here"),))
+            raise UnknownSchema(
+                "another digest", errors=(Finding("/schemadigest", "not the digest held here", "E-VERSION"),)
+            )
         return self.version(event.subject, event.schema_version)
 
     def validator(self, schema: SchemaVersion) -> Validator:

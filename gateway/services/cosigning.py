@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.services.directory import Directory
     from gateway.services.gate import Gate
     from gateway.services.guard import Guard
+    from gateway.services.renewal import Renewal
 
 log = get_logger()
 
@@ -37,6 +38,9 @@ SYSTEM = Actor("gateway", "system")
 STATE: Final = "unwitnessed"
 """The name under which `state` keeps the size from which on the log was alarmed as unwitnessed."""
 TRIES: Final = 3
+# Under load checkpoints come dozens a second: one submission a second a partner covers them all, and each is
+# cosigned within the two seconds of protocol.md §6.
+APART_S: Final = 1.0
 # A clock that is put right, or a limit that passes, shows at the latest then.
 LOOK_EVERY_S: Final = 60.0
 # A gateway that was off for days has an old log at its start; it is no alarm until its witness had time to answer.
@@ -72,7 +76,9 @@ class Cosigning:
         self._stop_ms = stop_s * 1000
         self._tasks = PerPartner("witness", self._round, links)
         self._old: dict[PartyId, int] = {}
+        self._submitted: dict[PartyId, float] = {}
         self._greet: set[PartyId] = set()
+        self._renewal: Renewal | None = None
         self._newest: Cosigned | None = None
         self._size = 0
         self._since: int | None = None
@@ -84,6 +90,10 @@ class Cosigning:
         checkpoints.on_signed(self._tasks.wake_all)
         contacts.on_heard(self._tasks.heard)
         gate.on_open(self._opened)
+
+    def before_exchange(self, renewal: Renewal) -> None:
+        """Have a partner asked for what it holds of ours, where our log goes on under a new name."""
+        self._renewal = renewal
 
     async def load(self) -> None:
         """Read what was cosigned before this process."""
@@ -191,9 +201,12 @@ class Cosigning:
         """Do what is due towards one partner; False where it has to be tried again."""
         if not self._guard.asked(party) and not await self._guard.ask(party, link):
             return False
+        if self._renewal is not None and party in self._renewal.pending:
+            await self._renewal.catch_up(party, link)
         if party in self._greet and self._gate.closed is None:
             self._greet.discard(party)
             await self._contacts.ping(party, link)
+        await self._apart(party)
         newest = self._checkpoints.latest
         if newest is None or not self._gate.may_sign:
             return True
@@ -203,12 +216,18 @@ class Cosigning:
             return True
         return await self._submit(party, link, newest)
 
+    async def _apart(self, party: PartyId) -> None:
+        """Wait until a second has passed since the last submission: what is signed meanwhile goes with the next."""
+        now = asyncio.get_running_loop().time()
+        await asyncio.sleep(max(0.0, self._submitted.get(party, now - APART_S) + APART_S - now))
+
     async def _submit(self, party: PartyId, link: PartnerLink, newest: SignedCheckpoint) -> bool:
         for _ in range(TRIES):
             old = self._old[party]
             if old > newest.size:
                 # It says it cosigned more than we ever signed; whether that is true the guard finds out.
                 return await self._guard.ask(party, link)
+            self._submitted[party] = asyncio.get_running_loop().time()
             path = await self._store.write(partial(_path, old=old, size=newest.size))
             reply = await link.add_checkpoint(format_request(old, path, newest.note))
             if reply.status == 200:

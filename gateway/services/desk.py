@@ -6,26 +6,32 @@ from typing import TYPE_CHECKING
 
 from gateway.ports import Case, NewArrival, NewVoid, Taken, Transaction
 from gateway.protocol.void import read_voids
-from gateway.services.casefile import handling_of
+from gateway.services.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.casework.policies import CaseFacts
+    from gateway.casework.remembered import Record
     from gateway.protocol.event import Event
     from gateway.protocol.ids import CaseRef, PartyId
+    from gateway.services.remember import CaseMemory, Judgement
 
 
 class Desk:
     """What is stored of the ids, numbers and cases of one envelope, and what its earlier events added."""
 
-    def __init__(self, tx: Transaction, sender: PartyId, events: Sequence[Event]) -> None:
+    def __init__(self, tx: Transaction, memory: CaseMemory, sender: PartyId, events: Sequence[Event]) -> None:
         self.tx = tx
+        self._memory = memory
         self._sender = sender
         self._ids: dict[str, Taken] = {}
         self._numbers: dict[int, Taken] = {}
         self._case_numbers: dict[tuple[str, int], Taken] = {}
         self._cases: dict[CaseRef, Case] = {}
         self._touched: set[CaseRef] = set()
+        self._records: dict[CaseRef, list[Record]] = {}
+        self._actions = Records(memory.me)
         if not events:
             return
         # What a void gives up is looked up with the rest: it undoes nothing that was answered before.
@@ -99,9 +105,26 @@ class Desk:
         """Say whether the reference belongs to a case with somebody else."""
         return self.tx.cases.find(ref) is not None
 
-    def handling_of(self, jti: str) -> tuple[str, ...] | None:
-        """Return the handling of a message exchanged with this sender, or None."""
-        return handling_of(self.tx, self._sender, jti)
+    def known(self, judged: Judgement, case: Case | None) -> CaseFacts:
+        """Return what is known of a case, the earlier events of this envelope included."""
+        return self._memory.known(self.tx, judged, case, self._records_of(case) if case is not None else ())
+
+    def keep(self, judged: Judgement, event: Event) -> None:
+        """Keep what an accepted event leaves for those that follow."""
+        record = self._memory.keep(self.tx, judged, jti=event.id, case=event.case, supersedes=event.supersedes)
+        if record is not None and event.case in self._records:
+            self._records[event.case].append(record)
+
+    def perform(self, event: Event, now: int) -> None:
+        """Do to kept messages what an accepted event asks."""
+        self._actions.perform(
+            self.tx, event.subject, event.data, sender=self._sender, jti=event.id, at=now
+        )  # fmt: skip
+
+    def _records_of(self, case: Case) -> list[Record]:
+        if case.ref not in self._records:
+            self._records[case.ref] = list(self.tx.memory.of_case(case.ref))
+        return self._records[case.ref]
 
     def hold_case(self, case: Case) -> None:
         """Keep what an accepted event did to its case, for the next events and for storage."""

@@ -14,8 +14,8 @@ from gateway.errors import Clash, NotPermitted, Paused, UnknownSchemaRequested
 from gateway.evidence import chain
 from gateway.evidence.bundle import write_bundle
 from gateway.evidence.facts import read_event
-from gateway.evidence.parts import CardPart, LogPart, Parts, Proved
-from gateway.ledger import entry, note
+from gateway.evidence.parts import CardPart, LogPart, Parts, Proved, StampPart
+from gateway.ledger import entry, note, proof
 from gateway.logs import get_logger
 from gateway.primitives import merkle
 from gateway.services.accounts import actor_of, permitted
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-ENTRIES_MOST: Final = 1000
+ENTRIES_MOST: Final = 90
 READS_MOST: Final = 100
 """Entries of readings a bundle holds: a message read daily must not outgrow the format."""
-READ: Final = "message.read"
-SENT: Final = "message.sent"
+ATTEMPTS_MOST: Final = 100
+"""Attempts the chain shows, the last ones: a partner that is down for weeks is tried thousands of times."""
 
 
 class _Reads(Protocol):
@@ -48,12 +48,12 @@ class _Reads(Protocol):
     async def event(self, jti: str) -> bytes | None: ...
     async def receipt(self, jti: str) -> bytes | None: ...
     async def envelope(self, eid: str) -> Row | None: ...
-    async def envelopes_of(self, jti: str) -> Sequence[Row]: ...
+    async def envelopes_of(self, jti: str, limit: int) -> Sequence[Row]: ...
+    async def story(self, jti: str, limit: int, often: int) -> Sequence[Row]: ...
     async def cards(self, party: str) -> Sequence[bytes]: ...
     async def answers_to(self, jti: str, case: str) -> Sequence[Row]: ...
     async def checkpoint_over(self, leaf: int) -> Row | None: ...
     async def leaf_data(self, start: int, end: int) -> Sequence[bytes]: ...
-    async def entries(self, *, jti: str | None = None, limit: int) -> Sequence[Row]: ...
 
 
 class Evidence:
@@ -78,14 +78,12 @@ class Evidence:
     async def chain(self, jti: str, owner: str | None) -> list[chain.Step]:
         """Return the steps of a message from our log, oldest first: each names its entry. Raises NotFound.
 
-        `sent` stands once an attempt; the entry of an answer to it counts as `answered` (its `message` is the answer).
+        `sent` stands once for each of the last attempts; the entry of an answer to it counts as `answered` (its
+        `message` is the answer).
         """
         row = await self._reader.message(jti, owner)
         found = [(self._me, e["seq"], e["data"]) for e in await self._own_rows(jti)]
-        for envelope in await self._reads.envelopes_of(jti):
-            if envelope["leaf"] is not None:
-                [data] = await self._reads.leaf_data(envelope["leaf"], envelope["leaf"] + 1)
-                found.append((self._me, envelope["leaf"], data))
+        found += [(self._me, e["seq"], e["data"]) for e in await self._reads.envelopes_of(jti, ATTEMPTS_MOST)]
         steps = {(one.index, one.step): one for one in chain.steps(found)}
         if row["case_ref"] is not None:
             for answer in await self._reads.answers_to(jti, row["case_ref"]):
@@ -95,7 +93,7 @@ class Evidence:
         return sorted(steps.values(), key=lambda one: (one.at_ms, one.index))
 
     async def _own_rows(self, jti: str) -> Sequence[Row]:
-        return await self._reads.entries(jti=jti, limit=ENTRIES_MOST)
+        return await self._reads.story(jti, ENTRIES_MOST, READS_MOST)
 
     # --- the bundle -----------------------------------------------------------------------------
 
@@ -171,23 +169,22 @@ class Evidence:
 
     async def _own_log(self, row: Row, envelope: Row) -> LogPart:
         numbers = {
-            e["seq"]: found.typ
+            e["seq"]
             for e in await self._own_rows(row["jti"])
             if (found := entry.parse(e["data"])).typ in chain.IN_BUNDLE and found.event in {None, row["digest"]}
         }
         # Of the envelopes that carried it only the answered one is in the bundle, and so is its entry.
-        numbers = {number: typ for number, typ in numbers.items() if typ != SENT}
         if envelope["leaf"] is not None:
-            numbers[envelope["leaf"]] = SENT
-        reads = sorted(number for number, typ in numbers.items() if typ == READ)[READS_MOST:]
-        wanted = sorted(numbers.keys() - set(reads))
+            numbers.add(envelope["leaf"])
+        wanted = sorted(numbers)
         size, text = await self._checkpoint(wanted)
 
-        def prove(tx: Transaction) -> tuple[Proved, ...]:
+        def prove(tx: Transaction) -> LogPart:
             there = [number for number in wanted if number < size]
-            return tuple(Proved(number, tx.log.data(number), tx.log.proof(number, size)) for number in there)
+            proved = tuple(Proved(number, tx.log.data(number), tx.log.proof(number, size)) for number in there)
+            return LogPart(self._me, text, size, proved, _stamp(tx, size))
 
-        return LogPart(self._me, text, size, await self._store.write(prove))
+        return await self._store.write(prove)
 
     async def _checkpoint(self, wanted: Sequence[int]) -> tuple[int, str]:
         """Return the first cosigned checkpoint over all entries, else the first signed one: the same at each export.
@@ -210,7 +207,7 @@ class Evidence:
         self, row: Row, manifest: bytes, receipt: bytes | None, logs: Sequence[LogPart]
     ) -> tuple[CardPart, ...]:
         times = [at for at in (row["at"], row["received_at"], row["settled_at"]) if at is not None]
-        texts = [log.checkpoint for log in logs]
+        texts = [text for log in logs for text in (log.checkpoint, log.stamp.checkpoint if log.stamp else "") if text]
         held = {party: await self._reads.cards(party) for party in sorted((self._me, row["partner"]))}
         return choose_cards(held, times, [manifest, *([receipt] if receipt else [])], texts)
 
@@ -224,3 +221,12 @@ class Evidence:
         except UnknownSchemaRequested:
             log.warning("the schema of a message is not held", message=found.id)
             return None
+
+
+def _stamp(tx: Transaction, size: int) -> StampPart | None:
+    """Return the first timestamp over a checkpoint that holds ours of `size`: the same at each export."""
+    found = tx.timestamps.first_from(size)
+    if found is None:
+        return None
+    path = proof.consistency(tx.log.read_hashes, size, found.size) if size < found.size else []
+    return StampPart(found.note, found.size, tuple(path), found.at, found.token)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from gateway.errors import GatewayError, MalformedProof, PartnerError, TransportError
 from gateway.evidence.files import canonical
 from gateway.evidence.parts import LogPart, Proved
 from gateway.ledger import proof
-from gateway.ledger.note import COSIGNATURE, NoteKey, open_checkpoint, read_tree_head
+from gateway.ledger.note import NoteKey, open_checkpoint, read_tree_head
 from gateway.logs import get_logger
 from gateway.primitives import b64u, merkle, strictjson
+from gateway.protocol.card import read_card
 from gateway.protocol.receipt import read_receipt
 from gateway.services.partnerlog import Tiles
 
@@ -35,6 +36,32 @@ class _Reads(Protocol):
     """The questions asked here."""
 
     async def envelope(self, eid: str) -> Row | None: ...
+    async def cards(self, party: str) -> Sequence[bytes]: ...
+
+
+class _Keys(NamedTuple):
+    """Every key the partner's log, and our witness, ever had: what was cosigned stays so when keys change."""
+
+    logs: Sequence[NoteKey]
+    witnesses: Sequence[NoteKey]
+
+    def open(self, text: str | bytes) -> Checkpoint:
+        """Return a checkpoint of the partner's log. Raises MalformedProof."""
+        return open_checkpoint(text, self.logs, self.witnesses)
+
+    def cosigned(self, part: LogPart) -> bool:
+        """Say whether our witness cosigned it."""
+        try:
+            return bool(self.open(part.checkpoint).cosignatures)
+        except MalformedProof:
+            return False
+
+    def judge(self, part: LogPart) -> None:
+        """Raise MalformedProof unless the entry is under the checkpoint."""
+        head = self.open(part.checkpoint)
+        [one] = part.entries
+        if not merkle.verify_inclusion(merkle.leaf_hash(one.data), one.index, head.size, one.path, head.root):
+            raise MalformedProof("the partner's proof does not lead to its checkpoint")
 
 
 class PartnerEntries:
@@ -58,14 +85,15 @@ class PartnerEntries:
         name = f"{row['jti']}.entry"
         held = await self._reads.envelope(name)
         kept = _read_kept(row["partner"], held["receipt"]) if held is not None and held["receipt"] else None
-        if kept is not None and self._is_cosigned(kept):
+        keys = await self._keys(row["partner"])
+        if kept is not None and keys.cosigned(kept):
             return [kept]
         try:
-            fresh = await self._fetch(row)
+            fresh = await self._fetch(row, keys)
         except (TransportError, PartnerError) as error:
             log.warning("the partner's log entry is not to be had", partner=row["partner"], detail=error.detail)
             return [kept] if kept is not None else []
-        if kept is not None and not self._is_cosigned(fresh):
+        if kept is not None and not keys.cosigned(fresh):
             return [kept]
         await self._store.write(lambda tx: self._keep(tx, name, row, fresh))
         return [fresh]
@@ -82,21 +110,15 @@ class PartnerEntries:
         )  # fmt: skip
         tx.envelopes.set_receipt(name, held)
 
-    def _is_cosigned(self, part: LogPart) -> bool:
-        try:
-            return bool(self._opened(part.party, part.checkpoint).cosignatures)
-        except MalformedProof:
-            return False
+    async def _keys(self, party: str) -> _Keys:
+        theirs = map(read_card, await self._reads.cards(party))
+        ours = map(read_card, await self._reads.cards(self._directory.me))
+        return _Keys(
+            [NoteKey.parse(vkey) for vkey in dict.fromkeys(card.log_vkey for card in theirs)],
+            [NoteKey.parse(vkey) for vkey in dict.fromkeys(card.witness_vkey for card in ours)],
+        )
 
-    def _opened(self, party: str, text: str | bytes) -> Checkpoint:
-        known = self._directory.partner(party)
-        if known is None:
-            raise MalformedProof("no such partner is enrolled")
-        witness = NoteKey.parse(self._directory.mine.witness_vkey)
-        assert witness.algorithm == COSIGNATURE
-        return open_checkpoint(text, [known.log_key], [witness])
-
-    async def _fetch(self, row: Row) -> LogPart:
+    async def _fetch(self, row: Row, keys: _Keys) -> LogPart:
         """Ask what was logged, and prove it. Raises TransportError or PartnerError."""
         party: PartyId = row["partner"]
         async with self._links(party) as link:
@@ -115,26 +137,20 @@ class PartnerEntries:
                 party, answer.checkpoint, read_tree_head(answer.checkpoint).size,
                 (Proved(outcome.leaf, outcome.entry, outcome.proof),),
             )  # fmt: skip
-            self._judge(plain)
+            keys.judge(plain)
             try:
-                return await self._cosigned(link, plain)
+                return await self._cosigned(link, plain, keys)
             except (TransportError, PartnerError, GatewayError, ValueError) as error:
                 log.info("no cosigned checkpoint of the partner over this entry yet", partner=party, why=str(error))
                 return plain
 
-    def _judge(self, part: LogPart) -> None:
-        head = self._opened(part.party, part.checkpoint)
-        [one] = part.entries
-        if not merkle.verify_inclusion(merkle.leaf_hash(one.data), one.index, head.size, one.path, head.root):
-            raise MalformedProof("the partner's proof does not lead to its checkpoint")
-
-    async def _cosigned(self, link: PartnerLink, plain: LogPart) -> LogPart:
+    async def _cosigned(self, link: PartnerLink, plain: LogPart, keys: _Keys) -> LogPart:
         """Prove the entry again, out of the partner's tiles, under the checkpoint of its log that we cosigned."""
         reply = await link.get_log("checkpoint")
         if reply.status != 200 or len(reply.body) > TEXT_MOST:
             detail = f"its log answers {reply.status}"
             raise TransportError(detail)
-        head = self._opened(plain.party, reply.body)
+        head = keys.open(reply.body)
         [one] = plain.entries
         if not head.cosignatures or head.size <= one.index:
             raise MalformedProof("it is not cosigned, or does not reach the entry")
@@ -142,7 +158,7 @@ class PartnerEntries:
         await tiles.fetch(proof.needs_inclusion(one.index, head.size))
         path = proof.inclusion(tiles.read, one.index, head.size)
         found = LogPart(plain.party, head.note, head.size, (Proved(one.index, one.data, tuple(path)),))
-        self._judge(found)
+        keys.judge(found)
         return found
 
 

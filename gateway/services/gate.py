@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-Cause = Literal["start", "behind", "unwitnessed"]
+Cause = Literal["start", "behind", "renewed", "unwitnessed", "untimestamped"]
 """start: no partner has said yet what it cosigned last. behind: our log is not the one a partner cosigned.
-unwitnessed: nobody has cosigned our log for too long."""
+renewed: our log goes on under a new name, and a partner has not said which of our numbers it holds.
+unwitnessed: nobody has cosigned our log for too long. untimestamped: nobody has stamped it for too long."""
 
-RETRY_AFTER_S: Final = {"start": 2, "behind": 300, "unwitnessed": 30}
+RETRY_AFTER_S: Final = {"start": 2, "behind": 300, "renewed": 5, "unwitnessed": 30, "untimestamped": 30}
 
 
 class Gate:
@@ -38,7 +39,7 @@ class Gate:
     @property
     def closed(self) -> Cause | None:
         """The gravest cause it is closed for, or None."""
-        causes: tuple[Cause, ...] = ("behind", "start", "unwitnessed")
+        causes: tuple[Cause, ...] = ("behind", "start", "renewed", "unwitnessed", "untimestamped")
         return next((cause for cause in causes if cause in self._closed), None)
 
     @property
@@ -62,6 +63,11 @@ class Gate:
         if cause is not None:
             # The reason is ours to read: a partner learns only that it should come back.
             raise Paused("nothing is exchanged for now; try again", retry_after_s=RETRY_AFTER_S[cause])
+
+    def check_numbers(self) -> None:
+        """Raise Paused while no message may be numbered: the number could be one a partner holds already."""
+        if "renewed" in self._closed:
+            raise Paused(self._closed["renewed"], retry_after_s=RETRY_AFTER_S["renewed"])
 
     def close(self, cause: Cause, reason: str) -> None:
         """Stop exchanging."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from gateway.errors import PartnerError, TransportError
+from gateway.errors import MalformedReceipt, PartnerError, TransportError
 from gateway.logs import get_logger
 from gateway.ports import Actor, Clock, Entropy, NewMessage, PartnerLink, Sent, Store, Transaction
 from gateway.primitives.merkle import leaf_hash
@@ -21,10 +21,12 @@ from gateway.protocol.ids import MessageId, PartyId, uuid7
 from gateway.protocol.receipt import Outcome, read_receipt
 from gateway.protocol.states import State, Step, advance
 from gateway.protocol.void import Void, write_voids
+from gateway.services.partnerlog import leads_to_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gateway.services.contact import Contacts
     from gateway.services.directory import Directory
     from gateway.services.settle import Settler
 
@@ -43,6 +45,7 @@ class GiveUp:
         self,
         store: Store,
         directory: Directory,
+        contacts: Contacts,
         settler: Settler,
         clock: Clock,
         entropy: Entropy,
@@ -51,6 +54,7 @@ class GiveUp:
     ) -> None:
         self._store = store
         self._directory = directory
+        self._contacts = contacts
         self._settler = settler
         self._clock = clock
         self._entropy = entropy
@@ -86,6 +90,7 @@ class GiveUp:
         state = advance(State(row.state), step)
         # Its number stays used; the partner is told once it is sure that it never took the message.
         tx.outbox.move(row.jti, state, at=now, reason=reason, void="due")
+        tx.memory.suspend(self._directory.me, row.jti)
         if row.subject == VOID:
             tx.outbox.retell_voids(row.jti)
         typ = "message.dead" if state is State.DEAD else "message.cancelled"
@@ -94,6 +99,10 @@ class GiveUp:
         if state is State.DEAD:
             tx.log.append("audit.alarm", actor=actor, obj=("message", row.jti), at=now, jti=row.jti,
                           outcome=f"dead {reason}")  # fmt: skip
+
+    def take_back(self, tx: Transaction, row: Sent) -> None:
+        """Count a message that was given up among those of its case again, in the caller's transaction."""
+        tx.memory.resume(self._directory.me, row.jti)
 
     def dropped(self, count: int) -> None:
         """Tell the listeners of messages dropped in a caller's transaction."""
@@ -133,10 +142,17 @@ class GiveUp:
                 reply.body, iss=party, aud=self._directory.me, eid=None, manifest_sha256=None, digests=None,
                 key_for=lambda kid, alg: self._directory.verify_key(party, kid, alg),
             )  # fmt: skip
-        except (TransportError, PartnerError):
+            await self._contacts.check_checkpoint(party, found.checkpoint)
+            [outcome] = found.outcomes
+            if outcome.jti not in {None, row.jti}:
+                raise MalformedReceipt("an answer about another message")
+            if not leads_to_checkpoint(outcome, found.checkpoint):
+                raise MalformedReceipt("the proof is of another entry")
+        except (TransportError, PartnerError) as error:
             # Unknown stays unknown: it is asked again before anything is voided.
+            log.info("not told what became of a message", partner=party, message=row.jti, code=error.slug)
             return None
-        return found.outcomes[0], reply.body
+        return outcome, reply.body
 
     def _void(self, tx: Transaction, party: PartyId, asked: Sequence[Sent]) -> bool:
         # Meanwhile a person may have had one of them tried again: its number must stay good.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import LedgerError, MalformedProof, MalformedRequest
 from gateway.ledger import note, proof
+from gateway.ledger.note import read_tree_head
 from gateway.ledger.witness import origin_id
 from gateway.logs import get_logger
 from gateway.ports import Actor
@@ -130,9 +131,9 @@ class Guard:
             self._gate.open("start")
 
     def _forgot(self, tx: Transaction, party: PartyId) -> None:
-        size = tx.witness.cosigned_by(party)
-        if size is None:
-            return  # the first start: nothing of ours was cosigned there
+        size, newest = tx.witness.cosigned_by(party), tx.witness.newest_cosigned()
+        if size is None or newest is None or read_tree_head(newest.note).origin != self._log_keys()[0].name:
+            return  # the first start, of this log or under this name: nothing of it was cosigned there
         log.error("a witness lost its memory", partner=party, size=size)
         self._alarm(tx, party, f"witness forgot {size}")
 

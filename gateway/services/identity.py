@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
+VERSIONS_A_LOG = 1000
 CARD_LASTS_MS = 90 * 86_400_000
 """Cards SHOULD last 90 days at most (protocol.md §2)."""
 RENEW_BEFORE_MS = 30 * 86_400_000
@@ -87,7 +88,7 @@ class Identity:
         """
         held = await self._store.write(lambda tx: tx.parties.newest_card(self._me.party))
         current = read_card(held.jws) if held is not None else None
-        draft = self.draft(current.version + 1 if current else 1)
+        draft = self.draft(max(current.version + 1 if current else 1, self._least_version()))
         if current is not None and not self._stale(current, draft):
             return None
         root = self._keys.root_signer()
@@ -117,6 +118,11 @@ class Identity:
 
         await self._store.write(work)
         await self._directory.load()
+
+    def _least_version(self) -> int:
+        """Return what leaves room for the cards a lost database may have published: a version is signed once."""
+        number = int(self._notes()["origin"].rpartition("/")[2])
+        return (number - 1) * VERSIONS_A_LOG + 1
 
     def _stale(self, current: Card, draft: CardDraft) -> bool:
         if current.expires_ms - self._clock() < RENEW_BEFORE_MS:

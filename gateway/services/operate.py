@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.errors import Clash, NotFound
+from gateway.errors import Clash, Finding, MalformedRequest, NotFound
 from gateway.ports import Account, Actor, Clock, Sent, Store, Transaction
 from gateway.protocol.event import VOID
-from gateway.protocol.states import State, Step, advance, allowed
+from gateway.protocol.states import CANCEL_REASONS, State, Step, advance, allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,7 +47,13 @@ class Operator:
         self._listeners.append(listener)
 
     async def perform(self, step: Step, jti: str, account: Account, reason: str | None = None) -> Operated:
-        """Do one step to one message. Raises NotFound, or Clash naming what its state allows."""
+        """Do one step to one message; `reason` is a code of CANCEL_REASONS.
+
+        Raises NotFound, MalformedRequest, or Clash naming what its state allows.
+        """
+        if reason is not None and reason not in CANCEL_REASONS:
+            detail = f"`reason` is one of {', '.join(CANCEL_REASONS)}"
+            raise MalformedRequest(detail, errors=(Finding("/reason", detail, "E-CODE"),))
         row, state = await self._store.write(lambda tx: self._perform(tx, step, jti, account, reason))
         self._tell(row, state)
         return Operated(row.jti, state)
@@ -82,9 +88,11 @@ class Operator:
             raise Clash(detail)
         actor = Actor(account.id, account.role)
         if step is Step.CANCEL:
-            self._give_up.drop(tx, row, Step.CANCEL, (reason or "cancelled")[:200], actor)
+            self._give_up.drop(tx, row, Step.CANCEL, reason or "cancelled", actor)
             return row, State.CANCELLED
         after = advance(state, step)
+        if state is State.DEAD:
+            self._give_up.take_back(tx, row)
         tx.outbox.move(row.jti, after, at=now, held_for="operator" if step is Step.HOLD else None)
         if step in _LOGGED:
             tx.log.append(_LOGGED[step], actor=actor, obj=("message", row.jti), at=now, jti=row.jti,

@@ -5,13 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.errors import MalformedProof, TransportError
+from gateway.ledger.note import read_tree_head
 from gateway.ledger.tiles import TILE_BITS, TILE_WIDTH, split_hashes, tile_path
+from gateway.primitives import merkle
 
 if TYPE_CHECKING:
     from collections import OrderedDict
     from collections.abc import Iterable, Sequence
 
     from gateway.ports import PartnerLink
+    from gateway.protocol.receipt import Outcome
+
+
+def leads_to_checkpoint(outcome: Outcome, checkpoint: str) -> bool:
+    """Tell whether the entry shown in an answer about one message is in its log; where none is shown, none is wrong."""
+    if outcome.proof is None or outcome.entry is None or outcome.leaf is None:
+        return True
+    head = read_tree_head(checkpoint)
+    return merkle.verify_inclusion(
+        merkle.leaf_hash(outcome.entry), outcome.leaf, head.size, outcome.proof, head.root
+    )  # fmt: skip
 
 
 class Tiles:

@@ -43,7 +43,7 @@ MOST_HEADS: Final = 32
 WHOLE_TILES: Final = 64
 LOOK_EVERY_S: Final = 60.0
 # Of the time, how much is spent on proving while messages are on their way, and while none is.
-BUSY_SHARE: Final = 0.05
+BUSY_SHARE: Final = 0.02
 IDLE_SHARE: Final = 0.5
 LONGEST_PAUSE_S: Final = 1.0
 # What was proved before a pause of this length is written down before it.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gateway.errors import Finding, MalformedRequest, NotFound
+from gateway.casework.recordaction import MESSAGE, PART
+from gateway.casework.remembered import persons
+from gateway.errors import Finding, MalformedRequest, NotFound, NotPermitted
 from gateway.ports import Actor
 from gateway.protocol.event import VOID
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.casework.codelists import CodeLists
+    from gateway.casework.remembered import PersonState, Record
     from gateway.ports import Account, Clock, Store, Transaction
 
     Row = Mapping[str, Any]
@@ -29,6 +32,9 @@ class _Reads(Protocol):
     async def message(self, jti: str) -> Row | None: ...
     async def event(self, jti: str) -> bytes | None: ...
     async def inbox(self, after: int, limit: int) -> Sequence[Row]: ...
+    async def marks(self, jti: str, sender: str | None) -> Sequence[Row]: ...
+    async def case(self, ref: str, account: str | None = None) -> Row | None: ...
+    async def remembered(self, ref: str, *, readable: bool = False) -> Sequence[Record]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +67,32 @@ class Reader:
         return row
 
     async def event(self, jti: str, owner: str | None, account: Account, purpose: str | None) -> bytes:
-        """Return the event of one message, after its reading is in the log. Raises NotFound, MalformedRequest."""
+        """Return the event of one message, after its reading is in the log.
+
+        Raises NotFound, MalformedRequest, and NotPermitted where its use is restricted.
+        """
         judge_purpose(self._codelists, purpose)
         row = await self.message(jti, owner)
+        event = await self._body(row)
         await self._note([row], account, purpose)
-        return await self._body(row)
+        return event
+
+    async def persons(self, ref: str, account: Account, purpose: str | None) -> Sequence[PersonState]:
+        """Return where each person of a case stands, after this reading is in the log.
+
+        Raises NotFound, MalformedRequest.
+        """
+        judge_purpose(self._codelists, purpose)
+        if await self._reads.case(ref) is None:
+            detail = "no such case; `GET /api/v1/cases` lists those you may see"
+            raise NotFound(detail)
+        actor, now = Actor(account.id, account.role), self._clock()
+        await self._store.write(
+            lambda tx: tx.log.append(
+                "message.read", actor=actor, obj=("case", ref), at=now, case=ref, outcome="persons", purpose=purpose
+            )
+        )
+        return persons(await self._reads.remembered(ref, readable=True))
 
     async def inbox(
         self, after: int, limit: int, account: Account, purpose: str | None
@@ -84,12 +111,21 @@ class Reader:
         await self._note([item.row for item in found], account, purpose)
         return found, len(found) < len(rows)
 
+    async def marks(self, row: Row) -> Sequence[Row]:
+        """Return what record.action did to a message: erased, blocked or restricted, as a whole or in part."""
+        return await self._reads.marks(row["jti"], row["partner"] if row["direction"] == "in" else None)
+
     async def _body(self, row: Row) -> bytes:
         event = await self._reads.event(row["jti"])
-        if event is None:
-            detail = "the case data of this message was erased"
-            raise NotFound(detail)
-        return event
+        if event is not None:
+            return event
+        marks = [mark for mark in await self.marks(row) if mark["part"] in {MESSAGE, PART}]
+        if any(mark["mark"] == "restricted" for mark in marks):
+            detail = "the use of this message is restricted: its sender must lift that (record.action UNRESTRICT)"
+            raise NotPermitted(detail)
+        # What is to be erased in part is blocked whole: bodies are not encrypted part by part yet.
+        detail = "the case data of this message was erased, or is blocked because a part of it is to be erased"
+        raise NotFound(detail)
 
     async def _note(self, rows: Sequence[Row], account: Account, purpose: str | None) -> None:
         """Commit one entry a message: nobody sees case data unseen."""
@@ -108,7 +144,7 @@ class Reader:
 
 
 def judge_purpose(codelists: CodeLists, purpose: str | None) -> None:
-    """Raise MalformedRequest for a purpose that is no code of the list."""
+    """Raise MalformedRequest unless a stated purpose is a code of its list."""
     if purpose is not None and codelists.find(PURPOSES, purpose) is None:
         detail = f"purpose is a code of the list {PURPOSES}; `GET /api/v1/codelists/{PURPOSES}` shows them"
         raise MalformedRequest(detail, errors=(Finding("/purpose", detail, "E-CODE"),))

@@ -45,11 +45,13 @@ from gateway.services.casefile import CaseFile, CaseMessage
 from gateway.services.desk import Desk
 from gateway.services.gate import Gate
 from gateway.services.inspect import NOTHING, Inspected, Inspector
+from gateway.services.remember import CaseMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.services.checkpoints import Checkpointer
+    from gateway.services.remember import Judgement
     from gateway.services.rules import Rules
 
 log = get_logger()
@@ -72,6 +74,7 @@ class _Judged:
     failed_at: int
     error: PartnerError | None
     jti: str | None
+    casework: Judgement | None = None
     attached: Inspected = NOTHING
 
 
@@ -103,6 +106,7 @@ class Receiver:
         self._cases = cases
         self._checkpoints = checkpoints
         self._clock = clock
+        self._memory = CaseMemory(rules.me)
         self._listeners: list[Callable[[int, int], None]] = []
 
     def on_received(self, listener: Callable[[int, int], None]) -> None:
@@ -173,6 +177,7 @@ class Receiver:
         except UnreadableEvent as error:
             return _Judged(digest, line, None, 5, error, error.jti)
         step = 6
+        casework: Judgement | None = None
         try:
             # (6) From whom and for whom.
             check_addressing(event, iss=envelope.iss, me=rules.me, environment=rules.environment)
@@ -198,15 +203,15 @@ class Receiver:
                     )
                     raise SchemaInvalid("data breaks its schema", errors=found)  # noqa: TRY301 - one handler turns every refusal of an event into its outcome
                 step = 11
-                # (11) Casework policy that the receiver must enforce.
-                rules.review_inbound(event)
+                # (11) Casework policy, as far as the message alone tells; the rest inside the transaction.
+                casework = rules.judge_inbound(event)
         except PartnerError as error:
             return _Judged(digest, line, event, step, error, event.id)
         except Exception:
             # A message that breaks a validator must not take down those it came with, nor be refused for it.
             log.exception("judging a message failed", message=event.id, step=step)
             return _Judged(digest, line, event, step, LocalFault("judging it failed here"), event.id)
-        return _Judged(digest, line, event, NO_FAULT, None, event.id)
+        return _Judged(digest, line, event, NO_FAULT, None, event.id, casework)
 
     # --- inside the transaction -------------------------------------------------------------------
 
@@ -215,7 +220,9 @@ class Receiver:
     ) -> tuple[list[Outcome], list[NewArrival], int]:
         sender, now = envelope.iss, self._clock()
         known = dict(tx.inbox.outcomes(sender, [j.digest for j in judged]))
-        desk = Desk(tx, sender, [j.event for j in judged if j.event is not None and j.digest not in known])
+        desk = Desk(
+            tx, self._memory, sender, [j.event for j in judged if j.event is not None and j.digest not in known]
+        )
         outcomes: list[Outcome] = []
         arrivals: list[NewArrival] = []
         voids: list[NewVoid] = []
@@ -266,7 +273,11 @@ class Receiver:
             # Nothing of its case may overtake what is deferred, nor be judged as if that had never come.
             return ClockSkew("an earlier message of the same case is deferred", retry_after_s=1)
         attached = self._attached_fault(desk, item)
-        return self._foreign_case(desk, event) or item.error or self._refused_in_case(desk, event, now, attached)
+        return (
+            self._foreign_case(desk, event)
+            or item.error
+            or self._refused_in_case(desk, event, item.casework, now, attached)
+        )
 
     def _attached_fault(self, desk: Desk, item: _Judged) -> PartnerError | None:
         # (12) What was inspected before the transaction must still be here in it.
@@ -281,8 +292,10 @@ class Receiver:
         if taken is None:
             return None
         if taken.status == "voided":
-            return Voided("its sender gave this message up")
-        return Conflict("the id or a number of this message is taken by other bytes")
+            return Voided("its sender gave this message up", errors=(Finding("/id", "given up", "E-REPLAY"),))
+        where = "/id" if taken.jti == event.id else "/streamseq" if taken.stream_seq == event.stream_seq else "/caseseq"
+        detail = "the id or a number of this message is taken by other bytes"
+        return Conflict(detail, errors=(Finding(where, "taken by other bytes", "E-REPLAY"),))
 
     def _foreign_case(self, desk: Desk, event: Event) -> PartnerError | None:
         # (9) A case it shares with me, or one that opens under its own State.
@@ -292,28 +305,38 @@ class Receiver:
         return NotAgreed(detail, errors=(Finding("/subject", detail, "E-REF"),))
 
     def _refused_in_case(
-        self, desk: Desk, event: Event, now: int, attached: PartnerError | None
+        self, desk: Desk, event: Event, casework: Judgement | None, now: int, attached: PartnerError | None
     ) -> PartnerError | None:
-        # (11) A reply inherits the handling of what it answers.
-        answered = desk.handling_of(event.in_reply_to) if event.in_reply_to is not None else None
-        weaker = self._rules.weaker_than(event.handling, answered) if answered is not None else None
-        if weaker is not None:
-            return PolicyRefused(weaker.reason, errors=(weaker,))
-        if event.case is None:
-            return attached
-        # (11) What the message does to its case.
-        case = desk.case(event.case)
-        message = _case_message(event, opens=case is None)
-        if case is None:
-            case = self._cases.open(event.case, event.source, event.source, message)
-        # `now` is the receivedAt we sign: both sides start the service clocks from the same moment.
-        # What (12) refuses must leave its case as it was: it is judged on a copy.
-        fault = self._cases.arrive(case if attached is None else replace(case), message, now)
-        if fault is not None:
-            return PolicyRefused(fault.reason, errors=(fault,))
+        if casework is None:
+            return attached  # a void
+        # (11) Casework policy that the receiver must enforce, with what is known of the case.
+        case = desk.case(event.case) if event.case is not None else None
+        found = self._rules.refusals(casework, desk.known(casework, case))
+        if found:
+            return PolicyRefused("a rule of casework refuses this message", errors=found)
+        if event.case is not None:
+            # (11) What the message does to its case.
+            message = self._case_message(event)
+            if case is None:
+                case = self._cases.open(event.case, event.source, event.source, message)
+            # `now` is the receivedAt we sign: both sides start the service clocks from the same moment.
+            # What (12) refuses must leave its case as it was: it is judged on a copy.
+            fault = self._cases.arrive(case if attached is None else replace(case), message, now)
+            if fault is not None:
+                return PolicyRefused(fault.reason, errors=(fault,))
+            if attached is None:
+                desk.hold_case(case)
         if attached is None:
-            desk.hold_case(case)
+            desk.keep(casework, event)
+            desk.perform(event, now)
         return attached
+
+    def _case_message(self, event: Event) -> CaseMessage:
+        opens = self._rules.catalogue.held(event).opens_case
+        return CaseMessage(
+            event.id, event.subject, opens, event.source, event.urgency, event.handling, event.time_ms, event.data,
+            event.in_reply_to,
+        )  # fmt: skip
 
     def _may_open(self, desk: Desk, event: Event, ref: CaseRef) -> bool:
         # Else one partner could write into the cases of another, or open one in another State's name.
@@ -370,12 +393,6 @@ class Receiver:
             manifest_sha256=envelope.manifest_sha256 if envelope else None, outcomes=outcomes,
             checkpoint=latest.note if latest else "", stream_high=stream_high, signer=self._keys.signer(now),
         )  # fmt: skip
-
-
-def _case_message(event: Event, *, opens: bool) -> CaseMessage:
-    return CaseMessage(
-        event.id, event.subject, opens, event.source, event.urgency, event.handling, event.time_ms, event.data
-    )
 
 
 def _deferred(item: _Judged, error: PartnerError, now: int) -> Outcome:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MEMBERS = frozenset({
     "recipient", "type", "case", "urgency", "handling", "data", "in_reply_to", "supersedes", "expires_at",
-    "attachments",
+    "attachments", "rows",
 })  # fmt: skip
 HANDLING_CODE = re.compile(r"[A-Z][A-Z0-9]{0,15}")
 MAX_CODES = 16
@@ -36,6 +36,8 @@ class SubmitRequest:
     in_reply_to: MessageId | None
     supersedes: MessageId | None
     expires_at: int | None
+    rows: str | None = None
+    """CSV that becomes the rows of `data` (`gateway.casework.tabular`)."""
     attachments: tuple[AttachmentId, ...] = ()
 
 
@@ -80,6 +82,7 @@ def read_request(body: object) -> SubmitRequest:
     ):
         found.append(Finding("/handling", 'is a list of handling codes such as ["H1","V1"]', "E-HANDLING"))
         handling = []
+    rows = text("rows", str, "is CSV as a text")
     data = body.get("data")
     if not isinstance(data, dict):
         found.append(Finding("/data", "is missing" if data is None else "is an object"))
@@ -87,7 +90,7 @@ def read_request(body: object) -> SubmitRequest:
         raise SchemaViolation(f"{len(found)} member(s) of the message are at fault", errors=tuple(found))
     return SubmitRequest(
         recipient, subject, case, urgency, tuple(dict.fromkeys(handling)), data, reply, supersedes, expires,
-        attachments,
+        rows, attachments,
     )  # fmt: skip
 
 

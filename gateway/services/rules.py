@@ -6,14 +6,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.casework.handling import missing
-from gateway.casework.policies import MessageFacts, review
+from gateway.casework.names import heads_in
+from gateway.casework.policies import MessageFacts, Review
 from gateway.casework.policies.keeping import CLASS_DAYS, class_maximum
-from gateway.errors import Finding, NotFound, NotPermitted, PolicyRefused, PolicyViolation
+from gateway.casework.policies.words import searched_text
+from gateway.casework.remembered import of_message
+from gateway.errors import Finding, NotFound, NotPermitted
+from gateway.services.remember import NAMELESS, Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.casework.codelists import CodeLists
+    from gateway.casework.policies import CaseFacts
     from gateway.protocol.agreement import Agreement
     from gateway.protocol.event import Event
     from gateway.protocol.ids import PartyId
@@ -61,42 +66,51 @@ class Rules:
                 filled["retention"] = {**retention, "deleteBy": last.isoformat()}
         return {**data, "meta": filled}
 
-    def review_outbound(
+    def judge_outbound(
         self, request: SubmitRequest, data: Mapping[str, Any], urgency: str, partner: PartyId, now_ms: int
-    ) -> None:
-        """Apply the casework policies before a message leaves. Raises PolicyViolation."""
-        found = self._review(
+    ) -> Judgement:
+        """Judge a message of ours by itself; `refusals` decides once its case is known."""
+        return self._judge(
             MessageFacts(
                 subject=request.subject, data=dict(data), handling=request.handling, urgency=urgency, sender=self.me,
                 recipient=partner, environment=self.environment, time_ms=now_ms, side="sender",
                 in_reply_to=request.in_reply_to,
             )
         )  # fmt: skip
-        if found:
-            raise PolicyViolation(f"{len(found)} rule(s) of casework refuse this message", errors=found)
 
-    def review_inbound(self, event: Event) -> None:
-        """Apply the casework policies the receiver must enforce. Raises PolicyRefused."""
-        found = self._review(
+    def judge_inbound(self, event: Event) -> Judgement:
+        """Judge a partner's message by itself, by the policies the receiver must enforce."""
+        return self._judge(
             MessageFacts(
                 subject=event.subject, data=event.data, handling=event.handling, urgency=event.urgency,
                 sender=event.source, recipient=self.me, environment=self.environment, time_ms=event.time_ms,
                 side="receiver", in_reply_to=event.in_reply_to,
             )
         )  # fmt: skip
-        if found:
-            raise PolicyRefused("a rule of casework refuses this message", errors=found)
+
+    def refusals(self, judged: Judgement, case: CaseFacts) -> tuple[Finding, ...]:
+        """Return every rule of casework that refuses the message; empty when it may go."""
+        found = judged.review.within(case)
+        return tuple(f if f.pointer in ATTRIBUTES else replace(f, pointer="/data" + f.pointer) for f in found)
+
+    def advice(self, judged: Judgement, case: CaseFacts) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
+        """Return the least handling of a message in its case, and advice that refuses nothing."""
+        found = judged.review.prompts
+        return judged.review.needed_handling(case), tuple(replace(f, pointer="/data" + f.pointer) for f in found)
 
     def weaker_than(self, handling: Sequence[str], answered: Sequence[str]) -> Finding | None:
-        """Return why a reply may not have this handling, or None: it inherits all of what it answers (P09)."""
+        """Return why a message may not have this handling in place of another's, or None."""
         lacking = missing(handling, answered)
         if not lacking:
             return None
-        return Finding("/handling", f"a reply inherits {' '.join(lacking)}", "E-HANDLING")
+        return Finding("/handling", f"what it stands in for also has {' '.join(lacking)}", "E-HANDLING")
 
-    def _review(self, message: MessageFacts) -> tuple[Finding, ...]:
-        found = review(message, codelists=self.codelists, transfer=self._in_force)
-        return tuple(f if f.pointer in ATTRIBUTES else replace(f, pointer="/data" + f.pointer) for f in found)
+    def _judge(self, message: MessageFacts) -> Judgement:
+        review = Review(message, codelists=self.codelists, transfer=self._in_force)
+        if review.alone:
+            return Judgement(review, None, frozenset())
+        heads = heads_in(searched_text(review.context)) if message.subject in NAMELESS else frozenset()
+        return Judgement(review, of_message(review.context, message.in_reply_to), heads)
 
     def _in_force(self, code: str, reference: str | None, at_ms: int) -> bool:
         return self.agreement.transfer_instrument(code, reference or None, at_ms) is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from gateway.casework.recordaction import RECORD_ACTION
 from gateway.logs import get_logger
 from gateway.ports import Actor, Attempt, Clock, Sent, Settled, Store, Transaction
 from gateway.primitives import strictjson
@@ -13,6 +14,7 @@ from gateway.protocol.event import VOID
 from gateway.protocol.ids import EnvelopeId, MessageId, PartyId
 from gateway.protocol.states import ANSWERED, OPEN, State, Step, advance
 from gateway.services.casefile import CaseFile, Effect
+from gateway.services.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +51,7 @@ class Settler:
         self._cases = cases
         self._clock = clock
         self._draw = draw
+        self._records = Records(cases.me)
         self._listeners: list[Callable[[Recorded], None]] = []
 
     def on_recorded(self, listener: Callable[[Recorded], None]) -> None:
@@ -105,11 +108,7 @@ class Settler:
                 event=row.digest, case=row.case_ref,
                 outcome=outcome.status if outcome.problem is None else f"{outcome.status} {outcome.problem}",
             )  # fmt: skip
-            if row.case_ref is not None and row.effect is not None:
-                self._cases.settled(
-                    tx, row.case_ref, jti, Effect(**strictjson.loads(row.effect.encode())), accepted=accepted,
-                    received_at=outcome.received_at_ms or now,
-                )  # fmt: skip
+            self._casework(tx, row, accepted=accepted, received_at=outcome.received_at_ms or now)
         tx.outbox.settle(settled, eid)
         tx.outbox.mark_void_due(voids)
         tx.outbox.requeue(waiting, fence=fence)
@@ -119,6 +118,19 @@ class Settler:
         count = sum(1 for _, s in settled if s.state == "accepted")
         closed = sum(1 for jti, _ in settled if State(rows[jti].state) in OPEN)
         return Recorded(count, len(settled) - count, len(waiting), closed)
+
+    def _casework(self, tx: Transaction, row: Sent, *, accepted: bool, received_at: int) -> None:
+        """Take the answer into the case: its status, its clocks, and what is remembered of the message."""
+        if not accepted:
+            tx.memory.drop(self._cases.me, row.jti)
+        elif State(row.state) not in OPEN:
+            tx.memory.resume(self._cases.me, row.jti)
+        if accepted and row.subject == RECORD_ACTION:
+            data = strictjson.loads(tx.outbox.event(row.jti))["data"]
+            self._records.perform(tx, row.subject, data, sender=self._cases.me, jti=row.jti, at=self._clock())
+        if row.case_ref is not None and row.effect is not None:
+            effect = Effect(**strictjson.loads(row.effect.encode()))
+            self._cases.settled(tx, row.case_ref, row.jti, effect, accepted=accepted, received_at=received_at)
 
     def _answered_before(self, tx: Transaction, row: Sent, outcome: Outcome, partner: PartyId, now: int) -> bool:
         if State(row.state) not in ANSWERED:

@@ -31,11 +31,18 @@ from gateway.protocol.event import (
     build_event,
 )
 from gateway.protocol.ids import CaseRef, MessageId, PartyId, Subject, parse_case_ref, uuid7
+from gateway.services.accounts import owner_of
 from gateway.services.casefile import CaseFile, CaseMessage, handling_of, inherit
+from gateway.services.records import Records
+from gateway.services.remember import CaseMemory
+from gateway.services.tabulate import located, with_rows
 
 if TYPE_CHECKING:
+    from gateway.casework.tabular import Table
+    from gateway.ports import Case
     from gateway.registry.subject import SchemaVersion
     from gateway.services.enclose import Encloser
+    from gateway.services.remember import Judgement
     from gateway.services.request import SubmitRequest
     from gateway.services.rules import Rules
 
@@ -44,6 +51,8 @@ SALT_BYTES = 16
 SLICE = 20
 # Room for attributes around `data`: a data object near the limit must not make an event over it.
 ATTRIBUTES_BYTES = 4096
+# All that a manifest of 500 persons may have wrong: whoever mends it must not be told by the hundred.
+MOST_FINDINGS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +83,22 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Advice:
+    """What an officer is shown before a message is sent: its least handling, and findings without a code."""
+
+    handling: tuple[str, ...]
+    prompts: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Ready:
     request: SubmitRequest
     schema: SchemaVersion
     urgency: str
     data: Mapping[str, Any]
     data_json: bytes
+    judged: Judgement
+    table: Table | None
     now_ms: int
     expires_at: int
 
@@ -92,7 +111,8 @@ class Submitter:
 
     def __init__(
         self, store: Store, rules: Rules, cases: CaseFile, clock: Clock, entropy: Entropy, *, most_unanswered: int,
-        default_lifetime_ms: int = DEFAULT_LIFETIME_MS, encloser: Encloser | None = None,
+        default_lifetime_ms: int = DEFAULT_LIFETIME_MS, may_number: Callable[[], None] = lambda: None,
+        encloser: Encloser | None = None,
     ) -> None:  # fmt: skip
         self._encloser = encloser
         self._store = store
@@ -102,6 +122,9 @@ class Submitter:
         self._entropy = entropy
         self._most_unanswered = most_unanswered
         self._default_lifetime_ms = default_lifetime_ms
+        self._memory = CaseMemory(rules.me)
+        self._may_number = may_number
+        self._records = Records(rules.me)
         self._listeners: list[Callable[[PartyId], None]] = []
         self.unanswered = 0
 
@@ -120,10 +143,24 @@ class Submitter:
         ready = self._prepare(request)
 
         def work(tx: Transaction) -> None:
-            self._judge_links(tx, request)
-            self._judge_case(tx, ready, MessageId(""))
+            self._judge_links(tx, request, account)
+            self._judge_case(tx, ready, MessageId(""), account)
 
         await self._store.write(work)
+
+    async def advise(self, request: SubmitRequest, account: Account) -> Advice:
+        """Return the least handling the message must have in its case, and advice that refuses nothing."""
+        ready = self._prepare(request)
+
+        def work(tx: Transaction) -> Advice:
+            case = None
+            if request.case is not None:
+                case = self._cases.shared(tx, request.case, request.recipient, owner_of(account))
+            records = tx.memory.of_case(case.ref) if case is not None else ()
+            known = self._memory.known(tx, ready.judged, case, records, owner_of(account))
+            return Advice(*self._rules.advice(ready.judged, known))
+
+        return await self._store.write(work)
 
     async def submit(
         self,
@@ -140,6 +177,7 @@ class Submitter:
         Returns it and whether it is such a repetition. A request that cannot be accepted raises its
         RequestError; in a batch it keeps its place in the results.
         """
+        self._may_number()
         if self.unanswered + len(requests) > self._most_unanswered:
             detail = "too many messages wait for an answer; see `gateway queue list`"
             raise TooManyRequests(detail, retry_after_s=30)
@@ -221,10 +259,12 @@ class Submitter:
         partner = self._rules.partner(request.recipient)
         schema = self._rules.catalogue.usable(request.subject, partner.card)
         urgency = request.urgency or schema.default_urgency or "ROUTINE"
-        data = self._rules.completed(request.data, now)
+        given, table = with_rows(request, schema, self._entropy)
+        data = self._rules.completed(given, now)
         validator = self._rules.catalogue.validator(schema)
         if not validator.is_valid(data):
-            found = tuple(Finding("/data" + f.pointer, f.reason, f.code) for f in validator.findings(data))
+            faults = validator.findings(data, MOST_FINDINGS)
+            found = located(table, (Finding("/data" + f.pointer, f.reason, f.code) for f in faults))
             raise SchemaViolation(f"{len(found)} place(s) in data break {schema.urn}", errors=found)
         refused = self._rules.agreement.permits(
             self._rules.me, partner.party, request.subject, urgency, request.handling, now
@@ -234,13 +274,13 @@ class Submitter:
         if self._rules.agreement.needs_release(self._rules.me, partner.party, request.subject, now):
             detail = "the agreement asks for release by a second person, which this gateway does not offer yet"
             raise AgreementRefuses(detail, errors=(Finding("/type", detail),))
-        self._rules.review_outbound(request, data, urgency, partner.party, now)
+        judged = self._rules.judge_outbound(request, data, urgency, partner.party, now)
         data_json = strictjson.dumps(data)
         most = MAX_MANIFEST_EVENT_BYTES if schema.is_manifest else MAX_EVENT_BYTES
         if len(data_json) + ATTRIBUTES_BYTES > most:
             detail = f"the message is over {most // 1024} KiB"
             raise TooLarge(detail, errors=(Finding("/data", detail, "E-SIZE"),))
-        return _Ready(request, schema, urgency, data, data_json, now, self._expiry(request, now))
+        return _Ready(request, schema, urgency, data, data_json, judged, table, now, self._expiry(request, now))
 
     def _expiry(self, request: SubmitRequest, now: int) -> int:
         if request.expires_at is None:
@@ -250,17 +290,20 @@ class Submitter:
             raise SchemaViolation(detail, errors=(Finding("/expires_at", detail, "E-DATE"),))
         return request.expires_at
 
-    def _judge_case(self, tx: Transaction, ready: _Ready, jti: MessageId) -> tuple[Any, CaseMessage] | None:
+    def _judge_case(
+        self, tx: Transaction, ready: _Ready, jti: MessageId, account: Account
+    ) -> tuple[Case | None, CaseMessage] | None:
         request = ready.request
         rule = ready.schema.case_rule
         message = CaseMessage(
             jti, request.subject, ready.schema.opens_case, self._rules.me, ready.urgency, request.handling,
-            ready.now_ms, ready.data,
+            ready.now_ms, ready.data, request.in_reply_to,
         )  # fmt: skip
         if request.case is None:
             if rule == "required":
                 detail = f"{request.subject} belongs to a case: give its reference in `case`"
                 raise SchemaViolation(detail, errors=(Finding("/case", detail, "E-REF"),))
+            self._judge_casework(tx, ready, None, account)
             return (None, message) if ready.schema.opens_case else None
         if rule == "none":
             detail = f"{request.subject} belongs to no case: leave `case` out"
@@ -269,17 +312,26 @@ class Submitter:
             parse_case_ref(request.case)
         except ValueError as error:
             raise SchemaViolation(str(error), errors=(Finding("/case", str(error), "E-REF"),)) from None
-        case = self._cases.shared(tx, request.case, request.recipient)
+        case = self._cases.shared(tx, request.case, request.recipient, owner_of(account))
+        self._judge_casework(tx, ready, case, account)
         self._cases.propose(case, message)
         return case, message
+
+    def _judge_casework(self, tx: Transaction, ready: _Ready, case: Case | None, account: Account) -> None:
+        self._records.judge(tx, ready.request.subject, ready.data)
+        records = tx.memory.of_case(case.ref) if case is not None else ()
+        known = self._memory.known(tx, ready.judged, case, records, owner_of(account))
+        found = located(ready.table, self._rules.refusals(ready.judged, known))
+        if found:
+            raise PolicyViolation(f"{len(found)} rule(s) of casework refuse this message", errors=found)
 
     def _accept(
         self, tx: Transaction, ready: _Ready, account: Account, traceparent: str | None
     ) -> tuple[NewMessage, Accepted]:
         request, now = ready.request, ready.now_ms
         jti = MessageId(uuid7(now, self._entropy))
-        self._judge_links(tx, request)
-        placed = self._judge_case(tx, ready, jti)
+        self._judge_links(tx, request, account)
+        placed = self._judge_case(tx, ready, jti, account)
         case_ref: CaseRef | None = None
         case_seq: int | None = None
         effect: str | None = None
@@ -292,6 +344,7 @@ class Submitter:
             effect = strictjson.dumps(asdict(message.effect)).decode()
             case_ref, case_seq = case.ref, case.sent
             tx.cases.save(case)
+        self._memory.keep(tx, ready.judged, jti=jti, case=case_ref, supersedes=request.supersedes)
         stream_seq = tx.outbox.next_stream_seq(request.recipient)
         event = build_event(
             EventDraft(
@@ -331,12 +384,16 @@ class Submitter:
         waits = tx.attachments.undelivered(request.recipient, request.attachments)
         return now + delivery.MAX_RETRY_AFTER_S * 1000 if waits else None
 
-    def _judge_links(self, tx: Transaction, request: SubmitRequest) -> None:
+    def _judge_links(self, tx: Transaction, request: SubmitRequest, account: Account) -> None:
+        owner = owner_of(account)
         for pointer, other in (("/in_reply_to", request.in_reply_to), ("/supersedes", request.supersedes)):
-            answered = handling_of(tx, request.recipient, other) if other is not None else None
-            if other is not None and answered is None:
+            if other is None:
+                continue
+            answered = handling_of(tx, request.recipient, other, owner)
+            if answered is None:
                 detail = "no such message was exchanged with the recipient"
                 raise NotFound(detail, errors=(Finding(pointer, "unknown message", "E-REF"),))
-            weaker = self._rules.weaker_than(request.handling, answered) if answered is not None else None
+            # What a reply inherits, casework tells (P09).
+            weaker = self._rules.weaker_than(request.handling, answered) if pointer == "/supersedes" else None
             if weaker is not None:
                 raise PolicyViolation(weaker.reason, errors=(weaker,))

@@ -9,6 +9,7 @@ from gateway.ledger import tiles
 from gateway.services.cosigning import Cosigning
 from gateway.services.guard import Guard
 from gateway.services.proving import Prover
+from gateway.services.renewal import Renewal
 from gateway.services.witness import Witness
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Witnessing:
             stop_s=stop_s,
         )  # fmt: skip
         self.prover = Prover(store, directory, contacts, disputes, clock, links=links, late_s=alarm_s, busy=busy)
+        self.renewal = Renewal(store, directory, gate, clock, log_signers()[0].key.name)
+        self.cosigning.before_exchange(self.renewal)
         self.log = LogSide(store, checkpoints, self.cosigning)
         self.witness.on_witnessed(self.prover.witnessed)
 
@@ -94,6 +97,7 @@ class Witnessing:
         await self.disputes.load()
         await self.cosigning.load()
         await self.guard.begin()
+        await self.renewal.begin()
 
     def follow(self) -> None:
         """Have tasks for exactly the partners that are active now."""

@@ -6,9 +6,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, exists, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
+from gateway.casework.clocks import CaseClocks, Clock, Heard, Timed
 from gateway.casework.lifecycle import CaseState, CaseStatus, Move
 from gateway.ports import Case
 from gateway.storage import tables as t
@@ -17,10 +18,11 @@ from gateway.storage.statements import bound, compiled
 if TYPE_CHECKING:
     import sqlite3
 
-c = t.cases.c
+c, o = t.cases.c, t.outbox.c
 _COLUMNS = (
-    "ref", "partner", "opener", "status", "lifecycle", "urgency", "handling", "opened_at", "updated_at", "sent",
-    "clock_from", "acknowledge_by", "reply_by", "acknowledged_at", "replied_at", "next_by",
+    "ref", "partner", "opener", "status", "lifecycle", "urgency", "handling", "opening_handling", "opened_at",
+    "updated_at", "sent", "clocks", "clock_from", "acknowledge_by", "reply_by", "acknowledged_at", "replied_at",
+    "next_by",
 )  # fmt: skip
 _FIND = compiled(select(*(c[name] for name in _COLUMNS)).where(c.ref == bindparam("key")), "key")
 _new = insert(t.cases).values(bound(_COLUMNS))
@@ -30,10 +32,24 @@ _SAVE = compiled(
     ),
     *_COLUMNS,
 )
+_OPEN_TO = compiled(
+    select(c.ref).where(
+        c.ref == bindparam("key"),
+        or_(
+            c.opener == c.partner,
+            exists(select(o.id).where(o.case_ref == c.ref, o.account == bindparam("account"))),
+        ),
+    ),
+    "key", "account",
+)  # fmt: skip
 _ALLOT = (
     "INSERT INTO case_numbers (year, last) VALUES (?, 1) "
     "ON CONFLICT (year) DO UPDATE SET last = last + 1 RETURNING last"
 )
+
+
+_SKIP_REFERENCES = "UPDATE case_numbers SET last = last + ?"
+_SKIP_MESSAGES = "UPDATE cases SET sent = sent + ?"
 
 
 class CaseRows:
@@ -47,16 +63,26 @@ class CaseRows:
         row = self._run(_FIND, (ref,)).fetchone()
         return case_of(row) if row else None
 
+    def skip_numbers(self, references: int, messages: int) -> None:
+        """Leave out so many references of cases, and so many numbers in each case."""
+        self._run(_SKIP_REFERENCES, (references,))
+        self._run(_SKIP_MESSAGES, (messages,))
+
     def save(self, case: Case) -> None:
         """Store a new case or what has changed of it."""
         self._run(
             _SAVE,
             (
                 case.ref, case.partner, case.opener, case.lifecycle.status, lifecycle_text(case.lifecycle),
-                case.urgency, case.handling, case.opened_at, case.updated_at, case.sent, case.clock_from,
-                case.acknowledge_by, case.reply_by, case.acknowledged_at, case.replied_at, case.next_by,
+                case.urgency, case.handling, case.opening_handling, case.opened_at, case.updated_at, case.sent,
+                clocks_text(case.clocks), case.clock_from, case.acknowledge_by, case.reply_by, case.acknowledged_at,
+                case.replied_at, case.next_by,
             ),
         )  # fmt: skip
+
+    def open_to(self, ref: str, account: str) -> bool:
+        """Say whether a client may know of a case: the partner opened it, or a message of its own is in it."""
+        return self._run(_OPEN_TO, (ref, account)).fetchone() is not None
 
     def allot_number(self, year: int) -> int:
         """Allot the next case number of a year."""
@@ -66,8 +92,35 @@ class CaseRows:
 
 def case_of(row: tuple[Any, ...]) -> Case:
     """Return the case in a row of the columns above, in their order."""
-    ref, partner, opener, _status, lifecycle, *rest = row
-    return Case(ref, partner, opener, lifecycle_of(lifecycle), *rest)
+    ref, partner, opener, _status, lifecycle, urgency, *others = row
+    handling, opening, opened_at, updated_at, sent, clocks = others[:6]
+    return Case(
+        ref, partner, opener, lifecycle_of(lifecycle), urgency, handling, opening, opened_at, updated_at, sent,
+        clocks_of(clocks),
+    )  # fmt: skip
+
+
+def clocks_text(clocks: CaseClocks) -> str:
+    """Write the clocks of a case; `clocks_of` reads them."""
+    # Member by member: dataclasses.astuple copies deeply, on the path of every message of a case.
+    timed = [
+        (
+            held.message, held.turn, held.request, held.from_ms, held.clock.ack_due_ms, held.clock.reply_due_ms,
+            held.clock.acknowledged_at_ms, held.clock.replied_at_ms,
+        )
+        for held in clocks.timed
+    ]  # fmt: skip
+    heard = [(h.at_ms, h.party, h.acknowledges, h.final, h.ends, h.answers) for h in clocks.heard]
+    return orjson.dumps([timed, heard]).decode()
+
+
+def clocks_of(text: str) -> CaseClocks:
+    """Read what `clocks_text` wrote."""
+    timed, heard = orjson.loads(text)
+    return CaseClocks(
+        tuple(Timed(message, turn, request, at, Clock(*times)) for message, turn, request, at, *times in timed),
+        tuple(Heard(*row) for row in heard),
+    )
 
 
 def lifecycle_text(state: CaseState) -> str:

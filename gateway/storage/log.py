@@ -10,12 +10,14 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import orjson
 from sqlalchemy import bindparam, insert, select
 
 from gateway.errors import ConfigurationError, LedgerError
 from gateway.ledger import entry, proof
 from gateway.ledger.tiles import TILE_WIDTH, Edge, split_hashes
 from gateway.ports import Actor, Entropy, SignedCheckpoint
+from gateway.primitives import times
 from gateway.primitives.merkle import leaf_hash
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled
@@ -46,7 +48,11 @@ _LEAVES = compiled(
     select(e.leaf).where(e.seq >= bindparam("start"), e.seq < bindparam("end")).order_by(e.seq), "start", "end"
 )
 _ROWS = compiled(select(e.seq, e.data).order_by(e.seq))
+_FILED = compiled(select(e.seq, e.at, e.typ, e.actor, e.obj, e.jti, e.case_ref, e.outcome, e.data).order_by(e.seq))
 _CHECKPOINTS = compiled(select(c.note).order_by(c.size))
+_CARDS = compiled(
+    select(t.cards.c.jws).where(t.cards.c.party == bindparam("party")).order_by(t.cards.c.version), "party"
+)
 _SIZE = "SELECT max(seq) FROM entries"
 _CHECKPOINT = ("size", "root", "note", "at")
 _ADD_CHECKPOINT = compiled(insert(t.checkpoints).values(bound(_CHECKPOINT)), *_CHECKPOINT)
@@ -81,9 +87,29 @@ class LogReader:
         # An edit by hand may have left text in a column of bytes: the verifier has to see it, not to trip over it.
         yield from ((seq, data.encode() if isinstance(data, str) else data) for seq, data in self._run(_ROWS))
 
+    def misfiled(self) -> Iterator[int]:
+        """Yield the number of each entry whose columns are not what it says: a search would not find it."""
+        yield from (seq for seq, *columns, data in self._run(_FILED) if tuple(columns) != _filed(data))
+
     def checkpoints(self) -> Iterator[str]:
         """Yield the signed checkpoints, oldest first."""
         yield from (note for (note,) in self._run(_CHECKPOINTS))
+
+    def cards(self, party: str) -> Sequence[bytes]:
+        """Return every card of a party that is held: they name the keys its log ever had."""
+        return [jws for (jws,) in self._run(_CARDS, (party,))]
+
+
+def _filed(data: bytes) -> tuple[object, ...] | None:
+    """Return what stands beside an entry for searching; None for what is no entry."""
+    try:
+        said = orjson.loads(data)
+        return (
+            times.parse_ms(said["ts"]), said["typ"], said["actor"]["sub"], said["obj"]["id"], said.get("jti"),
+            said.get("case"), said.get("outcome"),
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 @contextmanager

@@ -154,6 +154,15 @@ _OVERDUE = limited(
     ),
     "recipient", "now",
 )  # fmt: skip
+_PASSED = (
+    "SELECT max(id) FROM (SELECT id, created_at FROM outbox WHERE id > ? ORDER BY id LIMIT ?) WHERE created_at <= ?"
+)
+_UNANSWERED = compiled(
+    select(*_SENT)
+    .where(o.id > bindparam("after"), o.id <= bindparam("last"), o.urgency == bindparam("wanted"), t.OPEN_STATES)
+    .order_by(o.id),
+    "after", "last", "wanted",
+)  # fmt: skip
 _FIND = compiled(select(*_SENT).where(o.jti.in_(values_of("jtis"))), "jtis")
 _VOIDS_DUE = limited(
     select(*_SENT).where(o.recipient == bindparam("recipient"), t.VOID_DUE).order_by(o.stream_seq),
@@ -213,8 +222,12 @@ _SET_HEAD = (
 )
 
 _HANDLING = compiled(
-    select(o.handling).where(o.recipient == bindparam("party"), o.jti == bindparam("jti")), "party", "jti"
-)
+    select(o.handling).where(
+        o.recipient == bindparam("party"), o.jti == bindparam("jti"),
+        o.account == func.coalesce(bindparam("owner"), o.account),
+    ),
+    "party", "jti", "owner",
+)  # fmt: skip
 
 
 class OutboxRows:
@@ -226,10 +239,18 @@ class OutboxRows:
 
     def next_stream_seq(self, recipient: PartyId) -> int:
         """Allot the next gapless `streamseq` towards `recipient`."""
-        row = self._run(_HEAD, (recipient,)).fetchone()
-        number = (row[0] if row else 0) + 1
+        number = self.stream_sent(recipient) + 1
         self._run(_SET_HEAD, (recipient, number))
         return number
+
+    def stream_sent(self, recipient: PartyId) -> int:
+        """Return the last `streamseq` allotted towards `recipient`."""
+        row = self._run(_HEAD, (recipient,)).fetchone()
+        return row[0] if row else 0
+
+    def raise_stream_sent(self, recipient: PartyId, number: int) -> None:
+        """Have numbering go on above `number`, where it is not there yet."""
+        self._run(_SET_HEAD, (recipient, max(number, self.stream_sent(recipient))))
 
     def add(self, messages: Sequence[NewMessage]) -> None:
         """Store messages as queued, bodies included."""
@@ -301,6 +322,13 @@ class OutboxRows:
         """Return open messages past their `expirytime` that are not on their way."""
         return [Sent(*row) for row in self._run(_OVERDUE, (recipient, now_ms, limit))]
 
+    def unanswered(self, urgency: str, after: int, before_ms: int, limit: int) -> tuple[int, Sequence[Sent]]:
+        """Look at the next messages behind a number, up to the last accepted by a time; by number."""
+        last = self._run(_PASSED, (after, limit, before_ms)).fetchone()[0]
+        if last is None:
+            return after, []
+        return last, [Sent(*row) for row in self._run(_UNANSWERED, (after, last, urgency))]
+
     def find(self, jtis: Sequence[str]) -> Mapping[str, Sent]:
         """Return what stands of these messages, by jti."""
         return {row[0]: Sent(*row) for row in self._run(_FIND, (json_list(jtis),))}
@@ -346,9 +374,9 @@ class OutboxRows:
         """Return queued messages accepted since then."""
         return [MessageId(row[0]) for row in self._run(_QUEUED_SINCE, (since_ms,))]
 
-    def handling(self, partner: PartyId, jti: str) -> str | None:
-        """Return the handling codes of one message, or None where there is none."""
-        row = self._run(_HANDLING, (partner, jti)).fetchone()
+    def handling(self, partner: PartyId, jti: str, owner: str | None = None) -> str | None:
+        """Return the handling codes of one message, of this account where one is given; None where there is none."""
+        row = self._run(_HANDLING, (partner, jti, owner)).fetchone()
         return row[0] if row else None
 
     def mark_void_due(self, jtis: Sequence[MessageId]) -> None:

@@ -5,12 +5,14 @@ Every row is a plain dictionary of columns as stored (times in ms); bodies are n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import eq, ge, gt, lt
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, Text, cast, func, literal, null, or_, select, union_all
+from sqlalchemy import Select, Text, and_, cast, func, literal, not_, null, or_, select, union_all
 
+from gateway.casework.recordaction import MESSAGE, PART
+from gateway.casework.remembered import Record
 from gateway.storage import tables as t
 
 if TYPE_CHECKING:
@@ -40,8 +42,9 @@ _IN = (
 class Queries:
     """Read-only questions; each one snapshot."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, me: str) -> None:
         self._engine = engine
+        self._me = me
 
     async def messages(
         self,
@@ -92,10 +95,17 @@ class Queries:
         return await self._all(select(a.at, a.eid, a.result, a.reason, a.next_at).where(a.jti == jti).order_by(a.id))
 
     async def event(self, jti: str) -> bytes | None:
-        """Return the bytes of one message. The only reader of bodies for people: its caller logs the read first."""
+        """Return the bytes of one message, None where they were erased or their use is restricted.
+
+        The only reader of bodies for people: its caller logs the read first.
+        """
         for side in (
-            select(t.bodies.c.event).join(t.outbox, o.body_id == t.bodies.c.id).where(o.jti == jti),
-            select(t.bodies.c.event).join(t.inbox, i.body_id == t.bodies.c.id).where(i.jti == jti),
+            select(t.bodies.c.event)
+            .join(t.outbox, o.body_id == t.bodies.c.id)
+            .where(o.jti == jti, not_(_marked(self._me, o.jti))),
+            select(t.bodies.c.event)
+            .join(t.inbox, i.body_id == t.bodies.c.id)
+            .where(i.jti == jti, not_(_marked(i.sender, i.jti))),
         ):
             row = await self._one(side)
             if row is not None:
@@ -120,11 +130,25 @@ class Queries:
         v = t.envelopes.c
         return await self._one(select(v.eid, v.manifest, v.digests, v.leaf, v.receipt).where(v.eid == eid))
 
-    async def envelopes_of(self, jti: str) -> Sequence[Row]:
-        """Return id and entry of each envelope that carried one of our messages."""
+    async def envelopes_of(self, jti: str, limit: int) -> Sequence[Row]:
+        """Return number and data of the entry of each envelope that carried one of our messages, newest first."""
         v, a = t.envelopes.c, t.attempts.c
         tried = select(a.eid).where(a.jti == jti).union(select(o.eid).where(o.jti == jti))
-        return await self._all(select(v.eid, v.leaf).where(v.eid.in_(tried), v.direction == "out").order_by(v.at))
+        sent = select(e.seq, e.data).join(t.envelopes, v.leaf == e.seq)
+        sent = sent.where(v.eid.in_(tried), v.direction == "out")
+        return await self._all(sent.order_by(e.seq.desc()).limit(limit))
+
+    async def story(self, jti: str, limit: int, often: int) -> Sequence[Row]:
+        """Return the entries about one message, oldest first, but those of sending it.
+
+        A message is sent, read and exported any number of times, and the rest must not drown in that: of readings and
+        exports the first `often` are given.
+        """
+        asked = select(e.seq, e.data).where(e.jti == jti).order_by(e.seq)
+        frequent = ("message.read", "evidence.exported")
+        rest = await self._all(asked.where(e.typ.not_in(("message.sent", *frequent))).limit(limit))
+        found = [row for typ in frequent for row in await self._all(asked.where(e.typ == typ).limit(often))]
+        return sorted([*rest, *found], key=lambda row: row["seq"])
 
     async def cards(self, party: str) -> Sequence[bytes]:
         """Return every undisputed card of a party, by version."""
@@ -147,6 +171,7 @@ class Queries:
         self,
         *,
         text: str | None = None,
+        refs: Sequence[str] | None = None,
         status: str | None = None,
         urgency: str | None = None,
         due_before: int | None = None,
@@ -154,7 +179,7 @@ class Queries:
         before: tuple[int, str] | None = None,
         limit: int,
     ) -> Sequence[Row]:
-        """Return cases, last changed first; `text` is a case reference or its start.
+        """Return cases, last changed first; `text` is a case reference or its start, `refs` are whole ones.
 
         `account` leaves out cases its messages are not in, unless the partner opened them.
         """
@@ -162,7 +187,7 @@ class Queries:
         if account is not None:
             statement = statement.where(_case_of(account))
         conditions = (
-            (text, c.ref, _starts), (status, c.status, eq),
+            (text, c.ref, _starts), (refs, c.ref, _among), (status, c.status, eq),
             (urgency, c.urgency, eq),
             (due_before, _due(), _runs_out),
         )  # fmt: skip
@@ -182,7 +207,20 @@ class Queries:
         b = t.bodies.c
         out = select(o.jti, b.event).join(t.bodies, o.body_id == b.id).where(o.case_ref == ref, o.subject == subject)
         inward = select(i.jti, b.event).join(t.bodies, i.body_id == b.id).where(i.case_ref == ref, i.subject == subject)
-        return [(row["jti"], row["event"]) for row in await self._all(union_all(out, inward))]
+        return [(row["jti"], row["event"]) for row in await self._all(union_all(out, inward)) if row["event"]]
+
+    async def remembered(self, ref: str, *, readable: bool = False) -> Sequence[Record]:
+        """Return what is kept of the messages of a case for those that follow; `readable`: of those people may read."""
+        r = t.remembered.c
+        kept = select(r.sender, r.jti, r.at, r.supersedes, r.facts).where(r.case_ref == ref, r.live == 1)
+        rows = await self._all(kept.where(not_(_marked(r.sender, r.jti))) if readable else kept)
+        return [Record(row["sender"], row["jti"], row["at"], row["supersedes"], row["facts"]) for row in rows]
+
+    async def marks(self, jti: str, sender: str | None) -> Sequence[Row]:
+        """Return what record.action did to a message and its files; `sender` None for one of ours."""
+        m = t.record_marks.c
+        statement = select(m.part, m.mark, m.reason, m.by_jti, m.at)
+        return await self._all(statement.where(m.jti == jti, m.sender == (sender or self._me)).order_by(m.at, m.part))
 
     async def stream(self, recipient: str, start: int, end: int) -> Sequence[Row]:
         """Return what we sent a partner under the numbers [start, end), bcx.void included."""
@@ -224,6 +262,13 @@ class Queries:
         row = await self._one(select(k.hashes).where(k.level == level, k.number == number))
         return row["hashes"] if row else None
 
+    async def tiles(self, keys: Collection[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
+        """Return the stored hashes of these (level, number) tiles, in one question; unfilled ones of level 0 lack."""
+        k = t.tiles.c
+        wanted = or_(*(and_(k.level == level, k.number == number) for level, number in keys))
+        rows = await self._all(select(k.level, k.number, k.hashes).where(wanted))
+        return {(row["level"], row["number"]): row["hashes"] for row in rows}
+
     async def leaves(self, start: int, end: int) -> Sequence[bytes]:
         """Return the leaf hashes of the entries [start, end), as they were stored."""
         rows = await self._all(select(e.leaf).where(e.seq >= start, e.seq < end).order_by(e.seq))
@@ -256,8 +301,10 @@ class Queries:
         return int(row["count"]) if row else 0
 
     async def inbox(self, after: int, limit: int) -> Sequence[Row]:
-        """Return accepted messages in the order of arrival, with their inbox number as `id`."""
-        statement = select(i.id, *_IN).where(i.id > after, i.status == "accepted", i.subject != "void")
+        """Return accepted messages that may be read, in the order of arrival, with their inbox number as `id`."""
+        statement = select(i.id, *_IN).where(
+            i.id > after, i.status == "accepted", i.subject != "void", not_(_marked(i.sender, i.jti))
+        )
         return await self._all(statement.order_by(i.id).limit(limit))
 
     async def entries(
@@ -276,11 +323,25 @@ class Queries:
     ) -> Sequence[Row]:
         """Return log entries, newest first."""
         conditions = (
-            (typ, e.typ, eq), (actor, e.actor, eq), (jti, e.jti, eq), (case, e.case_ref, eq),
-            (obj, e.obj, eq), (since, e.at, ge), (until, e.at, lt), (outcome, e.outcome, eq),
+            # Of the two the actor says more: concatenated, a column is not looked up in its index.
+            (typ, e.typ if actor is None else e.typ + "", eq), (actor, e.actor, eq), (jti, e.jti, eq),
+            (case, e.case_ref, eq), (since, e.at, ge), (until, e.at, lt), (outcome, e.outcome, eq),
             (before, e.seq, lt),
         )  # fmt: skip
-        return await self._all(_filtered(select(t.entries), conditions).order_by(e.seq.desc()).limit(limit))
+        wanted = _filtered(select(t.entries), conditions)
+        # SQLite takes a partial index only where the query says that it asks for no more than is in it.
+        if (typ is not None and typ not in t.MACHINES) or (actor is not None and not _writes_much(actor)):
+            wanted = wanted.where(t.SEARCHED)
+        if outcome is not None and outcome != "accepted":
+            wanted = wanted.where(t.NOT_ACCEPTED)
+        if obj is not None:
+            wanted = wanted.where(e.obj == obj, or_(and_(t.OBJECT_APART, e.obj == obj), e.jti == obj))
+        return await self._all(wanted.order_by(e.seq.desc()).limit(limit))
+
+    async def problems(self, trace_id: str, limit: int) -> Sequence[Row]:
+        """Return the errors that callers got under an id, newest first."""
+        p = t.problems.c
+        return await self._all(select(t.problems).where(p.trace_id == trace_id).order_by(p.id.desc()).limit(limit))
 
     async def partners(self) -> Sequence[Row]:
         """Return partners with what we know of the link, and what waits for each."""
@@ -301,6 +362,11 @@ class Queries:
         return found
 
 
+def _writes_much(actor: str) -> bool:
+    """Tell whether this may be who logs each message by itself: the gateway, or a partner, whose id has a dot."""
+    return actor == "gateway" or "." in actor
+
+
 _NEVER = 2**53
 
 
@@ -308,6 +374,12 @@ def _case_of(account: str) -> Any:
     """Return the condition that a case is a client's: a message of its own is in it, or the partner opened it."""
     own = select(o.id).where(o.case_ref == c.ref, o.account == account).exists()
     return (c.opener == c.partner) | own
+
+
+def _marked(sender: Any, jti: Any) -> Any:
+    """Return the condition that a message as a whole may not be read: erased, blocked or restricted."""
+    m = t.record_marks.c
+    return select(m.jti).where(m.sender == sender, m.jti == jti, m.part.in_([MESSAGE, PART])).exists()
 
 
 def _due() -> Any:
@@ -319,6 +391,10 @@ def _due() -> Any:
 
 def _runs_out(due: Any, before: int) -> Any:
     return c.next_by.is_not(None) & (due <= before)
+
+
+def _among(column: Any, values: Sequence[str]) -> Any:
+    return column.in_(values)
 
 
 def _starts(column: Any, text: str) -> Any:

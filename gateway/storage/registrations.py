@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from gateway.ports import StoredSchema
 from gateway.storage import tables as t
@@ -13,11 +13,11 @@ from gateway.storage.statements import bound, compiled
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gateway.protocol.ids import PartyId
 
-s, e, v = t.schemas.c, t.envelopes.c, t.state.c
+s, e, v, m = t.schemas.c, t.envelopes.c, t.state.c, t.modes.c
 
 _SCHEMA = (s.id, s.subject, s.ordinal, s.version, s.digest, s.document, s.registered_at, s.approved_at)
 _ALL = compiled(select(*_SCHEMA).order_by(s.id))
@@ -29,6 +29,9 @@ _APPROVE = compiled(
     .values(approved_at=bindparam("at")),
     "at", "name", "number",
 )  # fmt: skip
+_MODES = compiled(select(m.subject, m.mode))
+_DROP_MODE = compiled(delete(t.modes).where(m.subject == bindparam("name")), "name")
+_ADD_MODE = compiled(insert(t.modes).values(bound(("subject", "mode", "at"))), "subject", "mode", "at")
 _ENVELOPE = ("eid", "partner", "direction", "at", "manifest", "digests", "leaf")
 _ADD_ENVELOPE = compiled(insert(t.envelopes).prefix_with("OR IGNORE").values(bound(_ENVELOPE)), *_ENVELOPE)
 _KEPT = compiled(select(e.partner, e.direction, e.manifest).where(e.eid == bindparam("key")), "key")
@@ -64,6 +67,16 @@ class RegistrationRows:
     def approve(self, subject: str, version: str, at: int) -> None:
         """Mark a version as one we approved."""
         self._run(_APPROVE, (at, subject, version))
+
+    def modes(self) -> Mapping[str, str]:
+        """Return the compatibility modes that were set, by subject; `""` is that of all others."""
+        return dict(self._run(_MODES).fetchall())
+
+    def set_mode(self, subject: str, mode: str | None, at: int) -> None:
+        """Set a compatibility mode, or with None forget it."""
+        self._run(_DROP_MODE, (subject,))
+        if mode is not None:
+            self._run(_ADD_MODE, (subject, mode, at))
 
 
 class EnvelopeRows:

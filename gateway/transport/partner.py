@@ -131,7 +131,7 @@ class HttpPartner:
                     method, f"/attachments/{name}", moving() if pieces is not None else None, headers,
                     aiohttp.ClientTimeout(total=None, connect=self._timeout.connect),
                 ) as response:  # fmt: skip
-                    await _bounded(response)
+                    await read_bounded(response, MAX_REPLY_BYTES)
                     numbers = (_number(response.headers, UPLOAD_OFFSET), _number(response.headers, UPLOAD_LENGTH))
                     return UploadReply(response.status, *numbers, _number(response.headers, "Retry-After"))
 
@@ -151,7 +151,7 @@ class HttpPartner:
                 return Reply(
                     response.status,
                     response.content_type,
-                    await _bounded(response),
+                    await read_bounded(response, MAX_REPLY_BYTES),
                     _number(response.headers, "Retry-After"),
                 )
 
@@ -166,15 +166,16 @@ class HttpPartner:
             detail = f"no answer within {self._timeout.total:g} s"
             raise TransportError(detail) from None
         except (aiohttp.ClientError, OSError, ValueError, asyncio.IncompleteReadError) as error:
-            raise TransportError(_reason(error)) from None
+            raise TransportError(reason_of(error)) from None
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Return the body of an answer. Raises TransportError where it is longer than `most` bytes."""
     parts: list[bytes] = []
     size = 0
     async for part in response.content.iter_any():
         size += len(part)
-        if size > MAX_REPLY_BYTES:
+        if size > most:
             response.close()
             detail = "the answer is over the size limit"
             raise TransportError(detail)
@@ -187,7 +188,7 @@ def _number(headers: Mapping[str, str], name: str) -> int | None:
     return int(value) if _DIGITS.fullmatch(value) else None
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Say what failed in words of ours: driver messages quote addresses and certificates."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
         return "the TLS handshake failed: the certificate is not one of the partner's pinned CA"

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gateway.services.refusals import Refusals
     from gateway.services.witnessing import Witnessing
     from gateway.web.problems import Handler
+from gateway.web.problems import CALLER
 from gateway.web.server import DRAIN
 from gateway.web.uploads import upload_routes
 from gateway.web.witness import witness_routes
@@ -119,6 +120,7 @@ class _Handlers:
                 )
                 raise UnknownParty
             request[PARTY] = known.party
+            request[CALLER] = Actor(known.party, "partner")
             return await handler(request)
 
         return handle

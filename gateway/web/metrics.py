@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-PAUSES = ("start", "behind", "unwitnessed")
+PAUSES = ("start", "behind", "renewed", "unwitnessed", "untimestamped")
 URGENCIES = ("FLASH", "URGENT", "PRIORITY", "ROUTINE", "INFO")
 
 
@@ -53,6 +53,9 @@ class Metrics:
         self._unwitnessed = Gauge(
             "gateway_log_unwitnessed_seconds", "Age of the oldest entry that no partner has cosigned", registry=reg
         )
+        self._unstamped = Gauge(
+            "gateway_log_untimestamped_seconds", "Age of the oldest entry under no timestamp", registry=reg
+        )
         self._paused = Gauge(
             "gateway_exchange_paused", "1 while nothing is exchanged with partners", ["cause"], registry=reg
         )
@@ -80,7 +83,7 @@ class Metrics:
 
     def text(
         self, depth: Mapping[str, Depth], dead: int, log_size: int, partners: Mapping[str, bool], now_ms: int,
-        unwitnessed_ms: int = 0, paused: str | None = None,
+        unwitnessed_ms: int = 0, paused: str | None = None, untimestamped_ms: int = 0,
     ) -> bytes:  # fmt: skip
         """Return the exposition, with what is true now; `paused` is a cause of `services.gate`."""
         for urgency in URGENCIES:
@@ -90,6 +93,7 @@ class Metrics:
         self._dead.set(dead)
         self._log_size.set(log_size)
         self._unwitnessed.set(unwitnessed_ms / 1000)
+        self._unstamped.set(untimestamped_ms / 1000)
         for cause in PAUSES:
             self._paused.labels(cause).set(cause == paused)
         for partner, up in partners.items():

@@ -23,7 +23,7 @@ JSON: Final = "application/json"
 PATH_MEMBER: Final = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 
 MEANING: Final = {
-    200: "Done", 201: "Stored", 202: "Accepted for sending", 304: "You hold it already",
+    200: "Done", 201: "Made", 202: "Accepted for sending", 304: "You hold it already",
     400: "The request cannot be read", 401: "Sign in first", 403: "Your role may not do this",
     404: "Unknown, or not yours to see", 409: "The state does not allow it", 413: "Too large",
     415: "Unsupported media type", 416: "Not a range of this file", 422: "A rule refuses it: `errors` name each place",
@@ -62,7 +62,7 @@ def template(path: str) -> str:
 def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
     models: dict[type[BaseModel], None] = {Problem: None, Valid: None}
     for route in routes:
-        for model in (route.body, route.answer):
+        for model in (route.body, route.answer, route.fault):
             if model is not None:
                 models[model] = None
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=REF)
@@ -91,7 +91,8 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body is not None:
         # The body of a step may be absent; a message may not.
         optional = all(not field.is_required() for field in route.body.model_fields.values())
-        found["requestBody"] = {"required": not optional, "content": {route.body_type: _content(route.body)}}
+        taken = (route.body_type, route.media_type) if route.fault else (route.body_type,)
+        found["requestBody"] = {"required": not optional, "content": {name: _content(route.body) for name in taken}}
     return found
 
 
@@ -106,8 +107,8 @@ def _responses(route: Route) -> dict[str, Any]:
     plain = {"schema": {"type": "string"}}
     content = {route.media_type: _content(route.answer) if route.answer else plain}
     found: dict[int, dict[str, Any]] = {route.status: {"description": MEANING[route.status], "content": content}}
-    if route.status == 202:
-        found[202]["headers"] = {
+    if any(param.name == "Idempotency-Key" for param in route.params):
+        found[route.status]["headers"] = {
             "Idempotency-Replayed": {"description": "`true`: the stored answer", "schema": {"type": "string"}}
         }
     if any(param.name == "dry_run" for param in route.params):
@@ -115,8 +116,9 @@ def _responses(route: Route) -> dict[str, Any]:
         found[202]["headers"]["Location"] = {"description": "where it is followed", "schema": {"type": "string"}}
     if any(param.name == "If-None-Match" for param in route.params):
         found[304] = {"description": MEANING[304]}
+    fault = {route.media_type: _content(route.fault)} if route.fault else {MEDIA_TYPE: _content(Problem)}
     for status in (*route.problems, *((401, 403) if route.acts else ()), 500):
-        found[status] = {"description": MEANING[status], "content": {MEDIA_TYPE: _content(Problem)}}
+        found[status] = {"description": MEANING[status], "content": fault}
         if status in {429, 503}:
             found[status]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     return {str(status): found[status] for status in sorted(found)}

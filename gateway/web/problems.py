@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
@@ -13,26 +13,54 @@ from aiohttp import web
 from gateway.errors import (
     AuthenticationFailed,
     GatewayError,
+    InvalidMode,
+    InvalidSubject,
+    InvalidVersion,
     LedgerError,
     MalformedRequest,
+    NoModeOfItsOwn,
     NotFound,
     RequestError,
+    SchemaRefused,
     TooLarge,
     Unauthenticated,
+    UnknownSubject,
+    UnknownVersion,
+    UnregisteredSchema,
     UnsupportedMediaType,
 )
 from gateway.logs import about, get_logger
+from gateway.ports import Actor
 
 log = get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+REGISTRY_PATH = "/registry"
+REGISTRY_TYPE = "application/vnd.schemaregistry.v1+json"
 TYPE_PREFIX = "urn:bcx:problem:"
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 TRACE_ID = web.RequestKey("trace_id", str)
+CALLER = web.RequestKey("caller", Actor)
+"""Who it is, once that is known."""
+STRANGER = Actor("stranger", "client")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Observe = Callable[[str, str, int, float], None]
+
+
+class Keep(Protocol):
+    """Takes every problem that was answered."""
+
+    def __call__(
+        self, *, trace_id: str, listener: str, actor: Actor, method: str, route: str, status: int, code: str
+    ) -> None:
+        """Keep it."""
+        ...
+
+
+def forget(**_problem: object) -> None:
+    """Keep nothing: for listeners whose callers look up no errors."""
 
 
 class MethodNotAllowed(RequestError):
@@ -51,6 +79,12 @@ _HTTP: dict[int, type[GatewayError]] = {
     400: MalformedRequest, 401: Unauthenticated, 404: NotFound, 405: MethodNotAllowed, 413: TooLarge,
     415: UnsupportedMediaType,
 }  # fmt: skip
+# Confluent's numbers: an HTTP status, or one with two digits behind it. What is not here is its status.
+_NUMBERS: dict[type[GatewayError], int] = {
+    UnknownSubject: 40401, UnknownVersion: 40402, UnregisteredSchema: 40403, NoModeOfItsOwn: 40408,
+    SchemaRefused: 42201, InvalidVersion: 42202, InvalidMode: 42203, InvalidSubject: 42208,
+}  # fmt: skip
+_FINDINGS_SAID = 20
 _DETAIL = {
     404: "nothing is found under this path",
     405: "this path does not take this method",
@@ -87,22 +121,34 @@ def document(error: GatewayError, trace_id: str) -> dict[str, Any]:
     return found
 
 
-def response(error: GatewayError, trace_id: str) -> web.Response:
-    """Return the problem as an answer, with Retry-After where the error knows one."""
+def numbered(error: GatewayError, trace_id: str) -> dict[str, Any]:
+    """Return the problem with the members Confluent's clients read: `error_code` and `message`, all said in words."""
+    found = document(error, trace_id)
+    number = _NUMBERS.get(type(error), error.status)
+    found["status"] = number if number < 1000 else number // 100
+    said = [f"{f.pointer or '/'} {f'({f.code}) ' if f.code else ''}{f.reason}" for f in error.errors[:_FINDINGS_SAID]]
+    message = found.get("detail", error.title)
+    return found | {"error_code": number, "message": f"{message}: {'; '.join(said)}" if said else message}
+
+
+def response(error: GatewayError, trace_id: str, path: str = "") -> web.Response:
+    """Return the problem as an answer, with Retry-After where the error knows one; `path` is what was asked for."""
     headers = {"Cache-Control": "no-store"}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     if error.status == Unauthenticated.status:
         headers["WWW-Authenticate"] = 'Bearer realm="gateway"'
+    registry = path.startswith(REGISTRY_PATH + "/")
+    found = numbered(error, trace_id) if registry else document(error, trace_id)
     return web.Response(
-        status=error.status,
-        body=orjson.dumps(document(error, trace_id)),
-        content_type=MEDIA_TYPE,
+        status=found["status"],
+        body=orjson.dumps(found),
+        content_type=REGISTRY_TYPE if registry else MEDIA_TYPE,
         headers=headers,
     )
 
 
-def middleware(listener: str, observe: Observe, clock_s: Callable[[], float]) -> Any:
+def middleware(listener: str, observe: Observe, clock_s: Callable[[], float], keep: Keep = forget) -> Any:
     """Return the outermost middleware: trace id, one log line by route template, errors to problems."""
 
     @web.middleware
@@ -112,30 +158,35 @@ def middleware(listener: str, observe: Observe, clock_s: Callable[[], float]) ->
         request[TRACE_ID] = trace_id
         started = clock_s()
         with about(trace_id=trace_id):
-            answer = await _answer(request, handler, trace_id)
+            answer, code = await _answer(request, handler, trace_id)
         resource = request.match_info.route.resource
         route = resource.canonical if resource is not None else "unknown"
         observe(listener, route, answer.status, clock_s() - started)
+        if code is not None:
+            keep(trace_id=trace_id, listener=listener, actor=request.get(CALLER, STRANGER), method=request.method,
+                 route=route, status=answer.status, code=code)  # fmt: skip
         return answer
 
     return handle
 
 
-async def _answer(request: web.Request, handler: Handler, trace_id: str) -> web.StreamResponse:
+async def _answer(request: web.Request, handler: Handler, trace_id: str) -> tuple[web.StreamResponse, str | None]:
+    """Return the answer, and the code of the problem where it is one."""
     try:
-        return await handler(request)
+        return await handler(request), None
     except GatewayError as error:
         if error.status >= InternalFault.status:
             log.error("request failed", code=error.slug, detail=error.detail, method=request.method)  # noqa: TRY400 - the error is ours and says all in its detail
-        return response(error, trace_id)
+        return response(error, trace_id, request.path), error.slug
     except web.HTTPException as error:
         if error.status < 400:
             raise
         kind = _HTTP.get(error.status, MalformedRequest)
-        answer = response(kind(_DETAIL.get(error.status, "")), trace_id)
+        answer = response(kind(_DETAIL.get(error.status, "")), trace_id, request.path)
         if isinstance(error, web.HTTPMethodNotAllowed):
             answer.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
-        return answer
+        return answer, kind.slug
     except Exception:
         log.exception("request failed", method=request.method)
-        return response(InternalFault(f"a fault of the gateway; its log has it under {trace_id}"), trace_id)
+        fault = InternalFault(f"a fault of the gateway; its log has it under {trace_id}")
+        return response(fault, trace_id, request.path), fault.slug

@@ -60,7 +60,7 @@ class Api:
         **given: Any,
     ) -> Answer:
         """Send one request; `path` is under /api/v1 unless it begins with a listener's own root."""
-        where = path if path.startswith(("/audit/log", "/docs", "/api/")) else f"/api/v1{path}"
+        where = path if path.startswith(("/audit/log", "/docs", "/api/", "/registry")) else f"/api/v1{path}"
         sent = {"Authorization": f"Bearer {self.tokens[role]}"} if role else {}
         async with self.session.request(method, self.base + where, headers=sent | (headers or {}), **given) as response:
             body = await response.read()
@@ -115,7 +115,8 @@ async def serve(
     The callers' connections close with the stack `clients` where one is given: then they may outlive the listener.
     """
     gateway = side.gateway
-    app = api_app(gateway, middleware("api", lambda *_: None, time.monotonic), bearer(gateway), heartbeat_s=heartbeat_s)
+    outermost = middleware("api", lambda *_: None, time.monotonic, gateway.problems.note)
+    app = api_app(gateway, outermost, bearer(gateway), heartbeat_s=heartbeat_s)
     address = await stack.enter_async_context(
         listening(app, "api", Address("127.0.0.1", 0), api_server_context(gateway.keys.tls), drain_s=drain_s)
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +11,7 @@ from gateway.ledger.note import NoteKey, open_checkpoint
 from gateway.ledger.tiles import bundle_refs, decode_bundle, hash_refs
 from gateway.ledger.verify import verify_export
 from gateway.primitives import b64u, merkle
+from gateway.primitives.times import format_ms
 from gateway.services.auditlog import AuditLog
 from gateway.web.api import models_views as v
 from tests.support.pair import Pair, example
@@ -154,6 +157,78 @@ async def test_entries_page_to_the_first_one(api: Api) -> None:
     assert seen == list(range(seen[0], -1, -1))
 
 
+WRONG: dict[str, tuple[str, str, str | None, int, str]] = {
+    "nothing there": ("GET", "/messages/SUMARNI-KANARI", "client", 404, "not-found"),
+    "no such path": ("GET", "/SUMARNI-KANARI", "client", 404, "not-found"),
+    "a misspelt filter": ("GET", "/messages?stat=SUMARNI-KANARI", "officer", 400, "malformed-request"),
+    "not permitted": ("GET", "/audit/entries", "client", 403, "not-permitted"),
+    "no token": ("GET", "/messages", None, 401, "unauthenticated"),
+    "no such method": ("DELETE", "/messages", "client", 405, "method-not-allowed"),
+    "no key": ("POST", "/messages", "client", 400, "idempotency-key-missing"),
+}
+
+
+NOBODY_ASKED = {"no such path", "no such method"}
+"""Where there is no route, nobody looks at the token."""
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_the_id_in_any_error_finds_who_got_it(api: Api, name: str) -> None:
+    """At once: who asked, by which route, what was answered; nothing of what stood in the request."""
+    method, path, role, status, code = WRONG[name]
+    answer = await api.call(method, path, role)
+    assert (answer.status, answer.json["code"]) == (status, code)
+
+    found = (await api.get("/audit/entries", "auditor", params={"object": answer.json["trace_id"]})).json["problems"]
+
+    assert [(p["actor"]["sub"], p["outcome"]) for p in found] == [
+        (api.ids[role] if role and name not in NOBODY_ASKED else "stranger", f"{status} {code}")
+    ]
+    assert found[0]["purpose"].startswith(method)
+    assert "KANARI" not in str(found)
+
+
+async def test_a_client_that_errs_for_ever_fills_nothing(api: Api) -> None:
+    """Sixty a minute of one caller, route and code are kept; what others get is kept beside them."""
+    problems = api.side.gateway.problems
+    await problems.flush()
+    before = await _problems(api)
+    for _ in range(100):
+        await api.get("/cases/XC-ID-2026-000000-0", "other")
+    last = await api.get("/messages/x", "other")
+    await problems.flush()
+    assert 60 <= await _problems(api) - before <= 121  # a minute may have begun meanwhile
+    found = (await api.get("/audit/entries", "auditor", params={"object": last.json["trace_id"]})).json["problems"]
+    assert len(found) == 1
+
+
+async def _problems(api: Api) -> int:
+    count: int = await api.side.gateway.store.write(
+        lambda tx: tx.problems._connection.execute("SELECT count(*) FROM problems").fetchone()[0]
+    )
+    return count
+
+
+async def test_a_page_of_entries_is_also_a_table(api: Api) -> None:
+    """CSV with the same entries in the same order, and the same way on to the next page."""
+    await grown(api)
+    query = {"type": "message.accepted", "limit": "3", "until": format_ms(api.side.gateway.clock())}
+    shown = (await api.get("/audit/entries", "auditor", params=query)).json
+    answer = await api.get("/audit/entries", "auditor", params=query | {"format": "csv"})
+
+    assert answer.media_type == "text/csv"
+    rows = list(csv.DictReader(io.StringIO(answer.body.decode())))
+    assert [(r["index"], r["at"], r["actor"], r["message"], r["hash"]) for r in rows] == [
+        (str(e["index"]), e["at"], e["actor"]["sub"], e["message"], e["hash"]) for e in shown["items"]
+    ]
+    following = answer.headers["Link"].partition("<")[2].partition(">")[0]
+    second = await api.get(following, "auditor")
+    assert [r["index"] for r in csv.DictReader(io.StringIO(second.body.decode()))] == [
+        str(e["index"]) for e in (await api.get(f"/audit/entries?limit=3&type=message.accepted&until={query['until']}"
+                                                f"&cursor={shown['next_cursor']}", "auditor")).json["items"]
+    ]  # fmt: skip
+
+
 async def test_a_log_that_lost_an_entry_is_an_alarm_not_an_answer(api: Api) -> None:
     """Where stored leaves are fewer than signed, no proof and no bundle is made up."""
     await grown(api)
@@ -163,6 +238,7 @@ async def test_a_log_that_lost_an_entry_is_an_alarm_not_an_answer(api: Api) -> N
         """The stored log without its entry 3."""
 
         tile = staticmethod(queries.tile)
+        tiles = staticmethod(queries.tiles)
 
         async def leaves(self, start: int, end: int) -> list[bytes]:
             return list(await queries.leaves(start, end))

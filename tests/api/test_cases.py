@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.casework.clocks import CaseClocks, Clock, Timed
 from gateway.casework.lifecycle import CaseState, CaseStatus
 from gateway.ports import Case
 from gateway.protocol.ids import CaseRef, PartyId
@@ -127,33 +128,31 @@ async def test_cases_page_to_their_end(api: Api, pair: Pair) -> None:
     assert len(seen) == len(set(seen)) == len((await api.get("/cases?limit=200", "officer")).json["items"])
 
 
-def case(status: str, **changes: Any) -> Case:
-    """Return a case that id.imigrasi opened, at a status reached at time 0."""
-    held = Case(
-        ref=CaseRef("XC-ID-2026-000123-8"), partner=KH, opener=ID,
-        lifecycle=CaseState(CaseStatus(status), changed_at_ms=0), urgency="FLASH", handling="H0", opened_at=0,
-        updated_at=0,
+def case(status: str, opener: PartyId = ID, partner: PartyId = KH, clock: Clock | None = None) -> Case:
+    """Return a case at a status reached at time 0; `clock` waits for kh.gdi."""
+    timed = (Timed("m", KH, False, 0, clock),) if clock is not None else ()
+    return Case(
+        ref=CaseRef("XC-ID-2026-000123-8"), partner=partner, opener=opener,
+        lifecycle=CaseState(CaseStatus(status), changed_at_ms=0), urgency="FLASH", handling="H0",
+        opening_handling="H0", opened_at=0, updated_at=0, clocks=CaseClocks(timed),
     )  # fmt: skip
-    for name, value in changes.items():
-        setattr(held, name, value)
-    return held
 
 
-RUNNING = {"next_by": KH, "acknowledge_by": 10, "reply_by": 20}
+RUNNING = Clock(10, 20)
 
 
 @pytest.mark.parametrize(
     ("held", "me", "expected"),
     [
-        (case("RECEIVED", **RUNNING), ID, (KH, "acknowledge", 10)),
-        (case("RECEIVED", **RUNNING, acknowledged_at=5), ID, (KH, "reply", 20)),
-        (case("ACCEPTED", next_by=KH, acknowledge_by=10, acknowledged_at=5), ID, (KH, "act", None)),
-        (case("NEEDS_INFO", **RUNNING), ID, (ID, "supplement", 30 * DAY)),
+        (case("RECEIVED", clock=RUNNING), ID, (KH, "acknowledge", 10)),
+        (case("RECEIVED", clock=Clock(10, 20, 5)), ID, (KH, "reply", 20)),
+        (case("ACCEPTED", clock=Clock(10, None, 5)), ID, (KH, "act", None)),
+        (case("NEEDS_INFO", clock=RUNNING), ID, (ID, "supplement", 30 * DAY)),
         (case("SUSPENDED"), ID, (KH, "review", 60 * DAY)),
         (case("MONITORING"), ID, (KH, "monitor", None)),
         (case("RECEIVED", opener=KH), ID, (ID, "decide", None)),
         (case("RECEIVED", partner=ID), KH, (KH, "decide", None)),
-        *((case(status, **RUNNING), ID, None) for status in ("CLOSED", "CLOSED_REFERRED", "DECLINED", "WITHDRAWN")),
+        *((case(status, clock=RUNNING), ID, None) for status in ("CLOSED", "CLOSED_REFERRED", "DECLINED", "WITHDRAWN")),
     ],
 )
 async def test_the_next_action_names_who_what_and_by_when(
@@ -168,9 +167,9 @@ async def test_the_next_action_names_who_what_and_by_when(
 @pytest.mark.parametrize(
     ("held", "late_from"),
     [
-        (case("RECEIVED", **RUNNING), 11),
-        (case("RECEIVED", **RUNNING, acknowledged_at=5), 21),
-        (case("CLOSED", acknowledge_by=10, reply_by=20, acknowledged_at=5, replied_at=6), None),
+        (case("RECEIVED", clock=RUNNING), 11),
+        (case("RECEIVED", clock=Clock(10, 20, 5)), 21),
+        (case("CLOSED", clock=Clock(10, 20, 5, 6)), None),
     ],
 )
 async def test_a_clock_is_overdue_once_its_time_is_over(held: Case, late_from: int | None) -> None:

@@ -47,6 +47,7 @@ async def test_every_answer_fits_the_model_that_describes_it(api: Api, pair: Pai
     await pair.b.submit(example("subject.alert/s6-two-nationalities"))
     await pair.settle()
     given = {"{id}": sent["id"], "{ref}": sent["case"], "{list}": "checkpoint", "{party}": "kh.gdi"}
+    given |= {"{subject}": "case.referral", "{version}": "latest", "{number}": "1"}
     called = 0
     for route in api.app[ROUTES]:
         if route.method != "GET" or route.answer is None:
@@ -55,7 +56,12 @@ async def test_every_answer_fits_the_model_that_describes_it(api: Api, pair: Pai
         for name, value in given.items():
             path = path.replace(name, value)
         role = {"audit.read": "auditor", "reference.read": "auditor"}.get(route.acts[0], "officer")
-        answer = await api.get(path + ("?index=0" if path.endswith("/proof") else ""), role)
+        asked = {
+            "/proof": "?index=0",
+            "/statistics": "?from=2025-01&to=2025-04",
+            "/config/case.referral": "?defaultToGlobal=true",
+        }
+        answer = await api.get(path + next((q for end, q in asked.items() if path.endswith(end)), ""), role)
         assert (answer.status, answer.media_type) == (route.status, route.media_type), path
         _reads(route.answer, answer.json)
         called += 1

@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from gateway.casework.codelists import CodeLists
+from gateway.casework.counting import counts_of
 from gateway.casework.policies import CaseFacts
-from gateway.casework.statistics import counts_of
 from tests.casework.casefile import Spoil, codes, judge, message, places
 
 SUMARNI = "case.referral/s1-sumarni"

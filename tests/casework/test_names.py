@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.casework.names import fold, fold_khmer, mentions, rank, search_key, search_keys
+from gateway.casework.names import (
+    fold,
+    fold_khmer,
+    heads_in,
+    keys_in,
+    keys_of,
+    mention_head,
+    mention_key,
+    mentions,
+    rank,
+    search_key,
+)
 from gateway.casework.persons import is_phone, name_faults, script_fault, text_fault
 
 # Provinces, towns and sights of Cambodia with the spelling maps use.
@@ -39,12 +50,58 @@ PUBLIC = (
     ("អង្គរវត្ត", "Angkor Wat"),
 )
 
+# Singers, an architect, heads of State and common given names with their usual spelling.
+PERSONS = (
+    ("នរោត្តម សីហនុ", "Norodom Sihanouk"),
+    ("ស៊ិន ស៊ីសាមុត", "Sinn Sisamouth"),
+    ("រស់ សេរីសុទ្ធា", "Ros Sereysothea"),
+    ("ប៉ែន រ៉ន", "Pen Ran"),
+    ("វណ្ណ មូលីវណ្ណ", "Vann Molyvann"),
+    ("ហ៊ុន សែន", "Hun Sen"),
+    ("សុខា", "Sokha"),
+    ("សុភា", "Sophea"),
+    ("ដារ៉ា", "Dara"),
+    ("រតនា", "Ratana"),
+    ("វិបុល", "Vibol"),
+    ("ពិសិដ្ឋ", "Piseth"),
+    ("បុប្ផា", "Bopha"),
+    ("សំណាង", "Samnang"),
+    ("ចាន់ធី", "Chanthy"),
+    ("កល្យាណ", "Kalyan"),
+    ("មករា", "Makara"),
+    ("សុវណ្ណ", "Sovann"),
+    ("ម៉ាលី", "Maly"),
+    ("ធារី", "Theary"),
+    ("វិចិត្រ", "Vichet"),
+    ("រស្មី", "Rasmey"),
+    ("ភារម្យ", "Phearum"),
+    ("លីដា", "Lida"),
+    ("សុជាតា", "Socheata"),
+    ("ណារិន", "Narin"),
+    ("បញ្ញា", "Panha"),
+    ("វាសនា", "Veasna"),
+    ("កុសល", "Kosal"),
+)
+
 
 @pytest.mark.parametrize(("khmer", "latin"), PUBLIC)
 def test_a_khmer_name_finds_its_usual_spelling(khmer: str, latin: str) -> None:
     """First or second of all."""
     found = [ranked.name for ranked in rank(khmer, [spelt for _, spelt in PUBLIC], limit=2)]
     assert latin in found
+
+
+@pytest.mark.parametrize(("khmer", "latin"), PERSONS)
+def test_a_persons_name_finds_its_usual_spelling(khmer: str, latin: str) -> None:
+    """First or second among persons and places."""
+    found = [ranked.name for ranked in rank(khmer, [spelt for _, spelt in PUBLIC + PERSONS], limit=2)]
+    assert latin in found
+
+
+def test_a_name_keeps_its_block_in_every_script() -> None:
+    """Search compares within a block: a name whose first consonant changed with the script would not be found."""
+    for khmer, latin in PUBLIC + PERSONS:
+        assert keys_of(khmer)[0].block == keys_of(latin)[0].block, latin
 
 
 def test_a_usual_spelling_finds_the_khmer_name() -> None:
@@ -80,11 +137,15 @@ def test_different_names_stay_different() -> None:
 
 
 def test_the_keys_of_a_name() -> None:
-    """As written, Latin, by sound, and its words; accents and case aside."""
-    assert search_keys("Nguyễn  Thị")[0] == "nguyen thi"
-    assert "thi" in search_keys("Nguyễn Thị")
-    assert search_keys("សុខ ឧទាហរណ៍")[1].isascii()
-    assert search_keys("") == ()
+    """The whole and each word, as written, Latin and by sound; accents and case aside."""
+    whole, first, second = keys_of("Nguyễn  Thị")
+    assert (whole.folded, whole.latin, whole.block) == ("nguyen thi", "nguyen thi", "n")
+    assert (first.folded, second.folded) == ("nguyen", "thi")
+    khmer = keys_of("សុខ ឧទាហរណ៍")[0]
+    assert khmer.latin.isascii()
+    assert khmer.sound.isascii()
+    assert len(keys_of("Sumarni")) == 1
+    assert keys_of("") == keys_of(" - ") == ()
 
 
 @pytest.mark.parametrize(
@@ -185,3 +246,26 @@ def test_text_that_hides(value: str) -> None:
 def test_phone_numbers_by_form(value: str, fine: bool) -> None:
     """E.164 and a calling code that exists."""
     assert is_phone(value) is fine
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("SUMARNI", "A woman, Sumarni, was seen.", True),
+        ("SUMARNI", "A woman, Sumarnita, was seen.", False),
+        ("Agus Contoh", "it was agus  CONTOH who", True),
+        ("Agus Contoh", "Contoh Agus", False),
+        ("Li", "Li came.", False),  # two letters are a word of some language
+        ("Nguyễn Văn An", "so NGUYEN VAN AN said", True),
+        ("សុខ ឧទាហរណ៍", "គេឃើញសុខឧទាហរណ៍នៅទីនោះ", True),
+        ("李测试", "据李测试说", True),
+        ("李·测试", "据李测试说", True),
+        ("A B C D E F G H", "a b c d e f x", True),  # the first six words decide
+    ],
+)
+def test_an_index_of_names_finds_what_a_text_mentions(name: str, text: str, found: bool) -> None:
+    """Key by key as the index is asked, and directly: the same answer."""
+    key = mention_key(name)
+    asked = key is not None and mention_head(key) in heads_in(text) and key in keys_in(text, heads_in(text))
+    assert asked is found
+    assert mentions(text, [name]) is found

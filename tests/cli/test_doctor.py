@@ -77,6 +77,12 @@ def no_roots(home: Path) -> None:
         path.unlink()
 
 
+def want_stamps(home: Path) -> None:
+    """Set a timestamp authority without its certificates."""
+    with (home / "gateway.toml").open("a") as file:
+        file.write('\n[audit]\ntimestamp_url = "http://127.0.0.1:9/tsa"\n')
+
+
 CASES: dict[str, tuple[Callable[[Path], object], float, str, str, str]] = {
     "a clock of long ago": (lambda _: None, -20 * 365 * DAY_S, "clock", "fail", "set the clock"),
     "an old card": (lambda _: None, 80 * DAY_S, "card", "warn", "gateway serve"),
@@ -93,6 +99,7 @@ CASES: dict[str, tuple[Callable[[Path], object], float, str, str, str]] = {
     "no certificate": (lambda h: (h / "keys" / "api.pem").unlink(), 0, "certificate api", "fail", "--use tls"),
     "no data folder": (lambda h: shutil.rmtree(h / "data"), 0, "data folder", "fail", "make it writable"),
     "a new home": (lambda h: (h / "data" / "gateway.db").unlink(), 0, "database", "warn", "gateway serve"),
+    "a timestamp authority without certificates": (want_stamps, 0, "timestamps", "fail", "timestamp_url"),
     "no settings": (lambda h: (h / "gateway.toml").unlink(), 0, "settings", "fail", "gateway init"),
     "root keys offline": (no_roots, 0, "root keys", "ok", "card sign"),
 }

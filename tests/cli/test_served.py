@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import pty
+import sqlite3
 import stat
 import subprocess
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,6 +49,9 @@ def test_a_case_is_exchanged_and_shown_on_both_sides(pair: Pair) -> None:
     assert pair.a.run("message", "receipt", jti).out.startswith("{")
     [arrived] = [row for row in pair.b.json("message", "list", "--direction", "in") if row["id"] == jti]
     assert arrived["state"] == "received"
+    # Once the partner's next checkpoint is cosigned and its log was looked at; each look is a process of its own.
+    shown = next(found for _ in range(100) if (found := pair.a.json("message", "show", jti))["proved"] is not None)
+    assert shown["proved"] is True
     for home in (pair.a, pair.b):
         assert home.json("case", "show", ref)["case"] == ref
         assert ref in [row["case"] for row in home.json("case", "list")]
@@ -58,6 +65,34 @@ def test_the_type_on_the_command_line_wins_over_the_file(served: Home) -> None:
     kind = body.pop("type")
     assert served.run("submit", "--dry-run", "--type", kind, "-", given=json.dumps(body)).code == 0
     assert "/type: is missing" in served.run("submit", "--dry-run", "-", given=json.dumps(body), code=1).err
+
+
+def test_an_operator_vouches_on_record_and_only_while_it_serves(served: Home, home: Home) -> None:
+    """The word is in the log with its reason; without `serve` there is nothing to let go on."""
+    assert served.json("audit", "vouch", "--yes", "--reason", "compared by telephone")["paused"] is None
+    [found] = [e for e in served.json("audit", "search", "--object", "vouched") if e["purpose"]]
+    assert (found["type"], found["purpose"]) == ("config.changed", "compared by telephone")
+    assert "start it first" in home.run("audit", "vouch", "--yes", "--reason", "x", code=6).fault
+
+
+def test_a_search_is_exported_whole_as_csv(served: Home) -> None:
+    """`--all` follows the pages to the first entry; every row has the names of the first."""
+    rows = list(csv.DictReader(served.run("audit", "search", "--all", "-o", "csv").out.splitlines()))
+    newest = int(rows[0]["index"])
+    assert [int(row["index"]) for row in rows] == list(range(newest, -1, -1))
+    assert {row["type"] for row in rows} >= {"gateway.started", "partner.added"}
+    assert rows[0]["hash"]
+
+
+def test_a_refusal_of_a_command_is_found_by_anybody_who_audits(served: Home) -> None:
+    """What the control socket refused is kept too: who, which route, which code."""
+    served.run("message", "show", "019c8a52-3b6e-7d10-8c55-1f0a2b3c4d5e", code=5)
+    assert served.json("audit", "search", "--object", "0" * 32) == []  # what was told is stored before it is looked for
+    with closing(sqlite3.connect(f"file:{served.path}/data/gateway.db?mode=ro", uri=True)) as db:
+        found = "SELECT trace_id FROM problems WHERE route LIKE '%/messages/{id}' AND code = 'not-found'"
+        [(trace,)] = db.execute(found).fetchall()
+    [problem] = served.json("audit", "search", "--object", trace)
+    assert (problem["type"], problem["outcome"]) == ("problem", "404 not-found")
 
 
 def test_a_ping_shows_the_partner_and_its_clock(served: Home) -> None:
@@ -127,12 +162,35 @@ def test_a_schema_is_checked_registered_approved_and_compared(served: Home, tmp_
     assert served.run("schema", "show", "note.test").out == first.read_text()
     breaking = {**SCHEMA, "$id": "urn:bcx:schema:note.test:2.0.0", "required": ["text", "more"]}
     second.write_text(json.dumps(breaking))
-    found = served.run("schema", "check", str(second), code=1).out
-    assert "break: " in found
+    shown = served.run("schema", "check", str(second), code=1).out
+    assert 'change: added /required: "more"' in shown
+    assert "break: backward 1.0.0 /required (required): the writer may leave out `more`" in shown
+    assert "0 message(s) tried, 0 would fail, 0 erased" in shown
     compared = served.json("schema", "diff", "note.test", "1.0.0", str(second))
     assert (compared["backward"], compared["forward"]) == (False, True)
     first.write_text(json.dumps({**SCHEMA, "title": "changed"}))
     assert "other content" in served.run("schema", "register", str(first), code=6).fault
+
+
+def test_the_mode_in_force_decides_what_is_registered(served: Home, tmp_path: Path) -> None:
+    """A break is refused with its places until somebody lets it through; each change of mode is in the log."""
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    first.write_text(json.dumps({**SCHEMA, "$id": "urn:bcx:schema:mode.test:1.0.0"}))
+    second.write_text(json.dumps({**SCHEMA, "$id": "urn:bcx:schema:mode.test:2.0.0", "required": ["text", "more"]}))
+    served.run("schema", "register", str(first))
+    refused = served.run("schema", "register", str(second), code=6)
+    assert "is BACKWARD, and this version breaks it in 1 place(s)" in refused.fault
+    assert "/required: the new version does not read 1.0.0" in refused.err
+    assert served.json("schema", "mode", "mode.test", "forward") == [
+        {"subject": "mode.test", "mode": "FORWARD", "own": True}
+    ]
+    assert served.json("schema", "register", str(second))["version"] == "2.0.0"
+    assert served.json("schema", "mode", "mode.test", "--unset")[0]["mode"] == "BACKWARD"
+    assert "--unset" in served.run("schema", "mode", "--unset", code=1).fault
+    modes = {row["subject"]: (row["mode"], row["own"]) for row in served.json("schema", "mode")}
+    assert modes["all"] == modes["mode.test"] == modes["case.referral"] == ("BACKWARD", False)
+    found = served.json("audit", "search", "--type", "schema.configured")
+    assert [entry["outcome"] for entry in found] == ["none of its own", "FORWARD"]
 
 
 def test_a_key_is_revoked_only_when_meant(served: Home) -> None:
@@ -182,6 +240,76 @@ def test_a_forged_card_is_not_adopted(served: Home, tmp_path: Path) -> None:
 def _keep(path: Path, text: str) -> str:
     path.write_text(text)
     return str(path)
+
+
+# --- statistics and names ------------------------------------------------------------------------------
+
+FOUNDING = "schemas/examples/stats.periodic/founding-figures.csv"
+PERIOD = ("--from", "2025-01", "--to", "2025-04")
+
+
+def test_the_founding_figures_come_in_and_go_out(pair: Pair, tmp_path: Path) -> None:
+    """Imported once, shown as table, JSON and CSV, drawn, sent and accepted; the partner sees them beside its own."""
+    assert pair.a.json("stats", "import", FOUNDING)["rows"] == 4
+    found = pair.a.json("stats", *PERIOD)
+    assert [(f["indicator"], f["value"], f["qualifier"]) for f in found["figures"]] == [
+        ("DEPARTURES_DEFERRED", 5000, "GT"), ("PASSPORTS_DEFERRED", 303, "EQ"), ("VILLAGES_ACTIVE", 185, "EQ"),
+    ]  # fmt: skip
+    rows = list(csv.DictReader(io.StringIO(pair.a.run("stats", *PERIOD, "-o", "csv").out)))
+    assert (rows[0]["value"], rows[0]["qualifier"], rows[0]["to"]) == ("5000", "GT", "2025-04-30")
+    assert "Press statement" in rows[1]["source"]
+    table = pair.a.run("stats", *PERIOD, "--language", "id", "-o", "table").out
+    assert ">5000" in table
+    assert "Penerbitan paspor ditunda" in table
+    chart, page = tmp_path / "chart.svg", tmp_path / "page.html"
+    for file in (chart, page):
+        pair.a.run("stats", "chart", str(file), *PERIOD, "--language", "km")
+    assert chart.read_text("utf-8").startswith("<svg ")
+    assert '<html lang="km">' in page.read_text("utf-8")
+
+    dry = pair.a.json("stats", "send", *PERIOD, "--recipient", "kh.gdi", "--dry-run")
+    assert dry["data"]["period"]["grain"] == "OTHER"
+    extra = tmp_path / "extra.json"
+    extra.write_text(json.dumps({"campaigns": [{"name": "Safe work abroad"}]}))
+    sent = pair.a.json("stats", "send", *PERIOD, "--recipient", "kh.gdi", "--final", "--with", str(extra), "--wait")
+    assert sent["state"] == "accepted"
+    again = pair.a.run("stats", "send", *PERIOD, "--recipient", "kh.gdi", "--final", code=6)
+    assert sent["id"] in again.fault
+    assert "5000" in pair.b.run("stats", *PERIOD, "-o", "table").out
+
+
+def test_what_stats_cannot_do_says_what_to_do(served: Home, tmp_path: Path) -> None:
+    """Usage, a wrong file by row and column, a wrong suffix, an unknown import."""
+    assert "--from" in served.run("stats", "--from", "2025-01", code=2).fault
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("indicator,from,to,value,source\nNOPE,2025-01,2025-01,x,a\n")
+    told = served.run("stats", "import", str(wrong), code=1).err
+    assert "/2/value" in told
+    assert "/2/indicator" in told
+    assert ".svg" in served.run("stats", "chart", "chart.png", *PERIOD, code=2).fault
+    assert "gateway stats imports" in served.run("stats", "withdraw", "99", "--yes", code=5).fault
+    nothing = served.run("stats", "send", "--from", "2019-01", "--to", "2019-01", "--recipient", "kh.gdi", code=5)
+    assert "gateway stats import" in nothing.fault
+
+
+def test_an_import_is_withdrawn(served: Home, tmp_path: Path) -> None:
+    """Listed before and after; it counts no more; a period it lies partly in says that it is left out."""
+    file = tmp_path / "figures.csv"
+    file.write_text("indicator,from,to,value,source\nEXIT_PERMITS,2021-01,2021-06,1440,Registry\n")
+    number = served.json("stats", "import", str(file))["import"]
+    assert "left out: EXIT_PERMITS" in served.run("stats", "--from", "2021-01", "--to", "2021-03").err
+    assert served.json("stats", "withdraw", str(number), "--yes")["withdrawn"] is True
+    assert served.json("stats", "--from", "2021-01", "--to", "2021-06")["figures"] == []
+    assert number in [row["import"] for row in served.json("stats", "imports")]
+
+
+def test_a_case_is_found_by_a_name(pair: Pair) -> None:
+    """In the other script too; the log has the search and not the name."""
+    ref = pair.a.json("submit", "--wait", "schemas/examples/case.referral/s1-sumarni.json")["case"]
+    assert ref in [row["case"] for row in pair.a.json("case", "list", "-q", "sumarni")]
+    assert ref in [row["case"] for row in pair.b.json("case", "list", "-q", "ស៊ូម៉ារនី")]
+    [entry] = pair.a.json("audit", "search", "--type", "case.searched", "--limit", "1")
+    assert "sumarni" not in json.dumps(entry).lower()
 
 
 # --- files -----------------------------------------------------------------------------------------

@@ -32,11 +32,13 @@ def quiet() -> Iterator[None]:
 
 
 class Desk:
-    """kh.gdi receives; id.imigrasi is a script. `now` is the receiver's clock, ms."""
+    """kh.gdi receives and id.imigrasi is a script, or (`reverse`) the other way. `now` is the receiver's clock, ms."""
 
-    def __init__(self) -> None:
-        home, self.home, self.now = two_homes()
-        self.author = Author(home, KH, lambda: self.now)
+    def __init__(self, *, reverse: bool = False) -> None:
+        script, self.home, self.now = two_homes()
+        if reverse:
+            script, self.home = self.home, script
+        self.author = Author(script, ID if reverse else KH, lambda: self.now)
         self.gateway: Gateway
 
     @asynccontextmanager
@@ -50,7 +52,7 @@ class Desk:
 
     async def post(self, letter: Letter) -> Reply:
         """Post an envelope; a refused one raises its PartnerError."""
-        return await post_envelope(self.gateway, ID, letter.sealed.jwe)
+        return await post_envelope(self.gateway, self.author.party, letter.sealed.jwe)
 
     async def send(self, *events: bytes, iat_ms: int | None = None) -> Receipt:
         """Post events in a new envelope; return the verified receipt."""

@@ -17,6 +17,7 @@ from gateway.errors import TransportError
 from gateway.ledger.note import COSIGNATURE, NoteKey, NoteSigner, cosign
 from gateway.ledger.witness import parse_request
 from gateway.ports import Reply
+from gateway.primitives import merkle
 from gateway.protocol.card import Card, CardDraft, CardKey, make_key, sign_card
 from gateway.protocol.keys import SigningPair
 from gateway.protocol.states import Step
@@ -75,8 +76,9 @@ class Liar:
         return self.said(envelope, outcomes, **{"checkpoint": self.author.checkpoint(self.size), **changes})
 
     def said(self, envelope: OpenedEnvelope | None, outcomes: list[Any], **changes: Any) -> Reply:
-        """Sign these outcomes."""
-        return Reply(200, JOSE_JSON, self.author.sign(envelope, outcomes, **changes), None)
+        """Sign these outcomes, under the log as it is: what is wrong with them must be why they are not believed."""
+        head = {"checkpoint": self.author.checkpoint(self.size)}
+        return Reply(200, JOSE_JSON, self.author.sign(envelope, outcomes, **head | changes), None)
 
     def unknown(self, jti: MessageId) -> Reply:
         """Say it was never seen."""
@@ -321,13 +323,69 @@ def test_an_answer_to_a_lost_attempt_is_a_fact_after_a_cancellation() -> None:
         await stage.until(lambda: stage.state(jti) == "queued" and bool(stage.liar.posts))
         digest = stage.liar.posts[0].digests[0]
         stage.liar.about = lambda asked: stage.liar.said(None, [stage.liar.author.outcome(digest, jti=asked)])
-        await stage.sender.gateway.operator.perform(Step.CANCEL, jti, LOCAL_OPERATOR, "withdrawn")
+        await stage.sender.gateway.operator.perform(Step.CANCEL, jti, LOCAL_OPERATOR, "no-longer-needed")
         assert stage.state(jti) == "cancelled"
         await stage.until(lambda: stage.state(jti) == "accepted")
         assert stage.sender.look(f"SELECT receipt IS NOT NULL FROM envelopes WHERE eid = '{jti}'") == [(1,)]  # noqa: S608 - a value of our own
 
     stage = play(story)
     assert len(stage.liar.posts) == 1
+
+
+LEAVES = [merkle.leaf_hash(b"leaf%d" % at) for at in range(10)]
+BENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a proof of another leaf": (
+        {"leaf": 3, "entry": b"leaf3", "proof": tuple(merkle.inclusion_path(LEAVES, 4))}, {},
+    ),
+    "a proof in another tree": ({"leaf": 3, "entry": b"leaf3", "proof": (bytes(32),) * 4}, {}),
+    "another message": ({"jti": OTHER}, {}),
+    "another event": ({"event": bytes(32)}, {}),
+    "an older checkpoint": ({}, {"checkpoint": 5}),
+    "another party": ({}, {"aud": "vn.bca"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BENT)
+def test_a_bent_answer_about_one_message_ends_nothing(name: str) -> None:
+    """Asked whether it took a message given up, the partner answers what cannot be: it is asked again, and believed."""
+
+    async def story(stage: Stage) -> None:
+        def lost(_liar: Liar, _envelope: OpenedEnvelope) -> Reply:
+            raise TransportError("no answer in time")
+
+        first = await stage.submit()
+        await stage.until(lambda: stage.state(first[0]) == "accepted")
+        stage.liar.size, stage.liar.lies = 10, [lost]
+        stage.sender.gateway.contacts._heads.clear()
+        await stage.sender.gateway.store.write(
+            lambda tx: tx.parties.set_checkpoint_seen(KH, stage.liar.author.checkpoint(10), 10)
+        )
+        [jti] = await stage.submit()
+        await stage.until(lambda: stage.state(jti) == "queued" and len(stage.liar.posts) == 2)
+        digest, (outcome, receipt) = stage.liar.posts[1].digests[0], BENT[name]
+        if "checkpoint" in receipt:
+            receipt = {"checkpoint": stage.liar.author.checkpoint(receipt["checkpoint"])}
+        asked: list[str] = []
+
+        def bent(about: MessageId) -> Reply:
+            asked.append(about)
+            return stage.liar.said(None, [stage.liar.author.outcome(digest, **{"jti": about} | outcome)], **receipt)
+
+        stage.liar.about = bent
+        await stage.sender.gateway.operator.perform(Step.CANCEL, jti, LOCAL_OPERATOR, "no-longer-needed")
+        await stage.until(lambda: bool(asked))
+        await asyncio.sleep(30)
+        assert stage.state(jti) == "cancelled"
+        if name != "another event":  # signed under this question, so that it is an answer: it never took ours
+            assert stage.sender.look("SELECT void FROM outbox ORDER BY id")[1] == ("due",)
+        true = tuple(merkle.inclusion_path(LEAVES, 3))
+        stage.liar.about = lambda about: stage.liar.said(
+            None, [stage.liar.author.outcome(digest, jti=about, leaf=3, entry=b"leaf3", proof=true)]
+        )
+        await stage.until(lambda: not stage.sender.open_count())
+        assert stage.state(jti) == ("cancelled" if name == "another event" else "accepted")
+
+    play(story)
 
 
 def test_a_partner_that_will_not_say_what_it_took_delays_nobody() -> None:

@@ -9,12 +9,14 @@ import orjson
 import pytest
 
 from gateway.ledger import entry, note
+from gateway.ports import Actor
 from gateway.primitives import merkle, strictjson
 from gateway.protocol import jws
 from gateway.protocol.event import build_event, parse_event
 from gateway.protocol.ids import MessageId, PartyId, make_case_ref
 from gateway.protocol.void import Void
-from tests.support.hostile import DAY_MS, filled
+from gateway.registry.subject import load_schema
+from tests.support.hostile import DAY_MS, SCHEMAS, filled
 from tests.support.link import ID
 
 if TYPE_CHECKING:
@@ -203,15 +205,24 @@ async def test_what_the_agreement_does_not_allow_is_refused_before_its_schema_is
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"schema_version": "9.9.9"}, {"schema_digest": bytes(32)}, {"subject": "weather.report"}],
-    ids=["version", "digest", "type"],
+    ("change", "expected"),
+    [
+        ({"schema_version": "9.9.9"}, "rejected unknown-schema"),
+        ({"schema_digest": bytes(32)}, "rejected unknown-schema"),
+        ({"subject": "weather.report"}, "rejected not-agreed"),
+        ({"schema_version": "1.1.0"}, "rejected unknown-schema"),
+    ],
+    ids=["version", "digest", "type", "held and not approved"],
 )
-async def test_an_unknown_schema_is_refused(desk: Desk, change: dict[str, Any]) -> None:
-    """By version, by digest, by name: nothing is judged by rules we do not hold."""
-    outcome = await desk.outcome(desk.author.event(**change))
-    assert outcome.status == "rejected"
-    assert outcome.problem in {"unknown-schema", "not-agreed"}
+async def test_an_unknown_schema_is_refused(desk: Desk, change: dict[str, Any], expected: str) -> None:
+    """By version, by digest, by name, by our approval: nothing is judged by rules we do not hold."""
+    document = orjson.loads((SCHEMAS / "case.referral" / "1.0.0.json").read_bytes())
+    document["$id"] = "urn:bcx:schema:case.referral:1.1.0"
+    newer = load_schema(orjson.dumps(document))
+    await desk.gateway.registrar.register([newer], Actor("local", "operator"), approve=False)
+    if change.get("schema_version") == "1.1.0":
+        change = change | {"schema_digest": newer.digest}
+    assert said(await desk.outcome(desk.author.event(**change))) == expected
 
 
 async def test_invalid_data_is_named_by_pointer_and_never_by_value(desk: Desk) -> None:

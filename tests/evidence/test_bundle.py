@@ -6,6 +6,7 @@ import io
 import json
 import re
 import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from hashlib import sha256
@@ -21,6 +22,7 @@ from gateway.evidence.bundle import write_bundle
 from gateway.evidence.container import read, write
 from gateway.evidence.guide import climb
 from gateway.primitives import merkle
+from tests.docs.pages import ROOT
 from tests.evidence.story import CANARY, Story, files_of, seed
 
 if TYPE_CHECKING:
@@ -34,6 +36,23 @@ FILES = files_of(RAW)
 def test_the_same_parts_give_the_same_bytes() -> None:
     """No clock, no chance, no order of a set."""
     assert write_bundle(replace(PARTS)) == RAW
+
+
+@pytest.mark.parametrize("environment", [{"PYTHONHASHSEED": "1", "TZ": "Asia/Jakarta"}, {"LC_ALL": "C", "TZ": "UTC"}])
+def test_another_machine_makes_the_same_bytes(environment: dict[str, str], tmp_path: Path) -> None:
+    """Read and written again in another process: other hash seed, time zone and locale."""
+    (tmp_path / "bundle.zip").write_bytes(RAW)
+    program = (
+        "import json, sys; from gateway.evidence import container, files, bundle; from pathlib import Path\n"
+        "held = dict(container.read(Path(sys.argv[1]).read_bytes()))\n"
+        "parts = files.read_parts(held, json.loads(held[files.LISTING]), [])\n"
+        "sys.stdout.buffer.write(bundle.write_bundle(parts))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "bundle.zip")], capture_output=True, check=True,
+        env={"PYTHONPATH": str(ROOT), **environment},
+    )  # fmt: skip
+    assert done.stdout == RAW
 
 
 def test_files_and_parts_are_two_forms_of_one_thing() -> None:
@@ -125,7 +144,7 @@ def test_each_language_has_the_whole_story(language: str) -> None:
     """Ids, digests, times and fingerprints stand in each; and the words are that language's own."""
     text = Page(FILES[f.PAGE]).text[language]
     story = Story()
-    for part in (PARTS.message, "XC-ID-2026-000123-8", "2026-11-24T02:00:00.050Z", *story.fingerprints, "H0 H2"):
+    for part in (PARTS.message, "XC-ID-2026-000123-8", "2026-11-24 02:00:00.050", *story.fingerprints, "H0 H2"):
         assert part in text
     for key in ("accepted", "steps", "cosigned", "checking", "delivered", "sent"):
         assert words.word(key, language) in text
@@ -151,6 +170,8 @@ def test_every_gap_and_step_has_words() -> None:
     assert set(facts.GAPS) <= words.keys()
     for step in {*chain.STEPS.values(), "delivered", "rejected", "received", "refused"} - {"exported"}:
         assert words.step_word(step, "id") != step
+    for role in ("system", "partner", "client", "officer", "supervisor", "operator", "auditor"):
+        assert words.role_word(role, "km") != role
 
 
 def test_hostile_text_stays_text() -> None:

@@ -12,6 +12,7 @@ from gateway.evidence import files as f
 from gateway.evidence.verify import verify_bundle
 from gateway.ports import Account
 from gateway.services.accounts import LOCAL_OPERATOR
+from gateway.services.evidence import ATTEMPTS_MOST, READS_MOST
 from gateway.services.reading import Reader
 from tests.evidence.conftest import EXAMPLE, Exchange, cosigned, evidence_of, export
 from tests.evidence.story import files_of
@@ -151,6 +152,31 @@ async def test_a_message_that_took_two_attempts_is_proved_by_the_second(exchange
     assert told.count("sent") >= 2
     assert verdict.parts is not None
     assert len(verdict.parts.logs[0].entries) == 3
+
+
+async def test_readings_without_end_hide_nothing(exchange: Exchange) -> None:
+    """A system that polls reads a message thousands of times: what happened to it stays in chain and bundle."""
+    pair = exchange.pair
+    [sent] = await pair.a.submit(example(EXAMPLE))
+    await pair.settle()
+
+    def read(tx: Transaction) -> None:
+        for _ in range(READS_MOST + ATTEMPTS_MOST + 1000):
+            tx.log.append(
+                "message.read", actor=TEST_OPERATOR, obj=("message", sent.jti), at=pair.b.gateway.clock(), jti=sent.jti
+            )
+        tx.log.append(
+            "message.erased", actor=TEST_OPERATOR, obj=("message", sent.jti), at=pair.b.gateway.clock(), jti=sent.jti
+        )
+
+    await pair.b.gateway.store.write(read)
+    await cosigned(pair.b)
+    verdict = judged(exchange, await export(pair.b, sent.jti))
+    assert verdict.faults == ()
+    assert verdict.parts is not None
+    assert len(verdict.parts.logs[0].entries) == READS_MOST + 2
+    steps = [one.step for one in await evidence_of(pair.b).chain(sent.jti, None)]
+    assert (steps[0], steps[-2:], steps.count("opened")) == ("received", ["erased", "exported"], READS_MOST)
 
 
 async def test_other_bytes_under_the_same_id_are_another_matter(exchange: Exchange) -> None:

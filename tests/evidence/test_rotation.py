@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING
 
 from gateway.evidence.verify import verify_bundle
 from gateway.runtime import wall_clock
+from tests.cli.terminal import Home
 from tests.evidence.conftest import cosigned, export, fingerprints
 from tests.evidence.story import files_of
 from tests.support.pair import TEST_OPERATOR, Pair, example
+from tests.witness.stage import Stage, play, signed, states
+from tests.witness.stage import cosigned as cosigned_size
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.evidence.verify import Verdict
+    from tests.support.link import Process
     from tests.support.pair import Side
 
 DAY_MS = 86_400_000
@@ -106,3 +110,60 @@ async def test_after_a_revocation_what_a_witness_saw_before_stands(tmp_path: Pat
         assert verdict.faults == ()
         assert verdict.parts is not None
         assert len([card for card in verdict.parts.cards if card.party == "kh.gdi"]) > 1
+
+
+def test_what_the_log_keys_signed_outlives_them() -> None:
+    """Log, witness and signing keys of both are gone, a month after their change: bundles and log stand as before.
+
+    What the partner's log showed then is not asked for again.
+    """
+
+    async def story(stage: Stage) -> None:
+        before = await answered(stage)
+        kept = {side.party: await judged_virtual(stage, side, before) for side in (stage.a, stage.b)}
+        for side in (stage.a, stage.b):
+            for use in ("log", "witness", "sig"):
+                await side.gateway.keyroom.rotate(use, TEST_OPERATOR)  # type: ignore[arg-type]
+        between = await answered(stage)
+        for days in (8, 40):
+            for side in (stage.a, stage.b):
+                side.skew_ms += days * DAY_MS
+                await side.gateway.keyroom.advance()
+        for side, other in ((stage.a, stage.b), (stage.b, stage.a)):
+            await side.gateway.contacts.take_card(other.gateway.directory.me, other.gateway.directory.mine)
+            names = {record.name for record in side.gateway.keys.records()}
+            assert {"log-2", "witness-2", "sig-2"} <= names
+            assert not {"log-1", "witness-1", "sig-1"} & names
+        after = await answered(stage)
+        for side in (stage.a, stage.b):
+            for jti in (before, between, after):
+                files = await judged_virtual(stage, side, jti)
+                old = kept[side.party]
+                same = [path for path in old if path.startswith("log/")]
+                assert all(files[path] == old[path] for path in same) is (jti == before)
+
+    stage = play(story)
+    home = Home(stage.a.home)
+    folder = stage.a.home / "export"
+    assert home.json("audit", "verify")["verified"] is True
+    home.run("audit", "export", str(folder))
+    assert home.json("audit", "verify", str(folder))["verified"] is True
+
+
+async def answered(stage: Stage) -> str:
+    """Have a message accepted and both logs cosigned; return its id."""
+    count = len(states(stage.a))
+    [sent] = await stage.a.submit(example("case.referral/site-without-names"))
+    await stage.until(lambda: states(stage.a)[count:] == ["accepted"], 120)
+    for side in (stage.a, stage.b):
+        await stage.until(lambda side=side: signed(side) == cosigned_size(side), 120)  # type: ignore[misc]
+    return sent.jti
+
+
+async def judged_virtual(stage: Stage, side: Process, jti: str) -> dict[str, bytes]:
+    """Export, verify without a fault or a gap; return the files."""
+    prints = [one.gateway.directory.mine.fingerprint for one in (stage.a, stage.b)]
+    raw = await export(side, jti)  # type: ignore[arg-type]
+    verdict = verify_bundle(raw, fingerprints=prints)
+    assert (verdict.faults, verdict.gaps) == ((), ()), (side.party, jti)
+    return files_of(raw)

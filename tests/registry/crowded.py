@@ -133,3 +133,14 @@ def _changed(rng: Random, node: Any) -> Any:
     elif type(value) is int and key != "const":
         node[key] = max(1 if key == "multipleOf" else 0, value + rng.choice([-1, 1]))
     return node
+
+
+def tangle(level: int, limit: int) -> dict[str, Any]:
+    """Return nested choices that each constrain the members of the next level anew: dear to compare."""
+    if level == 0:
+        return {"type": "string", "maxLength": limit}
+    below = tangle(level - 1, limit)
+    choices = [
+        {"anyOf": [{"properties": {f"p{c % 2}": {**below, "minProperties": b}}} for b in range(3)]} for c in range(4)
+    ]
+    return {"type": "object", "properties": {"p0": below, "p1": below}, "allOf": choices}

@@ -11,6 +11,7 @@ import pytest
 from gateway.registry import compatibility
 from gateway.registry.compatibility import Mode, can_read, check_mode
 from gateway.registry.vocabulary import ASSERTIONS, LIST_KEYWORDS, MAP_KEYWORDS, SINGLE_KEYWORDS
+from tests.registry import crowded
 
 Row = tuple[Any, Any, str | None]
 
@@ -477,22 +478,9 @@ def test_a_schema_that_returns_to_itself_at_the_same_place_is_undecided() -> Non
     assert any(not why.decided for why in can_read(reader, STR))
 
 
-def _tangle(level: int, limit: int) -> dict[str, Any]:
-    """Return nested choices that each constrain the members of the next level anew."""
-    if level == 0:
-        return {"type": "string", "maxLength": limit}
-    below = _tangle(level - 1, limit)
-    return obj(p0=below, p1=below) | {
-        "allOf": [
-            {"anyOf": [{"properties": {f"p{c % 2}": {**below, "minProperties": b}}} for b in range(3)]}
-            for c in range(4)
-        ]
-    }
-
-
 def test_a_tangle_is_given_up_in_bounded_time_and_undecided() -> None:
     """Schemas made to multiply cases cost a few seconds at most, and count as incompatible."""
     start = time.perf_counter()
-    found = can_read(_tangle(3, 5), _tangle(3, 6))
+    found = can_read(crowded.tangle(3, 5), crowded.tangle(3, 6))
     assert time.perf_counter() - start < 15
     assert "size" in {why.rule for why in found if not why.decided}

@@ -128,6 +128,8 @@ def test_the_next_version_depends_on_the_verdict() -> None:
 
 
 def test_subjects_are_words_and_dots() -> None:
-    """What can stand in a URN and a file name, and nothing that climbs a folder."""
-    assert all(map(is_subject, ("case.referral", "identity.verify.request", "test-value", "a_b")))
+    """What can stand in a URN, a file name and a card, and nothing that climbs a folder."""
+    assert all(map(is_subject, ("case.referral", "identity.verify.request", "test-value", "note-2.test")))
     assert not any(map(is_subject, ("", "Case", "a..b", "../a", "a/b", "a.", ".a", "a b", "a" * 101, "a\n")))
+    # No card could carry these, or they stand for something else.
+    assert not any(map(is_subject, ("a_b", "a.1b", "a-", "a--b", "void", "all")))

@@ -32,6 +32,9 @@ GATEWAY = Path(sys.executable).with_name("gateway")
 READY_WITHIN_S = 10.0  # the usual restart; a machine that does something else meanwhile may take longer
 STARTED_WITHIN_S = 60.0
 DRAINED_WITHIN_S = 120.0
+# While both are killed again and again nothing is promised about how soon something moves.
+MOVES_WITHIN_S = 600.0
+PROVED_WITHIN_S = 120.0
 MOST_WAITING = 60
 CANARY = "Zyxwvq Kanarienvogel, held in a guarded building near the border"
 
@@ -131,10 +134,21 @@ class Served:
             ).fetchone()[0]
         return count
 
+    def unwitnessed(self) -> tuple[int, int]:
+        """Return how many entries are under no cosigned checkpoint, and how many receipts are not proved."""
+        with closing(sqlite3.connect(f"file:{self.home}/data/gateway.db?mode=ro", uri=True)) as db:
+            entries: int = db.execute(
+                "SELECT (SELECT max(seq) + 1 FROM entries) - (SELECT coalesce(max(size), 0) FROM cosignatures)"
+            ).fetchone()[0]
+            receipts: int = db.execute(
+                "SELECT count(*) FROM outbox WHERE partner_leaf IS NOT NULL AND proved_at IS NULL"
+            ).fetchone()[0]
+        return entries, receipts
+
     async def load(self, over: asyncio.Event) -> None:
         """Submit until told to stop; a POST without an answer is repeated under its key until it has one."""
         while not over.is_set():
-            await until(lambda: over.is_set() or self.waiting() <= MOST_WAITING, DRAINED_WITHIN_S, "room for more")
+            await until(lambda: over.is_set() or self.waiting() <= MOST_WAITING, MOVES_WITHIN_S, "room for more")
             key = self.chance.randbytes(12).hex()
             messages = [self._body() for _ in range(self.chance.choice((1, 1, 5, 20)))]
             raw = orjson.dumps({"messages": messages})
@@ -183,6 +197,7 @@ async def experiment(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         over.set()
         await asyncio.gather(*loads)
         drained = await until(lambda: not (a.waiting() + b.waiting()), DRAINED_WITHIN_S, "drained")
+        proved = await until(lambda: a.unwitnessed() == b.unwitnessed() == (0, 0), PROVED_WITHIN_S, "proved")
         await asyncio.gather(a.stop(), b.stop())
     finally:
         for side in (a, b):
@@ -198,4 +213,5 @@ async def experiment(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         "messages": len(a.promised) + len(b.promised),
         "restart_max_s": round(restarts[-1], 2),
         "drained_s": round(drained, 2),
+        "proved_s": round(proved, 2),
     }

@@ -51,6 +51,22 @@ def example(name: str) -> dict[str, Any]:
     return body
 
 
+async def submitted(gateway: Gateway, *bodies: dict[str, Any]) -> list[Accepted]:
+    """Accept messages as the operator of this machine; a refused one raises its RequestError."""
+    found: list[Accepted | RequestError] = []
+
+    def keep(results: Sequence[Accepted | RequestError]) -> StoredAnswer:
+        found.extend(results)
+        return StoredAnswer(bytes(32), 202, b"{}", None)
+
+    requests = [read_request(json.loads(json.dumps(body))) for body in bodies]
+    await gateway.submitter.submit(requests, LOCAL_OPERATOR, Idempotency("test", secrets.token_hex(8), bytes(32)), keep)
+    for result in found:
+        if not isinstance(result, Accepted):
+            raise result
+    return [result for result in found if isinstance(result, Accepted)]
+
+
 class Side:
     """One gateway of the pair: its home, its services and its exchange listener."""
 
@@ -102,7 +118,9 @@ class Side:
                 g.attachments.deposits,
             )  # fmt: skip
             app = exchange_app(
-                parts, self.settings.exchange.path, middleware("exchange", lambda *_: None, time.monotonic)
+                parts,
+                self.settings.exchange.path,
+                middleware("exchange", lambda *_: None, time.monotonic, g.problems.note),
             )
             self._listener = AsyncExitStack()
             await self._listener.enter_async_context(
@@ -121,19 +139,7 @@ class Side:
 
     async def submit(self, *bodies: dict[str, Any]) -> list[Accepted]:
         """Accept messages as the operator of this machine; a refused one raises its RequestError."""
-        found: list[Accepted | RequestError] = []
-
-        def keep(results: Sequence[Accepted | RequestError]) -> StoredAnswer:
-            found.extend(results)
-            return StoredAnswer(bytes(32), 202, b"{}", None)
-
-        requests = [read_request(json.loads(json.dumps(body))) for body in bodies]
-        once = Idempotency("test", secrets.token_hex(8), bytes(32))
-        await self.gateway.submitter.submit(requests, LOCAL_OPERATOR, once, keep)
-        for result in found:
-            if not isinstance(result, Accepted):
-                raise result
-        return [result for result in found if isinstance(result, Accepted)]
+        return await submitted(self.gateway, *bodies)
 
     async def tried(self) -> None:
         """Wait until every message of this side that waits was tried, and none is on its way."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import TransportError
+from gateway.errors import PartnerError, TransportError
+from gateway.ledger.note import TreeHead, read_tree_head
+from gateway.primitives import strictjson
+from gateway.protocol import jws
+from tests.support.checker import check
 from tests.support.link import MemoryLink, Process, Two, run_virtual
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
     from gateway.ports import Reply
@@ -40,7 +45,8 @@ class BentLink(MemoryLink):
         """Submit, unless there is no witness."""
         if not self._bent.witnessed:
             raise TransportError("no witness")
-        reply = await super().add_checkpoint(body)
+        bend = self._bent.cosignature
+        reply = await super().add_checkpoint(body) if bend is None else bend(body)
         self._bent.seen.append((self._bent.process.network.clock(), body, reply))
         return reply
 
@@ -58,6 +64,7 @@ class Bent:
         self.partner = partner
         self.witnessed = True
         self.seen: list[tuple[int, bytes, Reply]] = []
+        self.cosignature: Callable[[bytes], Reply] | None = None
         self.envelope: Callable[[bytes], Awaitable[Reply]] | None = None
         self.message: Callable[[MessageId], Awaitable[Reply]] | None = None
         self.log: Callable[[str], Awaitable[Reply]] | None = None
@@ -85,15 +92,35 @@ class Stage:
             assert now() < end, "never came to that"
             await asyncio.sleep(min(1.0, within_s / 100))
 
+    def checked(self) -> None:
+        """Run the checker over what both are left with."""
+        check(self.a.home, self.b.home, promised={process.party: process.promised for process in self.two.both})
+
+    def shown(self, origin: str) -> set[TreeHead]:
+        """Return every head of a log that ever went over the wire: submitted to its witness, or in a receipt."""
+        heads = {read_tree_head(note) for note in _notes(self.two.network.seen)}
+        return {head for head in heads if head.origin == origin}
+
     async def restart(self, process: Process) -> None:
         """Stop in order and start again."""
         await process.stop()
         await process.start()
 
 
-def play(story: Callable[[Stage], Awaitable[Any]]) -> Stage:
+def _notes(wire: Iterable[bytes]) -> Iterator[str]:
+    for raw in wire:
+        if raw.startswith(b"old "):
+            yield raw.partition(b"\n\n")[2].decode()
+        elif raw.startswith(b"{"):
+            with contextlib.suppress(PartnerError, ValueError):
+                payload = strictjson.loads(jws.peek_payload(raw))
+                if payload.get("checkpoint"):
+                    yield payload["checkpoint"]
+
+
+def play(story: Callable[[Stage], Awaitable[Any]], stage: Stage | None = None) -> Stage:
     """Start both, play, stop both; the homes are left to look at."""
-    stage = Stage()
+    stage = stage or Stage()
 
     async def whole() -> None:
         await stage.two.start()

@@ -14,14 +14,13 @@ import pytest
 from gateway.doctor import examine
 from gateway.errors import MalformedRequest
 from gateway.home import open_home
-from gateway.keyring.notes import log_signers
-from gateway.ledger import entry, note, proof
-from gateway.ledger.tiles import Edge, split_hashes
+from gateway.ledger import note, proof
+from gateway.ledger.tiles import split_hashes
 from gateway.ledger.witness import format_request
 from gateway.ports import Actor
-from gateway.primitives import merkle
 from tests.support.checker import check
 from tests.support.link import ID, KH, MemoryLink, Network, Process, example, run_virtual, two_homes
+from tests.support.rebuild import rebuilt, rebuilt_head
 from tests.witness.stage import Stage, alarms, copied, cosigned, play, restored, signed, states
 
 if TYPE_CHECKING:
@@ -84,36 +83,6 @@ async def _served(stage: Stage) -> int:
     return note.read_tree_head(stage.a.gateway.witnessing.log.checkpoint()).size
 
 
-def rebuilt(home: Path, party: str) -> None:
-    """Change what entry 5 says and make all that follows from it again, as a DBA with the log key could."""
-    settings, keys = open_home(home, environ={})
-    with closing(sqlite3.connect(home / "data" / "gateway.db", isolation_level=None)) as db:
-        db.execute("BEGIN")
-        rows = [entry.parse(data) for (data,) in db.execute("SELECT data FROM entries ORDER BY seq")]
-        rows[5] = replace(rows[5], outcome="never happened")
-        data = [
-            entry.build(
-                seq=e.seq, at_ms=e.at_ms, typ=e.typ, actor_sub=e.actor_sub, actor_role=e.actor_role,
-                obj_kind=e.obj_kind, obj_id=e.obj_id, salt=e.salt, jti=e.jti, event=e.event, case=e.case,
-                outcome=e.outcome, purpose=e.purpose, basis=e.basis,
-            )
-            for e in rows
-        ]  # fmt: skip
-        leaves = [merkle.leaf_hash(one) for one in data]
-        changed = [(one, leaf, seq) for seq, (one, leaf) in enumerate(zip(data, leaves, strict=True))]
-        db.executemany("UPDATE entries SET data = ?, leaf = ? WHERE seq = ?", changed)
-        db.execute("DELETE FROM tiles")
-        db.executemany("INSERT INTO tiles VALUES (?, ?, ?)", Edge().grow(leaves)[1])
-        signer = log_signers(keys, settings.log_origin)[0]
-        size = db.execute("SELECT max(size) FROM checkpoints").fetchone()[0]
-        root = merkle.root(leaves[:size])
-        text = note.sign_checkpoint(size, root, signer)
-        db.execute("UPDATE checkpoints SET root = ?, note = ? WHERE size = ?", (root, text, size))
-        db.execute("DELETE FROM cosignatures WHERE size = ?", (size,))
-        db.execute("COMMIT")
-    assert party == settings.me
-
-
 def test_a_rebuilt_log_reads_its_own_old_checkpoint_at_the_partner_and_stops() -> None:
     """Our own software on a log somebody else rebuilt: it learns so from its partner and signs nothing."""
 
@@ -123,7 +92,7 @@ def test_a_rebuilt_log_reads_its_own_old_checkpoint_at_the_partner_and_stops() -
         await asyncio.sleep(3)
         await stage.a.stop()
         await asyncio.sleep(3)
-        rebuilt(stage.a.home, ID)
+        rebuilt(stage.a.home)
         await stage.a.start()
         before = signed(stage.a)
         await stage.until(lambda: stage.a.gateway.witnessing.gate.closed == "behind")
@@ -147,10 +116,9 @@ def test_whoever_submits_a_rebuilt_log_is_refused_convicted_and_suspended(grown:
             await stage.a.stop()
             restarted_size = signed(stage.a)
             assert restarted_size > held[0]
-            rebuilt(stage.a.home, ID)
+            rebuilt(stage.a.home)
             stage.a.alive = True  # whoever holds the home still reaches the partner with its keys
-            size, root, shown, path = _rebuilt_head(stage, held[0] if not grown else restarted_size, held[0])
-            assert size >= held[0]
+            root, shown, path = rebuilt_head(stage.a.home, held[0] if not grown else restarted_size, held[0])
             if grown:
                 stage.a.alive = False
                 await stage.a.start()
@@ -170,15 +138,6 @@ def test_whoever_submits_a_rebuilt_log_is_refused_convicted_and_suspended(grown:
             await stage.a.start()
 
     play(story)
-
-
-def _rebuilt_head(stage: Stage, size: int, old: int) -> tuple[int, bytes, str, list[bytes]]:
-    settings, keys = open_home(stage.a.home, environ={})
-    leaves = [row[0] for row in stage.a.look("SELECT leaf FROM entries ORDER BY seq")][:size]
-    root = merkle.root(leaves)
-    path = merkle.consistency_path(leaves, old) if old < size else []
-    shown = note.sign_checkpoint(size, root, log_signers(keys, settings.log_origin)[0])
-    return size, root, shown, path
 
 
 def test_two_that_start_at_once_free_each_other() -> None:
@@ -322,7 +281,7 @@ def test_tiles_of_a_rebuilt_log_are_whole() -> None:
         await asyncio.sleep(3)
 
     stage = play(story)
-    rebuilt(stage.a.home, ID)
+    rebuilt(stage.a.home)
     with closing(sqlite3.connect(stage.a.home / "data" / "gateway.db")) as db:
         leaves = [row[0] for row in db.execute("SELECT leaf FROM entries ORDER BY seq")]
         tiles = {(row[0], row[1]): split_hashes(row[2]) for row in db.execute("SELECT * FROM tiles")}

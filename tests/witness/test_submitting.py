@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 from gateway.ledger import note
 from gateway.ports import Actor
@@ -33,6 +34,30 @@ def test_a_checkpoint_is_cosigned_within_two_seconds_of_its_signature() -> None:
         assert stage.a.gateway.witnessing.cosigning.unwitnessed_ms() == 0
 
     play(story)
+
+
+def test_under_load_one_submission_a_second_covers_every_checkpoint_within_two() -> None:
+    """A checkpoint every 256 entries would cost a request each; the newest of each second stands for all before it."""
+
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(5)
+        stage.a_link.seen.clear()
+        before = signed(stage.a)
+        for _ in range(8):
+            await stage.a.submit(*[example(REFERRAL) for _ in range(90)])
+            await asyncio.sleep(0.2)
+        await stage.until(lambda: cosigned(stage.a) == signed(stage.a))
+        times = [at for at, _, _ in stage.a_link.seen]
+        fresh = stage.a.look(f"SELECT count(*) FROM checkpoints WHERE size > {before}")[0][0]  # noqa: S608 - a number
+        assert fresh > len(times) > 2
+        assert min(later - earlier for earlier, later in pairwise(times)) >= 990
+        waits = (
+            "SELECT max((SELECT min(s.at) FROM cosignatures s WHERE s.size >= c.size) - c.at) FROM checkpoints c "
+            "WHERE c.at >= (SELECT max(at) FROM checkpoints) - 4000"
+        )
+        assert stage.a.look(waits)[0][0] <= 2000
+
+    play(story).checked()
 
 
 def test_cosigning_lets_neither_log_grow() -> None:
@@ -96,7 +121,7 @@ def test_a_witness_killed_before_it_answered_is_asked_again_from_where_it_stands
         await stage.two.drained()
         assert alarms(stage.a) == alarms(stage.b) == []
 
-    play(story)
+    play(story).checked()
 
 
 def test_a_partner_with_an_older_card_still_verifies_after_the_log_key_changed() -> None:

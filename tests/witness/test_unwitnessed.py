@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from tests.support.link import ID, MemoryLink, example
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway.home import open_home
+from gateway.ledger import note
+from gateway.ledger.witness import parse_request
+from gateway.ports import Reply
+from tests.support.link import ID, KH, MemoryLink, example
 from tests.witness.stage import Stage, alarms, cosigned, play, signed, states
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REFERRAL = "case.referral/s1-sumarni"
 HOUR_S, DAY_S = 3600, 86_400
@@ -54,6 +65,52 @@ def test_an_unwitnessed_log_is_alarmed_stopped_and_freed() -> None:
         assert cosigning.unwitnessed_ms() < 5000
 
     play(story)
+
+
+def _line(stage: Stage, body: str, *, name: str = f"{KH}/bcx/witness/1", seed: bytes | None = None) -> bytes:
+    own = open_home(stage.b.home, environ={})[1].witness_key()
+    key = own if seed is None else Ed25519PrivateKey.from_private_bytes(seed)
+    public = note.NoteKey(name, note.COSIGNATURE, key.public_key().public_bytes_raw())
+    return note.cosign(body, note.NoteSigner(public, key.sign), stage.b.clock() // 1000).encode()
+
+
+def _body(request: bytes) -> str:
+    text = parse_request(request).note
+    return text[: text.rindex("\n\n") + 1]
+
+
+GARBAGE: dict[str, Callable[[Stage, bytes], bytes]] = {
+    "nothing": lambda _stage, _request: b"",
+    "no text": lambda _stage, _request: b"\xff\xfe\x00",
+    "no signature line": lambda _stage, _request: b"thank you\n",
+    "a line cut short": lambda stage, request: _line(stage, _body(request))[:-9] + b"\n",
+    "another body": lambda stage, request: _line(stage, _body(request).replace("\n", "\n1", 1)),
+    "another key": lambda stage, request: _line(stage, _body(request), seed=bytes(32)),
+    "another name": lambda stage, request: _line(stage, _body(request), name=f"{KH}/bcx/witness/2"),
+    "our own signature": lambda _stage, request: parse_request(request).note.rpartition("\n\n")[2].encode(),
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_a_witness_that_cosigns_garbage_has_cosigned_nothing(name: str) -> None:
+    """Nothing of it is kept or published, and the log grows old as under one that never answers."""
+
+    async def story(stage: Stage) -> None:
+        witnessing = stage.a.gateway.witnessing
+        await stage.until(lambda: cosigned(stage.a) == signed(stage.a) > 0)
+        held = cosigned(stage.a)
+        stage.a_link.cosignature = lambda request: Reply(200, "text/plain", GARBAGE[name](stage, request), None)
+        await stage.a.submit(example(REFERRAL))
+        await asyncio.sleep(60)
+        assert len(stage.a_link.seen) > 3
+        assert (cosigned(stage.a), note.read_tree_head(witnessing.log.checkpoint()).size) == (held, held)
+        assert witnessing.cosigning.unwitnessed_ms() >= 59_000
+        stage.a_link.cosignature = None
+        await stage.until(lambda: cosigned(stage.a) == signed(stage.a))
+        assert witnessing.cosigning.unwitnessed_ms() < 5000
+        await stage.two.drained()
+
+    play(story).checked()
 
 
 def test_the_alarm_is_raised_once_however_often_it_is_started_anew() -> None:

@@ -9,6 +9,7 @@ beside the list, for the services that have them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from gateway.casework.policies import basis, content, course, keeping, people, protection, words
@@ -20,18 +21,14 @@ if TYPE_CHECKING:
 
 Policy = Callable[[Context], Iterator[Finding]]
 
-# Protection first: where it speaks, nothing else may be learnt from the answer.
-POLICIES: Final[tuple[Policy, ...]] = (
-    protection.p11_protection,
+# What a message says by itself: judged once, before anything stored is asked for.
+ALONE: Final[tuple[Policy, ...]] = (
     basis.p02_transfer,
     basis.p24_environment,
-    people.p07_non_punishment,
-    people.p06_deferred_national,
     people.p04_child,
     people.p05_consent,
     protection.p12_threatened,
     protection.p13_officials,
-    protection.p09_handling,
     course.evaluation_gate,
     basis.p01_purpose,
     basis.p03_sensitive,
@@ -39,22 +36,33 @@ POLICIES: Final[tuple[Policy, ...]] = (
     keeping.p14_retention,
     words.p18_small_cells,
     words.p19_attachments_nameless,
-    course.p20_files,
     words.p21_no_personal_text,
+    course.p20_files,
     words.no_hit_no_data,
     words.hidden_characters,
     keeping.p22_subject_request,
     content.persons_hold,
     content.codes_in_force,
     content.dates_hold,
-    content.counts_hold,
-    content.references_hold,
+    content.rows_hold,
     course.urgent_question,
+    course.jurisdiction,
+)
+
+# What depends on the case and on what was exchanged before: judged inside the transaction.
+IN_CASE: Final[tuple[Policy, ...]] = (
+    people.p07_non_punishment,
+    people.p06_deferred_national,
+    protection.p09_handling,
+    words.p21_no_known_name,
+    content.answers_add_up,
+    content.references_hold,
     course.closing,
     course.assessment_course,
     course.movement_course,
-    course.jurisdiction,
 )
+
+POLICIES: Final[tuple[Policy, ...]] = (protection.p11_protection, *ALONE, *IN_CASE)
 
 NOTHING_KNOWN: Final = CaseFacts()
 
@@ -64,6 +72,39 @@ def no_instrument(_code: str, _reference: str, _at_ms: int) -> bool:
     return False
 
 
+class Review:
+    """One message under judgement: first by itself, then with what is known of its case."""
+
+    def __init__(self, message: MessageFacts, *, codelists: CodeLists, transfer: TransferLookup) -> None:
+        self.context = Context(message, NOTHING_KNOWN, transfer, codelists)
+
+    @cached_property
+    def alone(self) -> tuple[Finding, ...]:
+        """Return what the message does wrong whatever is known of its case."""
+        return tuple(finding for policy in ALONE for finding in policy(self.context))
+
+    def within(self, case: CaseFacts) -> tuple[Finding, ...]:
+        """Return every finding; empty when it may go.
+
+        A protection finding stands alone: the other findings would tell more about whom it protects.
+        """
+        context = self.context.within(case)
+        blocked = tuple(protection.p11_protection(context))
+        if blocked:
+            return blocked
+        found = [*self.alone, *(finding for policy in IN_CASE for finding in policy(context))]
+        return tuple(dict.fromkeys(found))
+
+    def needed_handling(self, case: CaseFacts) -> tuple[str, ...]:
+        """Return the least handling the message must have in its case (§7.1, P09)."""
+        return protection.needed_handling(self.context.within(case))
+
+    @property
+    def prompts(self) -> tuple[Finding, ...]:
+        """Return advice to the officer that refuses nothing (findings without a code)."""
+        return tuple(people.p07_prompt(self.context))
+
+
 def review(
     message: MessageFacts,
     *,
@@ -71,35 +112,30 @@ def review(
     case: CaseFacts = NOTHING_KNOWN,
     transfer: TransferLookup = no_instrument,
 ) -> tuple[Finding, ...]:
-    """Judge a message by every policy; empty when it may go. The same on both sides but for `message.side`.
-
-    A protection finding stands alone: the other findings would tell more about whom it protects.
-    """
-    context = Context(message, case, transfer, codelists)
-    blocked = tuple(POLICIES[0](context))
-    if blocked:
-        return blocked
-    found = [finding for policy in POLICIES[1:] for finding in policy(context)]
-    return tuple(dict.fromkeys(found))
+    """Judge a message by every policy; empty when it may go. The same on both sides but for `message.side`."""
+    return Review(message, codelists=codelists, transfer=transfer).within(case)
 
 
 def needed_handling(message: MessageFacts, *, codelists: CodeLists, case: CaseFacts = NOTHING_KNOWN) -> tuple[str, ...]:
     """Return the least handling the message must have, to show and to propose (§7.1, P09)."""
-    return protection.needed_handling(Context(message, case, no_instrument, codelists))
+    return Review(message, codelists=codelists, transfer=no_instrument).needed_handling(case)
 
 
-def prompts(message: MessageFacts, *, codelists: CodeLists, case: CaseFacts = NOTHING_KNOWN) -> tuple[Finding, ...]:
+def prompts(message: MessageFacts, *, codelists: CodeLists) -> tuple[Finding, ...]:
     """Return advice to the officer that refuses nothing (findings without a code)."""
-    return tuple(people.p07_prompt(Context(message, case, no_instrument, codelists)))
+    return Review(message, codelists=codelists, transfer=no_instrument).prompts
 
 
 __all__ = [
+    "ALONE",
+    "IN_CASE",
     "NOTHING_KNOWN",
     "POLICIES",
     "CaseFacts",
     "Context",
     "MessageFacts",
     "Policy",
+    "Review",
     "TransferLookup",
     "needed_handling",
     "no_instrument",

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.casework import persons
-from gateway.casework.dates import Span, parse_day, read_partial
+from gateway.casework.dates import A_DAY, Span, parse_day, read_partial
 from gateway.casework.shapes import Json, number, obj, rows, text
 from gateway.errors import Finding
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from gateway.casework.policies.facts import Context
 
 MAX_ROWS: Final = 500
-_A_DAY: Final = timedelta(days=1)
 _RFI_DAYS: Final = 731  # 4.3: a crossing history of 24 months at most
 _ALERT_DAYS: Final = 365  # 4.11
 _LEGS: Final = ("route", "itinerary", "legs")
@@ -108,7 +107,7 @@ def dates_hold(ctx: Context) -> Iterator[Finding]:
     """§10 #4 and the bounds of §4: nothing in the future that has happened, nothing backwards. E-DATE."""
     for pointer, holder, key in _happened(ctx):
         day = parse_day(text(holder, key))
-        if day is not None and day > ctx.today + _A_DAY:
+        if day is not None and day > ctx.today + A_DAY:
             yield Finding(f"{pointer}/{key}", "lies in the future", "E-DATE")
     for person in ctx.persons:
         consent, pointer = ctx.consent_of(person)
@@ -152,7 +151,7 @@ def _period_holds(ctx: Context) -> Iterator[Finding]:
     for key, reason in (("from", fault), ("to", other)):
         if reason is not None:
             yield Finding(f"/eventPeriod/{key}/value", reason, "E-DATE")
-    if first is not None and first.first > ctx.today + _A_DAY:
+    if first is not None and first.first > ctx.today + A_DAY:
         yield Finding("/eventPeriod/from", "begins in the future", "E-DATE")
     if first is not None and last is not None and last.last < first.first:
         yield Finding("/eventPeriod/to", "the period runs backwards", "E-DATE")
@@ -166,7 +165,7 @@ def _period_holds(ctx: Context) -> Iterator[Finding]:
             return
 
 
-def counts_hold(ctx: Context) -> Iterator[Finding]:
+def rows_hold(ctx: Context) -> Iterator[Finding]:
     """§10 #15: what is declared is what is there. E-COUNT; over 500 rows E-SIZE."""
     for key in ("items", "manifest", "results"):
         if len(rows(ctx.data, key)) > MAX_ROWS:
@@ -177,6 +176,10 @@ def counts_hold(ctx: Context) -> Iterator[Finding]:
         if declared is not None and held is not None and declared != len(held):
             yield Finding(f"{where}/declaredCount", "not the number of rows", "E-COUNT")
     yield from _postponed_add_up(ctx)
+
+
+def answers_add_up(ctx: Context) -> Iterator[Finding]:
+    """4.6: no more answered than asked, and at the last partial all of them. E-COUNT."""
     if ctx.subject == "identity.verify.response" and ctx.case.requested is not None:
         answered = sum(value for value in obj(ctx.data, "counts").values() if isinstance(value, int))
         asked = len(ctx.case.requested)

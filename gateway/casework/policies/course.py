@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.casework import handling
 from gateway.casework.lifecycle import CLOSING, CaseStatus
 from gateway.casework.policies.facts import ALPHA3, Context
-from gateway.casework.progress import Milestone, VictimStatus, advance_movement, advance_victim
+from gateway.casework.progress import Milestone, VictimStatus, advance_movement, advance_victim, movement_persons
 from gateway.casework.shapes import number, obj, rows, text, texts
 from gateway.errors import Finding
 
@@ -83,8 +83,7 @@ def movement_course(ctx: Context) -> Iterator[Finding]:
     """§6.3: each person's milestones follow one another; screened before their State is asked (P11). E-STATE."""
     if ctx.subject != "repatriation.movement":
         return
-    manifest = [text(obj(row, "person"), "personRef") for row in rows(ctx.data, "manifest")]
-    everybody = [ref for ref in (*texts(ctx.data, "persons"), *manifest) if ref]
+    everybody = movement_persons(ctx.data)
     latest: dict[str, str] = dict(ctx.case.milestones)
     for i, row in enumerate(rows(ctx.data, "milestones")):
         reached = text(row, "milestone")

@@ -6,6 +6,7 @@ Pointers are JSON Pointers into `data`; an attribute of the event is named as if
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -126,6 +127,14 @@ class Context:
         self.subject = message.subject
         self.meta = obj(message.data, "meta")
         self.today: date = day_of(message.time_ms)
+
+    def within(self, case: CaseFacts) -> Context:
+        """Return the same message in its case; what was read out of the message is not read again."""
+        found = copy.copy(self)
+        found.case = case
+        # The one thing kept that depends on the case.
+        found.__dict__.pop("victims", None)
+        return found
 
     @cached_property
     def raw(self) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.casework import handling
@@ -18,7 +19,11 @@ _THREATS = frozenset(("RETALIATION", "FAMILY_INVOLVED"))
 
 def needed_handling(ctx: Context) -> tuple[str, ...]:
     """Return the least handling of a message: by type and content (§7.1), and what it inherits."""
-    return handling.union(handling.minimum(ctx.subject, ctx.content), ctx.case.inherited)
+    content = ctx.content
+    if not content.victim and any(p.ref in ctx.victims and not p.suspect for p in ctx.persons):
+        # Whatever this message says of the person, the protective reading of any body governs (§6.2).
+        content = replace(content, victim=True)
+    return handling.union(handling.minimum(ctx.subject, content), ctx.case.inherited)
 
 
 def p09_handling(ctx: Context) -> Iterator[Finding]:
@@ -45,7 +50,7 @@ def p11_protection(ctx: Context) -> Iterator[Finding]:
         if theirs and (claims or person.data.get("protectionScreened") is not True):
             yield Finding(person.pointer, "protection not ruled out, and the recipient is their State", "E-PROTECTION")
     described = {person.ref for person in ctx.persons}
-    for ref in sorted(_references(ctx) - described):
+    for ref in sorted(references(ctx) - described):
         if ref in ctx.case.protection_claims and recipient in ctx.case.nationalities.get(ref, {recipient}):
             # The reference alone would tell that the person is here; no pointer tells which it is.
             yield Finding("", "a person who claims protection is referred to", "E-PROTECTION")
@@ -59,7 +64,8 @@ def p11_protection(ctx: Context) -> Iterator[Finding]:
             yield Finding(f"/answers/{i}/refusalReason", "would tell their own State of the claim", "E-PROTECTION")
 
 
-def _references(ctx: Context) -> set[str]:
+def references(ctx: Context) -> set[str]:
+    """Return every person the message speaks of by reference alone."""
     found = set(texts(ctx.data, "persons"))
     for key in (
         "milestones",

@@ -43,29 +43,58 @@ def p19_attachments_nameless(ctx: Context) -> Iterator[Finding]:
     names = tuple(_names_in(ctx))
     for i, attachment in enumerate(rows(ctx.data, "attachments")):
         description = text(attachment, "description")
-        if description is not None and (_pattern(description) or mentions(description, names)):
+        if description is not None and (personal_data(description) or mentions(description, names)):
             yield Finding(f"/attachments/{i}/description", "a description names nobody", "E-PII")
 
 
 def p21_no_personal_text(ctx: Context) -> Iterator[Finding]:
     """P21: texts of types without personal data hold no number, address or name of a person. E-PII.
 
-    Names are those of the message's own persons and those the caller knows from exchanged cases; a referral's
-    summary and an alert's facts use references instead of names.
+    Names are those of the message's own persons; a referral's summary uses references instead of names.
     """
+    names = tuple(_names_in(ctx))
     if ctx.subject in _NO_PERSONS:
-        names = (*ctx.case.known_names, *_names_in(ctx))
-        for pointer, _, value in walk(ctx.data):
-            if isinstance(value, str) and not pointer.startswith("/meta/") and not _UUID.fullmatch(value):
-                what = _pattern(value) or ("a person's name" if mentions(value, names) else None)
-                if what is not None:
-                    yield Finding(pointer, f"{what} in a message without personal data", "E-PII")
-        return
+        for pointer, value in _texts(ctx):
+            what = personal_data(value) or ("a person's name" if mentions(value, names) else None)
+            if what is not None:
+                yield Finding(pointer, f"{what} in a message without personal data", "E-PII")
+    elif ctx.subject == "case.referral":
+        yield from _named(ctx, names)
+
+
+def p21_no_known_name(ctx: Context) -> Iterator[Finding]:
+    """P21: nor the name of a person known from exchanged cases; an alert's facts use references as well. E-PII."""
+    names = ctx.case.known_names
+    if names and ctx.subject in _NO_PERSONS:
+        for pointer, value in _texts(ctx):
+            if mentions(value, names):
+                yield Finding(pointer, "a person's name in a message without personal data", "E-PII")
+    elif names:
+        yield from _named(ctx, names)
+
+
+def searched_text(ctx: Context) -> str:
+    """Return the texts in which no known person may be named (P21), to ask an index of names for."""
+    if ctx.subject in _NO_PERSONS:
+        return "\n".join(value for _, value in _texts(ctx))
+    return _free_text(ctx)[1] or ""
+
+
+def _texts(ctx: Context) -> Iterator[tuple[str, str]]:
+    for pointer, _, value in walk(ctx.data):
+        if isinstance(value, str) and not pointer.startswith("/meta/") and not _UUID.fullmatch(value):
+            yield pointer, value
+
+
+def _free_text(ctx: Context) -> tuple[str, str | None]:
     holder, key = _REFERENCES_ONLY.get(ctx.subject, ("", ""))
-    value = text(obj(ctx.data, holder) if holder else ctx.data, key)
-    names = (*ctx.case.known_names, *_names_in(ctx)) if ctx.subject == "case.referral" else ctx.case.known_names
+    return (f"/{holder}/{key}" if holder else f"/{key}"), text(obj(ctx.data, holder) if holder else ctx.data, key)
+
+
+def _named(ctx: Context, names: Iterable[str]) -> Iterator[Finding]:
+    pointer, value = _free_text(ctx)
     if value is not None and mentions(value, names):
-        yield Finding(f"/{holder}/{key}" if holder else f"/{key}", "names a person: use the reference", "E-PII")
+        yield Finding(pointer, "names a person: use the reference", "E-PII")
 
 
 def hidden_characters(ctx: Context) -> Iterator[Finding]:
@@ -86,7 +115,8 @@ def no_hit_no_data(ctx: Context) -> Iterator[Finding]:
                 yield Finding(f"/{key}", "nothing was found or given, so nothing is sent", "E-PII")
 
 
-def _pattern(value: str) -> str | None:
+def personal_data(value: str) -> str | None:
+    """Return what personal data a text holds by its form, in words, or None (P21)."""
     return next((what for what, pattern in _PATTERNS if pattern.search(value)), None)
 
 

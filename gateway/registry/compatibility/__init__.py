@@ -84,9 +84,16 @@ class Break:
     direction: Literal["backward", "forward"]
     why: Incompatibility
 
+    @property
+    def reads(self) -> str:
+        """Say who does not read whom, or may not."""
+        reader, writer = "the new version", self.version
+        if self.direction == "forward":
+            reader, writer = writer, reader
+        return f"{reader} {'does' if self.why.decided else 'may'} not read {writer}"
+
     def __str__(self) -> str:
-        reads = "the new version reads" if self.direction == "backward" else "the new version is read by"
-        return f"{reads} {self.version}: {self.why}"
+        return f"{self.reads}: {self.why}"
 
 
 def can_read(

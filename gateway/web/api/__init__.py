@@ -1,4 +1,4 @@
-"""The API of our own clients: REST under `/api/v1`, the tiles of the audit log, and the page that explains both."""
+"""The API of our own clients: REST under `/api/v1`, the schema registry, the log's tiles, and the page for them all."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from gateway.web.api import table
 from gateway.web.api.answering import Cursors, secure
 from gateway.web.api.attachments import Attachments
 from gateway.web.api.audit import Audit
+from gateway.web.api.bulk import Bulk
 from gateway.web.api.cases import Cases
 from gateway.web.api.evidence import EvidenceOf
 from gateway.web.api.guard import bearer, guarded
 from gateway.web.api.inbox import Inbox
 from gateway.web.api.messages import Messages
 from gateway.web.api.reference import Reference
+from gateway.web.api.schemas import Schemas
+from gateway.web.api.statistics import StatisticsOf
 from gateway.web.audit import TileLog
 from gateway.web.docs import docs_routes
+from gateway.web.registry.endpoints import Registry
+from gateway.web.registry.table import registry_routes
 from gateway.web.server import DRAIN
 
 if TYPE_CHECKING:
@@ -53,12 +58,16 @@ def api_app(
     routes = [
         *table.message_routes(messages),
         *table.attachment_routes(Attachments(gateway)),
-        *table.case_routes(Cases(gateway, cursors)),
+        *table.case_routes(Cases(gateway, cursors, messages.reader)),
+        *table.bulk_routes(Bulk(gateway, messages.reader)),
         *table.inbox_routes(inbox),
         *table.reference_routes(Reference(gateway)),
+        *table.statistics_routes(StatisticsOf(gateway)),
         *table.audit_routes(audit),
         *table.evidence_routes(EvidenceOf(gateway, messages.reader)),
+        *table.schema_routes(Schemas(gateway)),
         *TileLog(audit.log).routes(),
+        *registry_routes(Registry(gateway)),
     ]
     routes += docs_routes(routes)
     app = web.Application(middlewares=[outermost], client_max_size=gateway.settings.limits.api_body_bytes)

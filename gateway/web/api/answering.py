@@ -10,10 +10,13 @@ import orjson
 from aiohttp import web
 
 from gateway.primitives import b64u
+from gateway.primitives.table import csv_text
 from gateway.web.api.asking import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from gateway.ports import StoredAnswer
 
 NO_STORE = "no-store"
 REVALIDATE = "private, no-cache"
@@ -41,6 +44,14 @@ async def secure(_request: web.Request, response: web.StreamResponse) -> None:
 def json_answer(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Return a value as JSON."""
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json", headers=headers or {})
+
+
+def answered(stored: StoredAnswer, *, replayed: bool) -> web.Response:
+    """Return the answer kept under an Idempotency-Key; a repetition says that it is one."""
+    headers = {"Location": stored.location} if stored.location else {}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return web.Response(body=stored.answer, status=stored.status, content_type="application/json", headers=headers)
 
 
 def tagged(
@@ -90,12 +101,25 @@ class Cursors:
         return hmac.digest(self._key, f"{listing}\n{place}".encode(), "sha256")[:TAG_BYTES]
 
 
-def page(request: web.Request, items: Sequence[Any], following: str | None, *, more: bool) -> web.Response:
-    """Return one page of a list; `following` is the cursor to go on with."""
-    headers = {}
-    if more and following is not None:
-        headers["Link"] = f'<{request.rel_url.update_query({_cursor_of(request): following})}>; rel="next"'
-    return json_answer({"items": items, "next_cursor": following, "has_more": more}, headers=headers)
+def page(
+    request: web.Request, items: Sequence[Any], following: str | None, *, more: bool, **beside: Any
+) -> web.Response:
+    """Return one page of a list; `following` is the cursor to go on with, `beside` further members."""
+    headers = _link(request, following if more else None)
+    return json_answer({"items": items, "next_cursor": following, "has_more": more, **beside}, headers=headers)
+
+
+def csv_page(request: web.Request, rows: Sequence[Sequence[object]], following: str | None) -> web.Response:
+    """Return one page of a list as CSV (RFC 4180), the names first; its Link leads to the next."""
+    return web.Response(
+        body=csv_text(rows).encode(), content_type="text/csv", charset="utf-8", headers=_link(request, following)
+    )
+
+
+def _link(request: web.Request, following: str | None) -> dict[str, str]:
+    if following is None:
+        return {}
+    return {"Link": f'<{request.rel_url.update_query({_cursor_of(request): following})}>; rel="next"'}
 
 
 def _cursor_of(request: web.Request) -> str:

@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 JSON = "application/json"
 LIMIT = 50
 LIMIT_MOST = 200
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+ -][0-9]{2}:[0-9]{2})")
 
 
-async def read_body(request: web.Request, most: int) -> bytes:
+async def read_body(request: web.Request, most: int, types: Collection[str] = (JSON,)) -> bytes:
     """Return the bytes of a JSON body. Raises UnsupportedMediaType, TooLarge."""
-    if request.content_type != JSON:
-        detail = f"Content-Type is {JSON}"
+    if request.content_type not in types:
+        detail = f"Content-Type is {' or '.join(types)}"
         raise UnsupportedMediaType(detail)
     if "Content-Encoding" in request.headers:
         # A compressed body could unpack to anything.
@@ -36,13 +37,16 @@ async def read_body(request: web.Request, most: int) -> bytes:
     if request.content_length is not None and request.content_length > most:
         raise TooLarge(detail)
     try:
-        return await request.read()
+        raw = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(detail) from None
+    if len(raw) > most:
+        raise TooLarge(detail)
+    return raw
 
 
 def idempotency_key(request: web.Request) -> str:
-    """Return what names a creating request. Raises IdempotencyKeyMissing, MalformedRequest."""
+    """Return the key a creating POST names itself by. Raises IdempotencyKeyMissing, MalformedRequest."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
         detail = "send `Idempotency-Key`, new for each request and the same when you repeat it"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -12,15 +12,19 @@ from gateway.primitives.merkle import leaf_hash
 from gateway.primitives.times import format_ms
 from gateway.services.auditlog import AuditLog
 from gateway.web.api import asking, render
-from gateway.web.api.answering import REVALIDATE, Cursors, page, tagged
+from gateway.web.api.answering import REVALIDATE, Cursors, csv_page, page, tagged
 from gateway.web.api.messages import CASE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from aiohttp import web
 
     from gateway.runtime import Gateway
     from gateway.web.api.route import Call
 
+FORMATS = ("json", "csv")
+MOST_PROBLEMS = 200
 _WORD = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,99}")
 _WORDS = "is one line of printable ASCII, 100 characters at most"
 
@@ -51,7 +55,18 @@ class Audit:
         )  # fmt: skip
         shown, more = rows[:limit], len(rows) > limit
         following = self._cursors.write("entries", str(shown[-1]["seq"])) if more else None
-        return page(request, [render.log_entry(row) for row in shown], following, more=more)
+        entries = [render.log_entry(row) for row in shown]
+        problems = [render.problem(row) for row in await self._told(word("object"))] if cursor is None else []
+        if asking.one_of(request, "format", FORMATS) == "csv":
+            return csv_page(request, render.log_columns([*problems, *entries]), following)
+        return page(request, entries, following, more=more, problems=problems)
+
+    async def _told(self, trace_id: str | None) -> Sequence[Mapping[str, Any]]:
+        """Return the errors that were answered under an id: whoever got one may ask about it at once."""
+        if trace_id is None:
+            return ()
+        await self._gateway.problems.flush()
+        return await self._gateway.queries.problems(trace_id, MOST_PROBLEMS)
 
     async def get_checkpoint(self, call: Call) -> web.Response:
         """GET /audit/checkpoint: the newest signed one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -12,22 +12,26 @@ from gateway.protocol.event import URGENCIES
 from gateway.services.caseview import CaseViews
 from gateway.web.api import asking, render
 from gateway.web.api.answering import Cursors, page, tagged
+from gateway.web.api.messages import purpose_of
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from gateway.runtime import Gateway
+    from gateway.services.reading import Reader
     from gateway.web.api.route import Call
 
-_SEARCH = re.compile(r"[A-Z0-9-]{1,32}")
+# What begins like a reference is one; anything else is a name.
+_REFERENCE = re.compile(r"XC(?:-[A-Z0-9-]{0,28})?")
 STATUSES = frozenset(status.value for status in CaseStatus)
 
 
 class Cases:
     """The handlers of `/cases`."""
 
-    def __init__(self, gateway: Gateway, cursors: Cursors) -> None:
+    def __init__(self, gateway: Gateway, cursors: Cursors, reader: Reader) -> None:
         self._gateway = gateway
+        self._reader = reader
         self._cursors = cursors
         self._views = CaseViews(gateway.store, gateway.queries, gateway.clock, gateway.settings.me)
 
@@ -35,14 +39,16 @@ class Cases:
         """GET /cases: last changed first."""
         request = call.request
         limit = asking.limit(request)
+        filters: dict[str, Any] = {
+            "status": asking.one_of(request, "status", STATUSES),
+            "urgency": asking.one_of(request, "urgency", URGENCIES),
+            "due_before": asking.when(request, "due_before"),
+        }
+        text = request.query.get("q")
+        if text is not None and not _REFERENCE.fullmatch(text):
+            return await self._named(call, text, limit, filters)
         rows = await self._gateway.queries.cases(
-            text=asking.matching(request, "q", _SEARCH, "is a case reference or its beginning"),
-            status=asking.one_of(request, "status", STATUSES),
-            urgency=asking.one_of(request, "urgency", URGENCIES),
-            due_before=asking.when(request, "due_before"),
-            account=call.owner,
-            before=self._before(request),
-            limit=limit + 1,
+            text=text, account=call.owner, before=self._before(request), limit=limit + 1, **filters
         )
         shown, more = rows[:limit], len(rows) > limit
         following = None
@@ -50,6 +56,14 @@ class Cases:
             following = self._cursors.write("cases", f"{shown[-1]['updated_at']} {shown[-1]['ref']}")
         now = self._gateway.clock()
         return page(request, [render.case(row, now) for row in shown], following, more=more)
+
+    async def _named(self, call: Call, name: str, limit: int, filters: dict[str, Any]) -> web.Response:
+        """Answer a name: the nearest cases first, and no further page of ever worse ones."""
+        rows = await self._gateway.search.by_name(
+            name, call.account, call.owner, limit=limit, purpose=purpose_of(call.request), **filters
+        )
+        now = self._gateway.clock()
+        return page(call.request, [render.case(row, now) for row in rows], None, more=False)
 
     def _before(self, request: web.Request) -> tuple[int, str] | None:
         cursor = request.query.get("cursor")
@@ -63,3 +77,14 @@ class Cases:
         view = await self._views.show(call.request.match_info["ref"], call.owner)
         shown = render.case_whole(view, self._gateway.settings.me, self._gateway.clock())
         return tagged(call.request, orjson.dumps(shown))
+
+    async def get_progress(self, call: Call) -> web.Response:
+        """GET /cases/{ref}/progress: how far each request is answered, row by row."""
+        found = await self._views.progress(call.request.match_info["ref"], call.owner)
+        return tagged(call.request, orjson.dumps(render.progress(found, self._gateway.settings.me)))
+
+    async def get_persons(self, call: Call) -> web.Response:
+        """GET /cases/{ref}/persons: where each person stands; the log entry of the reading is committed first."""
+        ref = call.request.match_info["ref"]
+        found = await self._reader.persons(ref, call.account, purpose_of(call.request))
+        return tagged(call.request, orjson.dumps({"persons": [render.person(state) for state in found]}))

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError, MalformedRequest, NotPermitted, Unauthenticated
 from gateway.logs import get_logger
-from gateway.ports import Account, Actor
+from gateway.ports import Account
 from gateway.services.accounts import actor_of, permitted
 from gateway.web.api.route import Call
+from gateway.web.problems import CALLER, STRANGER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-STRANGER = Actor("stranger", "client")
 ANYBODY = Account("anybody", "anybody", person=False, role="anybody", created_at=0, disabled_at=None)
 """Who calls a public route; permitted nothing."""
 SCHEME = "bearer "
@@ -70,6 +70,7 @@ async def _admit(
     except Unauthenticated as error:
         await refusals.note("access.refused", STRANGER, error.slug)
         raise
+    request[CALLER] = actor_of(account)
     for act in route.acts:
         if permitted(account, act):
             return account, account.id if act.endswith("-own") else None

@@ -7,7 +7,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from aiohttp import web
 
 from gateway.errors import (
     Finding,
@@ -17,13 +16,13 @@ from gateway.errors import (
     SchemaViolation,
 )
 from gateway.ports import StoredAnswer, Transaction
-from gateway.protocol.states import State, Step
+from gateway.protocol.states import CANCEL_REASONS, State, Step
 from gateway.services.accounts import actor_of
 from gateway.services.reading import Reader
 from gateway.services.request import SubmitRequest, read_request
 from gateway.services.submit import Accepted, Idempotency
 from gateway.web.api import asking, render
-from gateway.web.api.answering import Cursors, json_answer, page, tagged
+from gateway.web.api.answering import Cursors, answered, json_answer, page, tagged
 from gateway.web.api.budget import Budget
 from gateway.web.api.route import PREFIX, Call
 from gateway.web.problems import document, trace_id_of, traceparent_of
@@ -31,10 +30,11 @@ from gateway.web.problems import document, trace_id_of, traceparent_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aiohttp import web
+
     from gateway.runtime import Gateway
 
 BATCH_MOST = 100
-REASON_MOST = 200
 OPTIONS_BYTES = 4096
 # Two batches of a hundred records of 4 KB, or single posts enough to fill a commit.
 PARSED_BYTES = 1024 * 1024
@@ -67,6 +67,16 @@ class Messages:
         except RequestError as error:
             await self._note_refused(call, [error])
             raise
+
+    async def post_advice(self, call: Call) -> web.Response:
+        """POST /messages/advice: the least handling the message must have, and what is worth a second look."""
+        body = asking.parse_body(await asking.read_body(call.request, self._most))
+        if isinstance(body, dict):
+            body.setdefault("handling", ["H0"])
+        found = await self._gateway.submitter.advise(read_request(body), call.account)
+        return json_answer(
+            {"handling": list(found.handling), "advice": [finding.as_dict() for finding in found.prompts]}
+        )  # fmt: skip
 
     async def post_batch(self, call: Call) -> web.Response:
         """POST /messages/batch: all that can be accepted commit together; each result in its place."""
@@ -110,10 +120,7 @@ class Messages:
         )  # fmt: skip
         if refused:
             await self._note_refused(call, refused)
-        headers = {"Location": stored.location} if stored.location else {}
-        if replayed:
-            headers["Idempotency-Replayed"] = "true"
-        return web.Response(body=stored.answer, status=stored.status, content_type="application/json", headers=headers)
+        return answered(stored, replayed=replayed)
 
     async def _note_refused(self, call: Call, errors: Sequence[GatewayError]) -> None:
         """Log what was refused under the id its caller got: one entry a code, however large the batch."""
@@ -158,7 +165,8 @@ class Messages:
     async def _show(self, call: Call, jti: str) -> web.Response:
         row = await self.reader.message(jti, call.owner)
         attempts = await self._gateway.queries.attempts(jti) if row["direction"] == "out" else ()
-        shown = render.message_whole(row, self._gateway.settings.me, attempts)
+        marks = await self.reader.marks(row)
+        shown = render.message_whole(row, self._gateway.settings.me, attempts, marks)
         return tagged(call.request, orjson.dumps(shown))
 
     async def get_event(self, call: Call) -> web.Response:
@@ -184,8 +192,8 @@ class Messages:
         request = call.request
         options = await asking.read_options(request, OPTIONS_BYTES, ("reason",))
         reason = options.get("reason")
-        if reason is not None and not _is_reason(reason):
-            raise asking.refuse("reason", f"is one line of at most {REASON_MOST} characters")
+        if reason is not None and not isinstance(reason, str):
+            raise asking.refuse("reason", f"is one of {', '.join(CANCEL_REASONS)}")
         jti = request.match_info["id"]
         await self.reader.message(jti, call.owner)
         await self._gateway.operator.perform(STEPS[request.path.rpartition("/")[2]], jti, call.account, reason)
@@ -215,7 +223,3 @@ def _batch(body: object) -> list[SubmitRequest | RequestError]:
         except RequestError as error:
             found.append(error)
     return found
-
-
-def _is_reason(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= REASON_MOST and value.isprintable()

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from gateway.protocol.states import CANCEL_REASONS
+
 Time = Annotated[
     str,
     Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", examples=["2026-11-24T02:00:00.000Z"]),
@@ -63,6 +65,7 @@ class MessageRequest(Model):
     supersedes: MessageId | None = None
     expires_at: Time | None = None
     attachments: list[str] | None = Field(None, description="ids that POST /attachments gave, in order")
+    rows: str | None = Field(None, description="CSV that becomes the rows of `data`; see /templates/{subject}")
 
 
 class Catalogued(Model):
@@ -139,6 +142,13 @@ class Valid(Model):
     valid: Literal[True]
 
 
+class Advice(Model):
+    """The least handling a message must have, by type, content, case and what it answers; and advice, no refusal."""
+
+    handling: list[str] = Field(examples=[["H2", "V1", "NP"]])
+    advice: list[FoundError]
+
+
 class BatchAccepted(Model):
     """One result a message, in the order of the request."""
 
@@ -160,6 +170,10 @@ class Message(Model):
     urgency: Urgency
     handling: list[str]
     state: OutState | Literal["received"]
+    proved: bool | None = Field(
+        description="of ours, once answered: the entry its receipt names stands in the partner's log under a "
+        "checkpoint we cosigned; false: it does not, and there is an alarm; null: not looked at yet"
+    )
     held_for: Literal["release", "operator"] | None
     accepted_at: Time
     expires_at: Time | None
@@ -194,13 +208,24 @@ class ReceiptFacts(Model):
     unproved: str | None = Field(description="why it could not be: late, differs, unknown, not-shown")
 
 
+class RecordMark(Model):
+    """What a record.action did to the message, or to one of its files; `by` is that record.action."""
+
+    part: str = Field(examples=["message", "part", "attachment:0a000000-0000-4000-8000-000000000002"])
+    mark: Literal["erased", "blocked", "restricted"]
+    reason: str
+    by: MessageId
+    at: Time
+
+
 class MessageWhole(Message):
-    """A message with its attempts and the facts of its receipt."""
+    """A message with its attempts, the facts of its receipt, and what record.action did to it."""
 
     envelope: str | None
     digest: Digest
     attempts: list[Attempt]
     receipt: ReceiptFacts | None
+    record: list[RecordMark]
     actions: list[Literal["hold", "release", "retry", "cancel"]]
 
 
@@ -244,9 +269,9 @@ class Inbox(Page):
 
 
 class Reason(Model):
-    """Why, in one line without case data: it is logged."""
+    """Why, by a code: it is logged, so no free text is taken."""
 
-    reason: str | None = Field(None, max_length=200)
+    reason: Literal[tuple(CANCEL_REASONS)] | None = None  # type: ignore[valid-type]
 
 
 class Since(Model):

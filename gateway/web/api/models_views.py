@@ -21,6 +21,65 @@ class Clock(Model):
     overdue: bool
 
 
+class MessageClock(Clock):
+    """The clocks of one message of a case; `turn` is absent once nothing is awaited."""
+
+    message: MessageId
+
+
+class Asked(Model):
+    """How far a request is answered: `answered` of `asked` rows; `complete` once its last response came."""
+
+    message: MessageId
+    ours: bool
+    asked: int
+    answered: int
+    complete: bool
+    summary: str = Field(examples=["answered 27 of 30"])
+
+
+class AskedRow(Model):
+    """One person or question; `answer` is the message that answered it for good."""
+
+    item: str
+    answered: bool
+    answer: MessageId | None
+
+
+class AskedRows(Asked):
+    """A request with its rows."""
+
+    rows: list[AskedRow]
+
+
+class Progress(Model):
+    """The requests of a case, in the order they were sent; not what was answered."""
+
+    requests: list[AskedRows]
+
+
+class Opinion(Model):
+    """One body's latest assessment of one person."""
+
+    body: str
+    status: str
+
+
+class PersonState(Model):
+    """One person of a case; `status` is Contested where bodies differ, and nobody's opinion where there is none."""
+
+    person: str
+    status: str | None
+    milestone: str | None
+    opinions: list[Opinion]
+
+
+class Persons(Model):
+    """The persons of a case, by reference."""
+
+    persons: list[PersonState]
+
+
 class Case(Model):
     """Where a case stands; no case data."""
 
@@ -87,6 +146,8 @@ class CaseWhole(Case):
     """A case with whose turn it is, the statuses open to us, and the timeline of both sides."""
 
     role: Literal["opener", "recipient"]
+    clocks: list[MessageClock]
+    progress: list[Asked]
     pending: list[PendingMove]
     next_action: NextAction | None
     allowed: list[str]
@@ -244,10 +305,29 @@ class Chain(Model):
     steps: list[ChainStep]
 
 
+class ToldProblem(Model):
+    """An error a caller got; it stands beside the log, so that it has no index."""
+
+    index: None
+    at: Time
+    type: Literal["problem"]
+    actor: ActorName
+    object: ObjectName
+    message: None
+    case: None
+    event: None
+    outcome: str = Field(description="status and code")
+    purpose: str = Field(description="method and route")
+    basis: None
+    data: None
+    hash: None
+
+
 class LogEntries(Page):
-    """Log entries, newest first."""
+    """Log entries, newest first; `problems` are errors answered under the id that `object` names."""
 
     items: list[LogEntry]
+    problems: list[ToldProblem]
 
 
 class Checkpoint(Model):

@@ -16,7 +16,9 @@ from gateway.services.operate import steps_offered
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gateway.casework.clocks import Timed
     from gateway.casework.codelists import CodeList
+    from gateway.casework.remembered import PersonState, RequestProgress
     from gateway.evidence.chain import Step as ChainStep
     from gateway.services.caseview import CaseView, Step
     from gateway.services.directory import Directory, KnownPartner
@@ -58,6 +60,8 @@ def message(row: Row, me: str) -> dict[str, Any]:
         "urgency": row["urgency"],
         "handling": (row["handling"] or "").split(),
         "state": row["state"],
+        # None while it is open: true once it is borne out, false once it was alarmed.
+        "proved": True if row["proved_at"] else False if row["unproved"] else None,
         "held_for": row["held_for"],
         "accepted_at": format_ms(row["at"]),
         "expires_at": time(row["expires_at"]),
@@ -72,8 +76,8 @@ def message(row: Row, me: str) -> dict[str, Any]:
     }
 
 
-def message_whole(row: Row, me: str, attempts: Sequence[Row]) -> dict[str, Any]:
-    """Return a message with its attempts, the facts of its receipt, and what a person may do to it."""
+def message_whole(row: Row, me: str, attempts: Sequence[Row], marks: Sequence[Row]) -> dict[str, Any]:
+    """Return a message with its attempts, the facts of its receipt, what was erased, and what may be done to it."""
     out = row["direction"] == "out"
     tried = [
         {"at": format_ms(a["at"]), "envelope": a["eid"] or None, "result": a["result"], "reason": a["reason"],
@@ -99,6 +103,10 @@ def message_whole(row: Row, me: str, attempts: Sequence[Row]) -> dict[str, Any]:
         "digest": b64u.encode(row["digest"]),
         "attempts": tried,
         "receipt": receipt if answered else None,
+        "record": [
+            {"part": m["part"], "mark": m["mark"], "reason": m["reason"], "by": m["by_jti"], "at": format_ms(m["at"])}
+            for m in marks
+        ],
         "actions": list(steps_offered(row["state"])) if out else [],
     }
 
@@ -134,6 +142,8 @@ def case_whole(view: CaseView, me: str, now_ms: int) -> dict[str, Any]:
     return {
         **case({**row, "status": held.lifecycle.status}, now_ms),
         "role": "opener" if held.opener == me else "recipient",
+        "clocks": [_timed(timed, now_ms) for timed in held.clocks.timed],
+        "progress": [_asked(request, me) for request in view.progress],
         "pending": [{"message": m.jti, "from": m.from_status, "to": m.to_status} for m in held.lifecycle.pending],
         "next_action": None
         if turn is None
@@ -148,6 +158,43 @@ def case_whole(view: CaseView, me: str, now_ms: int) -> dict[str, Any]:
         "timeline": [_step(step, me) for step in view.timeline],
         "missing": list(view.missing),
     }
+
+
+def _timed(timed: Timed, now_ms: int) -> dict[str, Any]:
+    clock = timed.clock
+    return {
+        "message": timed.message, "turn": timed.turn if timed.running else None, "started_at": format_ms(timed.from_ms),
+        "acknowledge_by": format_ms(clock.ack_due_ms), "acknowledged_at": time(clock.acknowledged_at_ms),
+        "reply_by": time(clock.reply_due_ms), "replied_at": time(clock.replied_at_ms),
+        "overdue": clock.overdue(now_ms),
+    }  # fmt: skip
+
+
+def _asked(request: RequestProgress, me: str) -> dict[str, Any]:
+    return {
+        "message": request.jti, "ours": request.sender == me, "asked": len(request.rows), "answered": request.answered,
+        "complete": request.complete, "summary": f"answered {request.answered} of {len(request.rows)}",
+    }  # fmt: skip
+
+
+def progress(requests: Sequence[RequestProgress], me: str) -> dict[str, Any]:
+    """Return how far each request of a case is answered, row by row; not what was answered."""
+    return {
+        "requests": [
+            _asked(request, me)
+            | {"rows": [{"item": r.item, "answered": r.answered_by is not None, "answer": r.answered_by}
+                        for r in request.rows]}
+            for request in requests
+        ]
+    }  # fmt: skip
+
+
+def person(state: PersonState) -> dict[str, Any]:
+    """Return where one person of a case stands."""
+    return {
+        "person": state.ref, "status": state.status, "milestone": state.milestone,
+        "opinions": [{"body": body, "status": status} for body, status in state.opinions],
+    }  # fmt: skip
 
 
 def _step(step: Step, me: str) -> dict[str, Any]:
@@ -179,6 +226,31 @@ def log_entry(row: Row) -> dict[str, Any]:
         "event": None if found.event is None else b64u.encode(found.event), "outcome": found.outcome,
         "purpose": found.purpose, "basis": found.basis, "data": b64u.encode(row["data"]),
         "hash": b64u.encode(leaf_hash(row["data"])),
+    }  # fmt: skip
+
+
+LOG_COLUMNS = (
+    "index", "at", "type", "actor", "role", "object_kind", "object", "message", "case", "event", "outcome", "purpose",
+    "basis", "hash",
+)  # fmt: skip
+
+
+def log_columns(entries: Sequence[Mapping[str, Any]]) -> list[Sequence[object]]:
+    """Return rendered entries as rows of a table, the names first."""
+    return [LOG_COLUMNS, *(
+        (e["index"], e["at"], e["type"], e["actor"]["sub"], e["actor"]["role"], e["object"]["kind"], e["object"]["id"],
+         e["message"], e["case"], e["event"], e["outcome"], e["purpose"], e["basis"], e["hash"])
+        for e in entries
+    )]  # fmt: skip
+
+
+def problem(row: Row) -> dict[str, Any]:
+    """Return an error a caller got, in the form of an entry: it is beside the log, so it has no index and no hash."""
+    return {
+        "index": None, "at": format_ms(row["at"]), "type": "problem",
+        "actor": {"sub": row["actor"], "role": row["role"]}, "object": {"kind": "request", "id": row["trace_id"]},
+        "message": None, "case": None, "event": None, "outcome": f"{row['status']} {row['code']}",
+        "purpose": f"{row['method']} {row['route']}", "basis": None, "data": None, "hash": None,
     }  # fmt: skip
 
 

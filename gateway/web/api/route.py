@@ -60,6 +60,8 @@ class Route:
     params: tuple[Param, ...] = ()
     problems: tuple[int, ...] = ()
     text: str = ""
+    fault: type[BaseModel] | None = None
+    """What an error looks like here; absent: RFC 9457."""
 
     @property
     def queries(self) -> frozenset[str]:

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from gateway.protocol.event import URGENCIES
 from gateway.web.api import models as m
+from gateway.web.api import models_schemas as schemas
+from gateway.web.api import models_statistics as s
 from gateway.web.api import models_views as v
+from gateway.web.api.audit import FORMATS
 from gateway.web.api.cases import STATUSES
 from gateway.web.api.messages import STATES, STEPS
 from gateway.web.api.route import PREFIX, Param, Route
@@ -14,11 +17,14 @@ from gateway.web.api.route import PREFIX, Param, Route
 if TYPE_CHECKING:
     from gateway.web.api.attachments import Attachments
     from gateway.web.api.audit import Audit
+    from gateway.web.api.bulk import Bulk
     from gateway.web.api.cases import Cases
     from gateway.web.api.evidence import EvidenceOf
     from gateway.web.api.inbox import Inbox
     from gateway.web.api.messages import Messages
     from gateway.web.api.reference import Reference
+    from gateway.web.api.schemas import Schemas
+    from gateway.web.api.statistics import StatisticsOf
 
 _TIME = {"type": "string", "examples": ["2026-11-24T02:00:00Z", "2026-11-24"]}
 
@@ -57,6 +63,12 @@ def message_routes(of: Messages) -> list[Route]:
         Route(
             "POST", f"{path}/batch", ("message.submit",), of.post_batch, "Submit up to 100 messages", tag,
             m.BatchAccepted, m.BatchRequest, 202, params=(KEY,), problems=(400, 413, 415, 422, 429, 503),
+        ),
+        Route(
+            "POST", f"{path}/advice", ("message.submit",), of.post_advice, "Show the handling a message must have",
+            tag, m.Advice, m.MessageRequest, problems=(400, 404, 413, 415, 422),
+            text="Computed from its type, its content, its case and what it answers. `handling` may be left out. "
+                 "Nothing is accepted.",
         ),
         Route(
             "POST", f"{path}/retry", ("queue.operate",), of.post_retry, "Try again what waits since then", tag,
@@ -120,7 +132,9 @@ def case_routes(of: Cases) -> list[Route]:
     return [
         Route(
             "GET", path, read, of.get_list, "List cases, last changed first", tag, v.Cases,
-            params=(_word("q", "a case reference or its beginning"), _code("status", "where it stands", STATUSES),
+            params=(_word("q", "a case reference or its beginning, or a person's name in any script: nearest first, "
+                          "one page; the audit log has that somebody searched, without the name"), PURPOSE,
+                    PURPOSE_HEADER, _code("status", "where it stands", STATUSES),
                     _code("urgency", "of the case", URGENCIES),
                     Param("due_before", "a clock that runs out by then", _TIME), CURSOR, LIMIT),
             problems=(400,),
@@ -128,6 +142,33 @@ def case_routes(of: Cases) -> list[Route]:
         Route(
             "GET", f"{path}/{{ref}}", read, of.get, "Show a case: status, clocks, next action, timeline", tag,
             v.CaseWhole, params=(ETAG,), problems=(404,),
+        ),
+        Route(
+            "GET", f"{path}/{{ref}}/progress", read, of.get_progress, "Show how far each request is answered", tag,
+            v.Progress, params=(ETAG,), problems=(404,),
+            text="Row by row, as `27 of 30`. What was answered is case data, and stands in the responses alone.",
+        ),
+        Route(
+            "GET", f"{path}/{{ref}}/persons", ("event.read",), of.get_persons,
+            "Show each person's assessments and way home", tag, v.Persons, params=(PURPOSE, PURPOSE_HEADER, ETAG),
+            problems=(400, 404), text="Case data: the audit log has this reading before the answer leaves.",
+        ),
+    ]  # fmt: skip
+
+
+def bulk_routes(of: Bulk) -> list[Route]:
+    """Return the routes of rows as CSV."""
+    return [
+        Route(
+            "GET", f"{PREFIX}/templates/{{subject}}", ("reference.read",), of.get_template,
+            "Fetch the CSV to fill in for the rows of a type", "messages", media_type="text/csv", params=(ETAG,),
+            problems=(404,), text="Filled in, it is the member `rows` of POST /messages. Columns may be left out.",
+        ),
+        Route(
+            "GET", f"{PREFIX}/messages/{{id}}/rows", ("event.read", "message.read-own"), of.get_rows,
+            "Read the rows of a message as CSV", "messages", media_type="text/csv",
+            params=(PURPOSE, PURPOSE_HEADER, ETAG), problems=(400, 403, 404),
+            text="The audit log has this reading before the answer leaves.",
         ),
     ]  # fmt: skip
 
@@ -171,6 +212,51 @@ def reference_routes(of: Reference) -> list[Route]:
     ]  # fmt: skip
 
 
+def schema_routes(of: Schemas) -> list[Route]:
+    """Return the route that judges a schema; `/registry` has the others."""
+    return [
+        Route(
+            "POST", f"{PREFIX}/schemas/check", ("schema.operate",), of.post_check,
+            "What a schema would change, break and refuse", "reference", schemas.SchemaChecked, schemas.SchemaCheck,
+            problems=(400, 404, 413, 415, 503),
+            text="Registers nothing. The messages of its type of the last year are held against it: the answer has "
+                 "counts and pointers, never a value. The audit log has who asked, before the answer leaves.",
+        ),
+    ]  # fmt: skip
+
+
+def statistics_routes(of: StatisticsOf) -> list[Route]:
+    """Return the routes of `/statistics`."""
+    path, tag, read, bring = f"{PREFIX}/statistics", "statistics", ("statistics.read",), ("statistics.import",)
+    month = {"type": "string", "examples": ["2025-01", "2025-01-31"]}
+    asked = (
+        Param("from", "first month or day", month, required=True),
+        Param("to", "last month or day", month, required=True),
+        _word("by", "one or two of sex, ageGroup, checkpoint, subdivision, destination, channel, with a comma between"),
+        _code("language", "over Accept-Language", ("en", "id", "km")),
+        Param("Accept-Language", "en, id or km", where="header"), ETAG,
+    )  # fmt: skip
+    small = "A cell of 1 to 9 persons is suppressed, and one more where it could be computed."
+    return [
+        Route("GET", path, read, of.get, "Compute the figures of a period", tag, s.StatisticsReport, params=asked,
+              problems=(400,), text=f"From exchanged messages and imports, each figure with its sources. {small}"),
+        Route("GET", f"{path}/chart.svg", read, of.get_chart, "Draw the figures", tag, media_type="image/svg+xml",
+              params=asked, problems=(400,), text=small),
+        Route("GET", f"{path}/page", read, of.get_page, "Show chart and table of both authorities", tag,
+              media_type="text/html", params=asked, problems=(400,), text=small),
+        Route("POST", f"{path}/draft", read, of.post_draft, "Draft the message that tells a partner", tag,
+              m.MessageRequest, s.DraftRequest, problems=(400, 403, 404, 409, 413, 415),
+              text="The body for POST /messages. Once a partner was told, only what changed, by `revisionOf`."),
+        Route("POST", f"{path}/figures", bring, of.post_figures, "Bring figures in by CSV", tag, s.Imported,
+              status=201, params=(KEY,), problems=(400, 413, 415, 422),
+              text="The body is `text/csv`: indicator, from, to, value, qualifier, status, sex, ageGroup, checkpoint, "
+                   "subdivision, destination, channel, source. All rows or none; `errors` name row and column."),
+        Route("GET", f"{path}/imports", read, of.get_imports, "List imports, newest first", tag, s.FigureImports),
+        Route("POST", f"{path}/imports/{{number}}/withdraw", bring, of.post_withdrawn,
+              "Leave an import out from now on", tag, s.Withdrawn, problems=(404,)),
+    ]  # fmt: skip
+
+
 def audit_routes(of: Audit) -> list[Route]:
     """Return the routes of `/audit`."""
     path, tag, read = f"{PREFIX}/audit", "audit", ("audit.read",)
@@ -179,10 +265,12 @@ def audit_routes(of: Audit) -> list[Route]:
         Route(
             "GET", f"{path}/entries", read, of.get_entries, "Search the audit log, newest first", tag, v.LogEntries,
             params=(_word("type", "such as message.read"), _word("actor", "opaque id"), _word("message", "its id"),
-                    _word("case", "a case reference"), _word("object", "id of what it was done to"),
+                    _word("case", "a case reference"),
+                    _word("object", "id of what it was done to; the trace_id of an error finds who got it"),
                     _word("outcome", "such as rejected schema-invalid"), Param("since", "from then on", _TIME),
-                    Param("until", "before then", _TIME), CURSOR, LIMIT),
-            problems=(400,),
+                    Param("until", "before then", _TIME), _code("format", "of the page; json where absent", FORMATS),
+                    CURSOR, LIMIT),
+            problems=(400,), text="With `format=csv` each page is text/csv; `Link` leads to the next.",
         ),
         Route("GET", f"{path}/checkpoint", read, of.get_checkpoint, "The newest signed checkpoint", tag, v.Checkpoint,
               params=(ETAG,), problems=(404,)),

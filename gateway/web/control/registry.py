@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from gateway.errors import MalformedRequest, NotFound
 from gateway.primitives import b64u
-from gateway.registry.compatibility import Mode, check_mode
 from gateway.registry.diff import diff
-from gateway.registry.lint import advise
-from gateway.registry.subject import SchemaVersion, load_schema, next_version, parse_document, version_key
+from gateway.registry.subject import parse_document, version_key
+from gateway.services.catalogue import ALL_SUBJECTS
 from gateway.web.control.bodies import OPERATOR, answer, at, members, text
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
     return (
         web.get("/schemas", desk.held),
         web.get("/schemas/{subject}/{version}", desk.one),
-        web.post("/schemas/check", desk.check),
+        web.get("/schemas/modes", desk.modes),
         web.post("/schemas", desk.register),
         web.post("/schemas/approve", desk.approve),
         web.post("/schemas/diff", desk.diff),
@@ -48,36 +48,31 @@ class _Desk:
         found = self._find(request.match_info["subject"], request.match_info["version"])
         return web.Response(body=found.document, content_type="application/schema+json")
 
-    async def check(self, request: web.Request) -> web.Response:
-        """POST schemas/check {"document", "subject"?, "version"?, "mode"?}: register nothing."""
+    async def register(self, request: web.Request) -> web.Response:
+        """POST schemas {"document", "subject"?, "version"?}: refused where it breaks the mode in force."""
         given = await members(request)
-        schema = self._load(given)
-        mode = text(given, "mode", Mode.BACKWARD)
-        if mode not in Mode.__members__:
-            raise MalformedRequest(f"`mode` is one of {', '.join(Mode)}")
-        earlier = [(s.version, self._document(s)) for s in self._stored() if s.subject == schema.subject]
-        taken = next((s for s in self._stored() if (s.subject, s.version) == (schema.subject, schema.version)), None)
-        breaks = (
-            []
-            if taken is not None
-            else check_mode(Mode(mode), schema.document, earlier, codelists=self._gateway.rules.catalogue.codelists)
-        )
+        stored, fresh = await self._gateway.registrar.propose(
+            text(given, "document").encode(), OPERATOR, subject=_optional(given, "subject"),
+            version=_optional(given, "version"),
+        )  # fmt: skip
+        return answer(_told(stored) | {"result": "registered" if fresh else "known"}, 201 if fresh else 200)
+
+    async def modes(self, _request: web.Request) -> web.Response:
+        """GET schemas/modes: the compatibility mode in force of all subjects and of each."""
+        catalogue = self._gateway.rules.catalogue
+        names = [ALL_SUBJECTS, *sorted({s.subject for s in catalogue.stored} | set(catalogue.own_modes()))]
         return answer(
             {
-                "subject": schema.subject, "version": schema.version, "digest": b64u.encode(schema.digest),
-                "registered": taken is not None and taken.digest == schema.digest,
-                "taken": taken is not None and taken.digest != schema.digest,
-                "mode": mode, "compatible": not breaks, "breaks": [str(b) for b in breaks],
-                "advice": [{"pointer": f.pointer, "reason": f.reason} for f in advise(schema.document)],
+                "modes": [
+                    {
+                        "subject": name or "all",
+                        "mode": catalogue.mode(name),
+                        "own": catalogue.own_mode(name) is not None,
+                    }
+                    for name in names
+                ]
             }
-        )  # fmt: skip
-
-    async def register(self, request: web.Request) -> web.Response:
-        """POST schemas {"document", "subject"?, "version"?}."""
-        schema = self._load(await members(request))
-        fresh = await self._gateway.registrar.register([schema], OPERATOR)
-        found = self._find(schema.subject, schema.version)
-        return answer(_told(found) | {"result": "registered" if fresh else "known"}, 201 if fresh else 200)
+        )
 
     async def approve(self, request: web.Request) -> web.Response:
         """POST schemas/approve {"subject", "version"} or {"all": true}: the card lists them from now on."""
@@ -102,7 +97,8 @@ class _Desk:
         given = await members(request)
         subject = text(given, "subject")
         old, new = (self._side(subject, given.get(name)) for name in ("old", "new"))
-        found = diff(old, new, codelists=self._gateway.rules.catalogue.codelists)
+        lists = self._gateway.rules.catalogue.codelists
+        found = await asyncio.to_thread(diff, old, new, codelists=lists)  # its proofs can take seconds
         return answer(
             {
                 "subject": subject, "verdict": found.verdict, "lines": list(found.lines()),
@@ -122,23 +118,6 @@ class _Desk:
             else self._document(self._find(subject, side))
         )
 
-    def _load(self, given: dict[str, Any]) -> SchemaVersion:
-        raw = text(given, "document").encode()
-        subject, version = given.get("subject"), given.get("version")
-        if subject is not None and version is None and "$id" not in parse_document(raw):
-            held = [s.version for s in self._stored() if s.subject == subject]
-            latest = max(held, key=version_key, default=None)
-            version = next_version(latest, compatible=self._reads_latest(raw, str(subject), latest))
-        return load_schema(raw, subject=subject, version=version)
-
-    def _reads_latest(self, raw: bytes, subject: str, latest: str | None) -> bool:
-        if latest is None:
-            return True
-        earlier = [(latest, self._document(self._find(subject, latest)))]
-        candidate = load_schema(raw, subject=subject, version=latest)
-        lists = self._gateway.rules.catalogue.codelists
-        return not check_mode(Mode.BACKWARD, candidate.document, earlier, codelists=lists)
-
     def _stored(self) -> list[StoredSchema]:
         return sorted(self._gateway.rules.catalogue.stored, key=lambda s: (s.subject, version_key(s.version)))
 
@@ -150,6 +129,10 @@ class _Desk:
 
     def _document(self, stored: StoredSchema) -> dict[str, Any]:
         return self._gateway.rules.catalogue.version(stored.subject, stored.version).document
+
+
+def _optional(given: dict[str, Any], name: str) -> str | None:
+    return text(given, name) if name in given else None
 
 
 def _told(stored: StoredSchema) -> dict[str, Any]:

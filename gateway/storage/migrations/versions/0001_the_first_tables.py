@@ -1,4 +1,4 @@
-"""the first tables."""
+"""The first tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -115,10 +115,22 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("lifecycle", sa.Text(), nullable=False, comment="JSON: last move and our unanswered ones"),
         sa.Column("urgency", sa.Text(), nullable=False),
-        sa.Column("handling", sa.Text(), nullable=False, comment="union of the codes seen: replies inherit it"),
+        sa.Column("handling", sa.Text(), nullable=False, comment="union of the codes seen"),
+        sa.Column(
+            "opening_handling",
+            sa.Text(),
+            nullable=False,
+            comment="of its first message: what names no other inherits it",
+        ),
         sa.Column("opened_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("sent", sa.BigInteger(), nullable=False, comment="last caseseq we gave out"),
+        sa.Column(
+            "clocks",
+            sa.Text(),
+            nullable=False,
+            comment="JSON: every clock of the case; the one shown is in the columns",
+        ),
         sa.Column("clock_from", sa.BigInteger(), nullable=True, comment="receivedAt of the signed receipt"),
         sa.Column("acknowledge_by", sa.BigInteger(), nullable=True),
         sa.Column("reply_by", sa.BigInteger(), nullable=True),
@@ -197,6 +209,16 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("entries", schema=None) as batch_op:
         batch_op.create_index(
+            "entries_actor",
+            ["actor"],
+            unique=False,
+            sqlite_where=sa.text("typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"),
+            postgresql_where=sa.text(
+                "typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"
+            ),
+        )
+        batch_op.create_index("entries_at", ["at"], unique=False)
+        batch_op.create_index(
             "entries_case",
             ["case_ref"],
             unique=False,
@@ -210,7 +232,29 @@ def upgrade() -> None:
             sqlite_where=sa.text("jti IS NOT NULL"),
             postgresql_where=sa.text("jti IS NOT NULL"),
         )
-        batch_op.create_index("entries_typ", ["typ", "seq"], unique=False)
+        batch_op.create_index(
+            "entries_obj",
+            ["obj"],
+            unique=False,
+            sqlite_where=sa.text("obj IS NOT jti"),
+            postgresql_where=sa.text("obj IS DISTINCT FROM jti"),
+        )
+        batch_op.create_index(
+            "entries_outcome",
+            ["outcome"],
+            unique=False,
+            sqlite_where=sa.text("outcome <> 'accepted'"),
+            postgresql_where=sa.text("outcome <> 'accepted'"),
+        )
+        batch_op.create_index(
+            "entries_typ",
+            ["typ"],
+            unique=False,
+            sqlite_where=sa.text("typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"),
+            postgresql_where=sa.text(
+                "typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"
+            ),
+        )
 
     op.create_table(
         "envelopes",
@@ -224,6 +268,39 @@ def upgrade() -> None:
         sa.Column("receipt", sa.LargeBinary(), nullable=True, comment="JWS as received"),
         sa.PrimaryKeyConstraint("eid", name=op.f("pk_envelopes")),
         comment="what was signed and sealed, and what came back",
+    )
+    op.create_table(
+        "figures",
+        sa.Column(
+            "number",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+            comment="of the import",
+        ),
+        sa.Column(
+            "line", sa.Integer(), autoincrement=False, nullable=False, comment="row of its file, the header being 1"
+        ),
+        sa.Column("indicator", sa.Text(), nullable=False),
+        sa.Column("first", sa.Text(), nullable=False, comment="YYYY-MM-DD"),
+        sa.Column("last", sa.Text(), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.Column("qualifier", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("breakdown", sa.Text(), nullable=False, comment="JSON"),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("number", "line", name=op.f("pk_figures")),
+        comment="figures an authority brought in; small ones too, so they leave through suppression only",
+    )
+    op.create_table(
+        "imports",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False, comment="opaque id of who brought it in"),
+        sa.Column("digest", sa.LargeBinary(), nullable=False, comment="SHA-256 of the file"),
+        sa.Column("withdrawn_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_imports")),
+        comment="files of figures",
     )
     op.create_table(
         "inbox",
@@ -280,6 +357,30 @@ def upgrade() -> None:
             postgresql_where=sa.text("case_ref IS NOT NULL"),
         )
         batch_op.create_index("inbox_jti", ["jti"], unique=False)
+
+    op.create_table(
+        "modes",
+        sa.Column("subject", sa.Text(), nullable=False, comment="empty: of all subjects that have none of their own"),
+        sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_modes")),
+        comment="compatibility modes as set; what was never set is BACKWARD",
+    )
+    op.create_table(
+        "names",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("jti", sa.Text(), nullable=False),
+        sa.Column("case_ref", sa.Text(), nullable=False),
+        sa.Column("block", sa.Text(), nullable=False, comment="first consonant: names are compared within it"),
+        sa.Column("folded", sa.Text(), nullable=False),
+        sa.Column("latin", sa.Text(), nullable=False),
+        sa.Column("sound", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_names")),
+        comment="search keys of persons' names: personal data; gone with the body they were read from",
+    )
+    with op.batch_alter_table("names", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_names_jti"), ["jti"], unique=False)
+        batch_op.create_index("names_block", ["block", "id"], unique=False)
 
     op.create_table(
         "outbox",
@@ -414,6 +515,89 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("party", name=op.f("pk_partners")),
     )
     op.create_table(
+        "problems",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column(
+            "trace_id",
+            sa.Text(),
+            nullable=False,
+            comment="in the problem its caller got; the caller may have chosen it",
+        ),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("listener", sa.Text(), nullable=False, comment="api, exchange or control"),
+        sa.Column("actor", sa.Text(), nullable=False, comment="opaque id, party, or stranger"),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False, comment="its template, never a path"),
+        sa.Column("status", sa.SmallInteger(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_problems")),
+        comment="every error a caller got, so that the id in it finds it; no part of the tree",
+    )
+    with op.batch_alter_table("problems", schema=None) as batch_op:
+        batch_op.create_index("problems_at", ["at"], unique=False)
+        batch_op.create_index("problems_trace", ["trace_id"], unique=False)
+
+    op.create_table(
+        "record_marks",
+        sa.Column("sender", sa.Text(), nullable=False, comment="whose message"),
+        sa.Column("jti", sa.Text(), nullable=False),
+        sa.Column("part", sa.Text(), nullable=False, comment="message, attachment:<id>, or part: some of its data"),
+        sa.Column("mark", sa.Text(), nullable=False, comment="erased, restricted or blocked"),
+        sa.Column("reason", sa.Text(), nullable=False, comment="code of recordActionReason"),
+        sa.Column("by_jti", sa.Text(), nullable=False, comment="the record.action that asked"),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("sender", "jti", "part", name=op.f("pk_record_marks")),
+        comment="what record.action did to messages: the tombstone of what is gone, no case data",
+    )
+    op.create_table(
+        "remembered",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("sender", sa.Text(), nullable=False),
+        sa.Column("jti", sa.Text(), nullable=False),
+        sa.Column("partner", sa.Text(), nullable=False, comment="with whom it was exchanged"),
+        sa.Column("case_ref", sa.Text(), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False, comment="the event's time"),
+        sa.Column("supersedes", sa.Text(), nullable=True),
+        sa.Column("facts", sa.Text(), nullable=False, comment="JSON: references, codes and item ids, no names"),
+        sa.Column(
+            "live",
+            sa.SmallInteger(),
+            server_default="1",
+            nullable=False,
+            comment="0 while a message of ours is given up",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_remembered")),
+        sa.UniqueConstraint("sender", "jti", name=op.f("uq_remembered_sender_jti")),
+        comment="case data: what later messages are judged by, one row a message that has any; erased with its body",
+    )
+    with op.batch_alter_table("remembered", schema=None) as batch_op:
+        batch_op.create_index(
+            "remembered_case",
+            ["case_ref"],
+            unique=False,
+            sqlite_where=sa.text("case_ref IS NOT NULL"),
+            postgresql_where=sa.text("case_ref IS NOT NULL"),
+        )
+
+    op.create_table(
+        "remembered_keys",
+        sa.Column("key", sa.Text(), nullable=False, comment="a personRef; claim:, name: or head: and what it is"),
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+            comment="of the remembered message",
+        ),
+        sa.PrimaryKeyConstraint("key", "id", name=op.f("pk_remembered_keys")),
+        comment="case data: where a person is spoken of; erased with its message",
+        sqlite_with_rowid=False,
+    )
+    with op.batch_alter_table("remembered_keys", schema=None) as batch_op:
+        batch_op.create_index("remembered_keys_id", ["id"], unique=False)
+
+    op.create_table(
         "schemas",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
@@ -444,12 +628,48 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("partner", name=op.f("pk_stream_heads")),
     )
     op.create_table(
+        "tallies",
+        sa.Column("jti", sa.Text(), nullable=False),
+        sa.Column("direction", sa.Text(), nullable=False, comment="out or in"),
+        sa.Column("case_ref", sa.Text(), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False, comment="when it was sent"),
+        sa.Column(
+            "counts",
+            sa.Text(),
+            nullable=False,
+            comment="JSON: what it adds to the statistics; ids of persons, no names",
+        ),
+        sa.Column(
+            "first", sa.Text(), nullable=True, comment="first and last day counted, YYYY-MM-DD; absent where nothing is"
+        ),
+        sa.Column("last", sa.Text(), nullable=True),
+        sa.Column("final", sa.SmallInteger(), nullable=False, comment="1: a final answer to a request or referral"),
+        sa.Column("supersedes", sa.Text(), nullable=True),
+        sa.Column("target", sa.Text(), nullable=True, comment="message it amends"),
+        sa.Column("amends", sa.Text(), nullable=True, comment="correct or drop"),
+        sa.Column("person", sa.Text(), nullable=True, comment="personRef, where it takes out one person only"),
+        sa.PrimaryKeyConstraint("jti", name=op.f("pk_tallies")),
+        comment="what exchanged messages add to the statistics; messages that add and change nothing are not here",
+    )
+    with op.batch_alter_table("tallies", schema=None) as batch_op:
+        batch_op.create_index("tallies_last", ["last"], unique=False)
+
+    op.create_table(
         "tiles",
         sa.Column("level", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("hashes", sa.LargeBinary(), nullable=False, comment="32 bytes each, at most 256"),
         sa.PrimaryKeyConstraint("level", "number", name=op.f("pk_tiles")),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "timestamps",
+        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False, comment="of our checkpoint"),
+        sa.Column("note", sa.Text(), nullable=False, comment="the checkpoint as it was stamped, cosignatures included"),
+        sa.Column("token", sa.LargeBinary(), nullable=False, comment="RFC 3161 answer as received, verified"),
+        sa.Column("at", sa.BigInteger(), nullable=False, comment="the authority's time"),
+        sa.PrimaryKeyConstraint("size", name=op.f("pk_timestamps")),
+        comment="our checkpoints as an outside authority stamped them; kept for ever",
     )
     op.create_table(
         "transfers",
@@ -496,10 +716,33 @@ def downgrade() -> None:
         batch_op.drop_index("transfers_waiting")
 
     op.drop_table("transfers")
+    op.drop_table("timestamps")
     op.drop_table("tiles")
+    with op.batch_alter_table("tallies", schema=None) as batch_op:
+        batch_op.drop_index("tallies_last")
+
+    op.drop_table("tallies")
     op.drop_table("stream_heads")
     op.drop_table("state")
     op.drop_table("schemas")
+    with op.batch_alter_table("remembered_keys", schema=None) as batch_op:
+        batch_op.drop_index("remembered_keys_id")
+
+    op.drop_table("remembered_keys")
+    with op.batch_alter_table("remembered", schema=None) as batch_op:
+        batch_op.drop_index(
+            "remembered_case",
+            sqlite_where=sa.text("case_ref IS NOT NULL"),
+            postgresql_where=sa.text("case_ref IS NOT NULL"),
+        )
+
+    op.drop_table("remembered")
+    op.drop_table("record_marks")
+    with op.batch_alter_table("problems", schema=None) as batch_op:
+        batch_op.drop_index("problems_trace")
+        batch_op.drop_index("problems_at")
+
+    op.drop_table("problems")
     op.drop_table("partners")
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.drop_index(
@@ -534,6 +777,12 @@ def downgrade() -> None:
         )
 
     op.drop_table("outbox")
+    with op.batch_alter_table("names", schema=None) as batch_op:
+        batch_op.drop_index("names_block")
+        batch_op.drop_index(batch_op.f("ix_names_jti"))
+
+    op.drop_table("names")
+    op.drop_table("modes")
     with op.batch_alter_table("inbox", schema=None) as batch_op:
         batch_op.drop_index("inbox_jti")
         batch_op.drop_index(
@@ -541,9 +790,25 @@ def downgrade() -> None:
         )
 
     op.drop_table("inbox")
+    op.drop_table("imports")
+    op.drop_table("figures")
     op.drop_table("envelopes")
     with op.batch_alter_table("entries", schema=None) as batch_op:
-        batch_op.drop_index("entries_typ")
+        batch_op.drop_index(
+            "entries_typ",
+            sqlite_where=sa.text("typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"),
+            postgresql_where=sa.text(
+                "typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"
+            ),
+        )
+        batch_op.drop_index(
+            "entries_outcome",
+            sqlite_where=sa.text("outcome <> 'accepted'"),
+            postgresql_where=sa.text("outcome <> 'accepted'"),
+        )
+        batch_op.drop_index(
+            "entries_obj", sqlite_where=sa.text("obj IS NOT jti"), postgresql_where=sa.text("obj IS DISTINCT FROM jti")
+        )
         batch_op.drop_index(
             "entries_jti", sqlite_where=sa.text("jti IS NOT NULL"), postgresql_where=sa.text("jti IS NOT NULL")
         )
@@ -551,6 +816,14 @@ def downgrade() -> None:
             "entries_case",
             sqlite_where=sa.text("case_ref IS NOT NULL"),
             postgresql_where=sa.text("case_ref IS NOT NULL"),
+        )
+        batch_op.drop_index("entries_at")
+        batch_op.drop_index(
+            "entries_actor",
+            sqlite_where=sa.text("typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"),
+            postgresql_where=sa.text(
+                "typ <> 'message.received' AND typ <> 'message.settled' AND typ <> 'message.sent'"
+            ),
         )
 
     op.drop_table("entries")

@@ -1,0 +1,146 @@
+"""Rows for statistics and search: what was read out of messages, and figures an authority brought in."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from gateway.casework.dates import Span
+from gateway.casework.figures import Imported
+from gateway.ports import Unread
+from gateway.storage import tables as t
+from gateway.storage.statements import bound, compiled, fixed, json_list, limited, values_of
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+
+    from gateway.ports import Indexed
+
+n, f, m, o, i, b = t.names.c, t.figures.c, t.imports.c, t.outbox.c, t.inbox.c, t.bodies.c
+
+_UNREAD = {
+    "out": limited(
+        select(o.id, o.jti, o.subject, o.case_ref, o.supersedes, o.created_at, b.event)
+        .outerjoin(t.bodies, b.id == o.body_id)
+        .where(o.id > bindparam("after"), o.subject != fixed("void"))
+        .order_by(o.id),
+        "after",
+    ),
+    "in": limited(
+        select(i.id, i.jti, i.subject, i.case_ref, i.supersedes, i.sent_at, b.event)
+        .outerjoin(t.bodies, b.id == i.body_id)
+        .where(i.id > bindparam("after"), i.status == fixed("accepted"), i.subject != fixed("void"))
+        .order_by(i.id),
+        "after",
+    ),
+}
+
+_TALLY = (
+    "jti", "direction", "case_ref", "at", "counts", "first", "last", "final", "supersedes", "target", "amends",
+    "person",
+)  # fmt: skip
+_ADD_TALLY = compiled(insert(t.tallies).prefix_with("OR IGNORE").values(bound(_TALLY)), *_TALLY)
+_NAME = ("jti", "case_ref", "block", "folded", "latin", "sound")
+_ADD_NAME = compiled(insert(t.names).values(bound(_NAME)), *_NAME)
+_FORGET_NAMES = compiled(delete(t.names).where(n.jti.in_(values_of("jtis"))), "jtis")
+_IMPORT = ("at", "account", "digest")
+_ADD_IMPORT = compiled(insert(t.imports).values(bound(_IMPORT)), *_IMPORT)
+_FIGURE = (
+    "number", "line", "indicator", "first", "last", "value", "qualifier", "status", "breakdown", "source",
+)  # fmt: skip
+_ADD_FIGURE = compiled(insert(t.figures).values(bound(_FIGURE)), *_FIGURE)
+HELD = (
+    select(*(f[name] for name in _FIGURE))
+    .join(t.imports, m.number == f.number)
+    .where(m.withdrawn_at.is_(None))
+    .order_by(f.number, f.line)
+)
+_HELD = compiled(HELD)
+_WITHDRAW = compiled(
+    update(t.imports)
+    .where(m.number == bindparam("key"), m.withdrawn_at.is_(None))
+    .values(withdrawn_at=bindparam("at")),
+    "at", "key",
+)  # fmt: skip
+
+
+class IndexRows:
+    """`ports.Index` over the writer's connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._many = connection.executemany
+        self._run = connection.execute
+
+    def unread(self, direction: Literal["out", "in"], after: int, limit: int, most_bytes: int) -> Sequence[Unread]:
+        """Return the next messages in order, as many as fit."""
+        found: list[Unread] = []
+        size = 0
+        for row in self._run(_UNREAD[direction], (after, limit)):
+            size += len(row[-1] or b"")
+            if found and size > most_bytes:
+                break
+            found.append(Unread(direction, *row))
+        return found
+
+    def add(self, rows: Sequence[Indexed]) -> None:
+        """Store what was read out of messages."""
+        self._many(_ADD_TALLY, [_tally(row) for row in rows if row.counted])
+        self._many(
+            _ADD_NAME,
+            [(r.jti, r.case_ref, k.block, k.folded, k.latin, k.sound) for r in rows if r.case_ref for k in r.names],
+        )
+
+    def forget_names(self, jtis: Sequence[str]) -> None:
+        """Delete the search keys of messages whose bodies are gone."""
+        self._run(_FORGET_NAMES, (json_list(jtis),))
+
+
+class FigureRows:
+    """`ports.Figures` over the writer's connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._run = connection.execute
+        self._many = connection.executemany
+
+    def add_import(self, figures: Sequence[Imported], *, at: int, account: str, digest: bytes) -> int:
+        """Store the figures of one file."""
+        number = self._run(_ADD_IMPORT, (at, account, digest)).lastrowid
+        assert number is not None
+        self._many(
+            _ADD_FIGURE,
+            [
+                (number, g.line, g.indicator, g.span.first.isoformat(), g.span.last.isoformat(), g.value, g.qualifier,
+                 g.status, orjson.dumps(dict(g.breakdown)).decode(), g.source)
+                for g in figures
+            ],
+        )  # fmt: skip
+        return number
+
+    def held(self) -> Sequence[Imported]:
+        """Return the figures of every import that was not withdrawn."""
+        return [imported_of(dict(zip(_FIGURE, row, strict=True))) for row in self._run(_HELD)]
+
+    def withdraw(self, number: int, at: int) -> bool:
+        """Leave an import out from now on."""
+        return self._run(_WITHDRAW, (at, number)).rowcount == 1
+
+
+def imported_of(row: Mapping[str, Any]) -> Imported:
+    """Return the figure in a row of the columns above."""
+    span = Span(date.fromisoformat(row["first"]), date.fromisoformat(row["last"]))
+    return Imported(
+        row["indicator"], span, row["value"], row["qualifier"], row["status"], orjson.loads(row["breakdown"]),
+        row["source"], row["number"], row["line"],
+    )  # fmt: skip
+
+
+def _tally(row: Indexed) -> tuple[Any, ...]:
+    amendment = row.amendment
+    return (
+        row.jti, row.direction, row.case_ref, row.at, row.counts, row.first, row.last, int(row.final), row.supersedes,
+        amendment and amendment.target, amendment and amendment.kind, amendment and amendment.person,
+    )  # fmt: skip

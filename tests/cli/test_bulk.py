@@ -1,0 +1,50 @@
+"""A sheet of persons on the command line: its template, its faults, and how far the answers are."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.support.pair import example
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.terminal import Home
+
+LINES = {
+    "person.role": "SUBJECT", "person.names.0.nameType": "LEGAL", "person.names.0.fullName": "AGUS CONTOH",
+    "person.names.0.script": "Latn", "person.sex": "M", "person.birth.value": "1999", "person.birth.precision": "YEAR",
+    "person.nationalities.0.country": "KHM", "person.nationalities.0.status": "CLAIMED", "person.isMinor": "NO",
+    "person.protectionScreened": "true", "interviewLanguage": "khm",
+}  # fmt: skip
+
+
+def test_a_sheet_is_filled_in_sent_and_followed(home: Home, tmp_path: Path) -> None:
+    """The template has the columns; a fault is told by line and column; what was sent shows how far it is answered."""
+    columns = home.run("schema", "template", "identity.verify.request").out.strip().split(",")
+    assert set(LINES) <= set(columns)
+    body = example("identity.verify.request/s2-group-of-thirty") | {"recipient": "kh.gdi"}
+    body["data"].pop("items")
+    body["data"]["declaredCount"] = 2
+    body["data"]["meta"] |= {
+        "legalBasis": ["ID-PERMENKUMHAM18-2022"], "retention": {"class": "RC-VI"},
+        "transferBasis": {"code": "ART56_3_BINDING_INSTRUMENT", "instrumentRef": "TEST-INSTRUMENT"},
+    }  # fmt: skip
+    message, sheet = tmp_path / "body.json", tmp_path / "group.csv"
+    message.write_text(json.dumps(body), "utf-8")
+    rows = [LINES, LINES | {"person.sex": "Q"}]
+
+    def write() -> None:
+        sheet.write_text("\n".join([",".join(LINES), *(",".join(row.values()) for row in rows)]), "utf-8")
+
+    write()
+    refused = home.run("submit", str(message), "--rows", str(sheet), "--dry-run", code=1)
+    assert "line 3, column person.sex" in refused.err
+    rows[1] = LINES | {"person.names.0.fullName": "BUDI CONTOH"}
+    write()
+    sent = home.json("submit", str(message), "--rows", str(sheet))
+    progress = home.run("case", "progress", sent["case"])
+    assert "answered 0 of 2" in progress.err
+    assert [line.split("\t")[1:3] for line in progress.out.splitlines()] == [["1", "no"], ["2", "no"]]
+    assert home.run("message", "rows", sent["id"]).out.count("BUDI CONTOH") == 1
