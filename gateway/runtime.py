@@ -154,6 +154,7 @@ class Gateway:
                 ("refusals", self.refusals.run()),
                 ("problems", self.problems.run()),
                 ("housekeeping", self._keep_house()),
+                ("discarding", self.attachments.discarding()),
                 ("unwitnessed", self.witnessing.watch()),
                 ("lateness", self.lateness.run()),
                 *([("timestamps", self.timestamping.run())] if self.timestamping else []),
@@ -313,6 +314,7 @@ def _compose(
     contacts.on_heard(attachments.carrier.heard)
     settler.on_recorded(lambda r: attachments.carrier.wake_all() if r.deferred else None)
     gate.on_open(attachments.carrier.wake_all)
+    store.on_erased(attachments.look)
     operator = Operator(store, give_up, clock)
     submitter.on_accepted(dispatcher.wake)
     operator.on_moved(dispatcher.wake)

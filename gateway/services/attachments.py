@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gateway.errors import GatewayError
 from gateway.logs import get_logger
 from gateway.ports import Actor
 from gateway.services.attach import Attacher
@@ -17,7 +18,7 @@ from gateway.services.inspect import Inspector
 from gateway.services.vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from gateway.casework.codelists import CodeLists
@@ -41,6 +42,7 @@ log = get_logger()
 UNUSED_MS = 86_400_000
 """What no message names goes after a day (protocol.md §5)."""
 TIDY_AT_ONCE = 200
+DISCARD_AGAIN_S = 30
 SYSTEM = Actor("gateway", "system")
 
 
@@ -56,6 +58,7 @@ class Attachments:
         self._store = store
         self._clock = clock
         self._me = me
+        self._erased = asyncio.Event()
         self.vault = vault = Vault(files, keys, entropy, me)
         self.attacher = Attacher(store, vault, codelists, images, scanner, clock, entropy, me=me, most_bytes=most_bytes)
         self.encloser = Encloser(store, vault, clock, me=me)
@@ -72,6 +75,25 @@ class Attachments:
             await asyncio.to_thread(self.vault.remove, name)
         if stray:
             log.info("files of a stopped process removed", count=len(stray))
+
+    def look(self) -> None:
+        """Tell that files wait to be taken off the disk."""
+        self._erased.set()
+
+    async def discarding(self) -> None:
+        """Take erased files off the disk, at the start and whenever told, until cancelled."""
+        while True:
+            self._erased.clear()
+            try:
+                while files := await self._store.write(lambda tx: tx.attachments.discarded(TIDY_AT_ONCE)):
+                    for name in files:
+                        await asyncio.to_thread(self.vault.remove, name)
+                    await self._store.write(partial(_gone, files=files))
+            except GatewayError as error:
+                log.warning("erased files not removed yet", code=error.slug, detail=error.detail)
+                await asyncio.sleep(DISCARD_AGAIN_S)
+                continue
+            await self._erased.wait()
 
     async def tidy(self) -> None:
         """Remove what no message named within a day."""
@@ -98,3 +120,7 @@ class Attachments:
 
     def _note(self, tx: Transaction, kind: str, name: str) -> None:
         tx.log.append("attachment.erased", actor=SYSTEM, obj=(kind, name), at=self._clock(), outcome="unused")
+
+
+def _gone(tx: Transaction, *, files: Sequence[str]) -> None:
+    tx.attachments.gone(files)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.errors import Clash, NotFound
+from gateway.errors import Clash, NotFound, NotPermitted
 from gateway.protocol.attachment import parse_attachment_id
 from gateway.services.accounts import actor_of
 from gateway.services.reading import judge_purpose
@@ -43,7 +43,7 @@ class AttachmentReader:
         """Return an attachment. `owner` is the account a client is bound to, None for no bound.
 
         Raises NotFound, alike for what is unknown and what is another client's; Clash where `partner` must say
-        whose id it is; MalformedRequest for an unknown purpose.
+        whose id it is; MalformedRequest for an unknown purpose; NotPermitted where its use is restricted.
         """
         judge_purpose(self._codelists, purpose)
         try:
@@ -53,6 +53,9 @@ class AttachmentReader:
         found = await self._store.write(lambda tx: tx.attachments.named(name))
         seen = [row for row in found if self._seen(row, owner) and partner in {None, row.party}]
         chosen = self._one(seen)
+        if await self._store.write(lambda tx: tx.attachments.restricted(chosen.party, chosen.id)):
+            detail = "the use of this file, or of what brought it, is restricted by its sender (record.action)"
+            raise NotPermitted(detail)
         now = self._clock()
         await self._store.write(
             lambda tx: tx.log.append(

@@ -53,12 +53,19 @@ class Records:
             tx.records.erase_body(sender, wanted.target, ours=sender == self._me)
             tx.memory.drop(sender, wanted.target)
             tx.index.forget_names([wanted.target])
+            tx.attachments.erase_enclosed(sender, wanted.target)
         file = wanted.part.startswith(FILE)
+        name, done = wanted.part.removeprefix(FILE), str(wanted.mark)
+        if file and wanted.mark == "erased":
+            if tx.attachments.encloses(sender, wanted.target, name):
+                tx.attachments.erase(sender, name)
+            else:
+                done = "not held"  # the log must not claim what was not done
         tx.log.append(
             "attachment.erased" if file and wanted.mark == "erased" else _ENTRIES[wanted.mark],
             actor=Actor(sender, "partner" if sender != self._me else "system"),
-            obj=("attachment", wanted.part.removeprefix(FILE)) if file else ("message", wanted.target), at=at,
-            jti=wanted.target, outcome=f"{wanted.mark} {wanted.reason}", basis=jti,
+            obj=("attachment", name) if file else ("message", wanted.target), at=at,
+            jti=wanted.target, outcome=f"{done} {wanted.reason}", basis=jti,
         )  # fmt: skip
 
     def _mark(self, tx: Transaction, wanted: Asked, sender: PartyId, jti: str, at: int) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import and_, bindparam, delete, exists, func, insert, not_, or_, select, union_all, update
 
+from gateway.casework.recordaction import FILE
 from gateway.ports import Attachment, Transfer
 from gateway.protocol.ids import MessageId
 from gateway.storage import tables as t
@@ -134,6 +135,50 @@ _STALE_ATTACHMENTS = limited(
     ),
     "mine", "before",
 )  # fmt: skip
+_ENCLOSED_IN = compiled(
+    select(n.id).where(n.jti == bindparam("message"), n.party == bindparam("whose")), "message", "whose"
+)
+_OPEN_UP = compiled(
+    delete(t.enclosures).where(n.jti == bindparam("message"), n.party == bindparam("whose")), "message", "whose"
+)
+_NAMED_BY = compiled(
+    select(func.count()).select_from(t.enclosures).where(n.id == bindparam("name"), n.party == bindparam("whose")),
+    "name", "whose",
+)  # fmt: skip
+_COPIES = compiled(
+    select(func.count())
+    .select_from(t.attachments)
+    .where(a.party == bindparam("whose"), a.derived_from == bindparam("name")),
+    "whose", "name",
+)  # fmt: skip
+_OUTBOUND = compiled(select(f.partner, f.file).where(f.direction == fixed("out"), f.id == bindparam("name")), "name")
+_DISCARD = compiled(insert(t.discarded).prefix_with("OR IGNORE").values(file=bindparam("file")), "file")
+_DISCARDED = limited(select(t.discarded.c.file))
+_GONE = compiled(delete(t.discarded).where(t.discarded.c.file == bindparam("name")), "name")
+_mark = t.record_marks.c
+_HIDING = _mark.mark.in_([fixed("restricted"), fixed("blocked"), fixed("erased")])
+_FILE_MARK = compiled(
+    select(func.count())
+    .select_from(t.record_marks)
+    .join(t.enclosures, and_(n.jti == _mark.jti, n.party == _mark.sender))
+    .where(n.id == bindparam("name"), _mark.sender == bindparam("whose"), _mark.part == bindparam("part"), _HIDING),
+    "name", "whose", "part",
+)  # fmt: skip
+# Messages that name it and that may be read.
+_READABLE = compiled(
+    select(func.count()).select_from(t.enclosures).where(
+        n.id == bindparam("name"), n.party == bindparam("whose"),
+        not_(
+            exists(
+                select(_mark.jti).where(
+                    _mark.sender == n.party, _mark.jti == n.jti,
+                    _mark.part.in_([fixed("message"), fixed("part")]), _HIDING,
+                )
+            )
+        ),
+    ),
+    "name", "whose",
+)  # fmt: skip
 _FILES = compiled(union_all(select(a.file), select(f.file)))
 
 
@@ -143,6 +188,8 @@ class AttachmentRows:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._run = connection.execute
+        self.erased = False
+        """Whether files wait to be taken off the disk since somebody last looked."""
 
     # --- files that may be read -------------------------------------------------------------------
 
@@ -162,6 +209,54 @@ class AttachmentRows:
     def remove(self, party: PartyId, name: str) -> None:
         """Forget an attachment; its file is the caller's to remove."""
         self._run(_REMOVE, (party, name))
+
+    def restricted(self, party: PartyId, name: str) -> bool:
+        """Say whether record.action keeps a file, or every message that names it, from being read."""
+        if self._run(_FILE_MARK, (name, party, FILE + name)).fetchone()[0]:
+            return True
+        named = self._run(_NAMED_BY, (name, party)).fetchone()[0]
+        return bool(named) and not self._run(_READABLE, (name, party)).fetchone()[0]
+
+    # --- erasing ------------------------------------------------------------------------------------
+
+    def erase(self, party: PartyId, name: str) -> None:
+        """Forget a file with its key, its ciphertexts and the original it was made from; its bytes go after the commit.
+
+        The id of a partner's upload stays taken: no other file may come in its place.
+        """
+        row = self.find(party, name)
+        if row is None:
+            return
+        self.remove(party, name)
+        files = [row.file]
+        if row.account is not None:  # of our own caller
+            for partner, file in self._run(_OUTBOUND, (name,)).fetchall():
+                files.append(file)
+                self.drop_transfer("out", partner, name)
+        self._connection.executemany(_DISCARD, [(file,) for file in files])
+        self.erased = True
+        if row.derived_from is not None and not self._run(_COPIES, (party, row.derived_from)).fetchone()[0]:
+            self.erase(party, row.derived_from)
+
+    def erase_enclosed(self, party: PartyId, jti: str) -> None:
+        """Erase the files of an erased message, but for those that another one names too."""
+        names = [name for (name,) in self._run(_ENCLOSED_IN, (jti, party)).fetchall()]
+        self._run(_OPEN_UP, (jti, party))
+        for name in names:
+            if not self._run(_NAMED_BY, (name, party)).fetchone()[0]:
+                self.erase(party, name)
+
+    def encloses(self, party: PartyId, jti: str, name: str) -> bool:
+        """Say whether a message names this attachment."""
+        return name in {found for (found,) in self._run(_ENCLOSED_IN, (jti, party)).fetchall()}
+
+    def discarded(self, limit: int) -> Sequence[str]:
+        """Return files that are to go from the disk."""
+        return [file for (file,) in self._run(_DISCARDED, (limit,))]
+
+    def gone(self, files: Sequence[str]) -> None:
+        """Note that files are off the disk."""
+        self._connection.executemany(_GONE, [(file,) for file in files])
 
     def stale_attachments(self, party: PartyId, before: int, limit: int) -> Sequence[Attachment]:
         """Return uploads of our own callers that no message names and no copy was made from."""

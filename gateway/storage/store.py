@@ -114,6 +114,18 @@ class SqliteStore:
         """Call `listener(count)` after each commit that added entries to the log."""
         self.writer.log.listeners.append(listener)
 
+    def on_erased(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each commit that left files to be taken off the disk."""
+        rows = self.writer.attachments
+
+        def look(_count: int) -> None:
+            if rows.erased:
+                rows.erased = False
+                listener()
+
+        # An erasure is always logged.
+        self.on_grown(look)
+
     async def backup(self, target: Path) -> None:
         """Copy the database, as of now, to a new file while traffic goes on. Raises StorageUnavailable."""
         temporary = target.with_name(target.name + ".part")

@@ -476,6 +476,13 @@ enclosures = Table(
     comment="which message names which attachment",
 )
 
+discarded = Table(
+    "discarded",
+    metadata,
+    Column("file", Text, primary_key=True),
+    comment="files of erased attachments, until they are off the disk",
+)
+
 accounts = Table(
     "accounts",
     metadata,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.ports import FaultPoint
+    from gateway.storage.attachments import AttachmentRows
     from gateway.storage.log import LogRows
     from gateway.storage.transaction import SqlTransaction
 
@@ -108,6 +109,11 @@ class Writer:
     def log(self) -> LogRows:
         """The log this writer appends to."""
         return self._transaction.log
+
+    @property
+    def attachments(self) -> AttachmentRows:
+        """The files beside the database, as rows."""
+        return self._transaction.attachments
 
     @property
     def broken(self) -> GatewayError | None:

@@ -1,4 +1,4 @@
-"""The first tables."""
+"""the first tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -165,6 +165,12 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("size", "witness", name=op.f("pk_cosignatures")),
         comment="our checkpoints as partners cosigned them",
+    )
+    op.create_table(
+        "discarded",
+        sa.Column("file", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("file", name=op.f("pk_discarded")),
+        comment="files of erased attachments, until they are off the disk",
     )
     op.create_table(
         "disputes",
@@ -832,6 +838,7 @@ def downgrade() -> None:
 
     op.drop_table("enclosures")
     op.drop_table("disputes")
+    op.drop_table("discarded")
     op.drop_table("cosignatures")
     op.drop_table("checkpoints")
     with op.batch_alter_table("cases", schema=None) as batch_op:
