@@ -31,6 +31,7 @@ from gateway.errors import ConfigurationError, GatewayError
 from gateway.keyring.files import ROOT_FILES, FileKeyRing, open_keys
 from gateway.protocol.agreement import parse_agreement
 from gateway.protocol.card import read_card
+from gateway.settings import parse_address
 from gateway.storage.migrations import HEAD
 from gateway.storage.schema import revision
 from gateway.transport.tsa import open_authority
@@ -53,6 +54,7 @@ DISK_FREE_LEAST: Final = 256 * 1024 * 1024
 CERTIFICATE_LEAST_S: Final = 5 * DAY_S
 CARD_LEAST_S: Final = 15 * DAY_S
 READY_TIMEOUT_S: Final = 5
+SCANNER_TIMEOUT_S: Final = 5
 CLOCK_SKEW_MOST_MS: Final = 60_000  # far inside what the protocol defers for: a clock that runs off shows early
 
 
@@ -89,6 +91,7 @@ def examine(home: Path, ping: Ping | None = None, now_s: float | None = None) ->
             "keys": lambda: _keys(settings, now),
             "timestamps": lambda: _timestamps(settings),
             "data folder": lambda: _disk(settings),
+            "virus scanner": lambda: _scanner(settings),
             "database": lambda: _database(settings, now, ping),
             "serve": lambda: _listeners(settings, served=ping is not None),
         }
@@ -226,6 +229,38 @@ def _disk(settings: Settings) -> Iterator[Check]:
         yield Check("warn", "disk", shown, "free space on the data volume")
     else:
         yield Check("ok", "disk", shown)
+
+
+def _scanner(settings: Settings) -> Iterator[Check]:
+    address = settings.limits.virus_scanner
+    if not address:
+        yield Check("ok", "virus scanner", "none is named: limits.virus_scanner")
+        return
+    try:
+        with closing(_connected(address)) as scanner:
+            scanner.sendall(b"zPING\0")
+            answer = scanner.recv(16)
+    except OSError as error:
+        answer = type(error).__name__.encode()
+    if answer == b"PONG\0":
+        yield Check("ok", "virus scanner", f"answers at {address}")
+    else:
+        fix = "start clamd, or correct limits.virus_scanner; until it answers no file is taken"
+        yield Check("fail", "virus scanner", f"does not answer at {address}", fix)
+
+
+def _connected(address: str) -> socket.socket:
+    if not address.startswith("/"):
+        place = parse_address(address)
+        return socket.create_connection((place.host, place.port), SCANNER_TIMEOUT_S)
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    found.settimeout(SCANNER_TIMEOUT_S)
+    try:
+        found.connect(address)
+    except OSError:
+        found.close()
+        raise
+    return found
 
 
 def _database(settings: Settings, now: float, ping: Ping | None) -> Iterator[Check]:

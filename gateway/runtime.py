@@ -10,22 +10,19 @@ import contextlib
 import os
 import random
 import time
-import tomllib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from gateway.casework.codelists import CodeLists
-from gateway.errors import ConfigurationError, GatewayError, RequestError
+from gateway.errors import GatewayError
 from gateway.home import hosts
+from gateway.inputs import read_agreement, read_codelists, read_schemas
 from gateway.keyring.notes import card_notes, log_signers, witness_signer
 from gateway.logs import get_logger
 from gateway.ports import Actor, Clock, Entropy, FaultPoint, TimestampAuthority, Transaction
 from gateway.primitives import strictjson
-from gateway.protocol.agreement import Agreement, parse_agreement
-from gateway.registry.subject import SchemaVersion, load_schema
 from gateway.resources import schemas_path
 from gateway.screening.clamd import Clamd
 from gateway.screening.images import ImageProcess
@@ -69,11 +66,12 @@ from gateway.transport.tls import ExchangeTls
 from gateway.transport.tsa import open_authority
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable
 
+    from gateway.casework.codelists import CodeLists
     from gateway.config import Settings
     from gateway.keyring.files import FileKeyRing
+    from gateway.protocol.agreement import Agreement
     from gateway.protocol.ids import PartyId
 
 log = get_logger()
@@ -302,7 +300,7 @@ def _compose(
     scanner = settings.limits.virus_scanner
     attachments = Attachments(
         store, FileStore(settings.attachments_path), keys, codelists, ImageProcess(),
-        Clamd(scanner) if scanner else None, gate, clock, world.entropy, link, me=me,
+        Clamd(scanner) if scanner else None, contacts, gate, clock, world.entropy, link, me=me,
         most_bytes=settings.limits.attachment_bytes, partner_bytes=settings.limits.partner_upload_bytes,
     )  # fmt: skip
     submitter = Submitter(
@@ -425,46 +423,3 @@ def _note_settings(tx: Transaction, gateway: Gateway) -> None:
     if tx.state.get("settings") != digest:
         tx.state.put("settings", digest)
         tx.log.append("config.changed", actor=SYSTEM, obj=("settings", digest), at=gateway.clock())
-
-
-def read_agreement(settings: Settings) -> Agreement:
-    """Read `agreement.toml` of the home. Raises ConfigurationError naming file, key and fix."""
-    path = settings.agreement_path
-    try:
-        found = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        detail = f"{path}: not found; copy config/agreement.toml there and fill it in"
-        raise ConfigurationError(detail) from None
-    except OSError as error:
-        detail = f"{path}: {error.strerror}; make it readable for the gateway's user"
-        raise ConfigurationError(detail) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        detail = f"{path}: not valid TOML ({type(error).__name__}); correct it, `gateway config check` tells"
-        raise ConfigurationError(detail) from None
-    return parse_agreement(found, environment=settings.party.environment, name=str(path))
-
-
-def read_codelists(folder: Path) -> tuple[CodeLists, dict[str, frozenset[str]]]:
-    """Read the code lists; return them, and the codes by `name@version` as validators want them."""
-    lists = CodeLists.load({path.stem: path.read_bytes() for path in sorted((folder / "codelists").glob("*.json"))})
-    by_name = ((lists.get(name), name) for name in lists.names())
-    return lists, {f"{name}@{held.version}": frozenset(held.codes) for held, name in by_name if held is not None}
-
-
-def read_schemas(folder: Path, held: Mapping[tuple[str, str], bytes]) -> list[SchemaVersion]:
-    """Read `<folder>/<subject>/<semver>.json`, but for what is `held` byte for byte: linting it took most of a start.
-
-    Raises ConfigurationError naming the file at fault.
-    """
-    found: list[SchemaVersion] = []
-    for path in sorted(folder.glob("*.*/[0-9]*.json")) if folder.is_dir() else ():
-        raw = path.read_bytes()
-        if held.get((path.parent.name, path.stem)) == raw:
-            continue
-        try:
-            found.append(load_schema(raw, subject=path.parent.name, version=path.stem))
-        except RequestError as error:
-            places = "; ".join(f"{f.pointer or '/'} {f.reason}" for f in error.errors[:3])
-            detail = f"{path}: {error.detail} {places}; correct the file or remove it"
-            raise ConfigurationError(detail) from None
-    return found

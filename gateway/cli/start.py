@@ -165,8 +165,8 @@ def config_show() -> None:
 def config_check() -> None:
     """Read settings, agreement, keys and schemas as `serve` would, and say the first fault; change nothing."""
     from gateway.home import open_home
+    from gateway.inputs import read_agreement, read_codelists, read_schemas
     from gateway.resources import schemas_path
-    from gateway.runtime import read_agreement, read_codelists, read_schemas
 
     settings, keys = open_home(home())
     agreement = read_agreement(settings)

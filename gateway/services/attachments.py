@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Transaction,
     )
     from gateway.protocol.ids import PartyId
+    from gateway.services.contact import Contacts
     from gateway.services.gate import Gate
 
 log = get_logger()
@@ -48,7 +49,7 @@ class Attachments:
 
     def __init__(
         self, store: Store, files: Files, keys: KeyRing, codelists: CodeLists, images: Images, scanner: Scanner | None,
-        gate: Gate, clock: Clock, entropy: Entropy,
+        contacts: Contacts, gate: Gate, clock: Clock, entropy: Entropy,
         links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]],
         *, me: PartyId, most_bytes: int, partner_bytes: int,
     ) -> None:  # fmt: skip
@@ -58,7 +59,7 @@ class Attachments:
         self.vault = vault = Vault(files, keys, entropy, me)
         self.attacher = Attacher(store, vault, codelists, images, scanner, clock, entropy, me=me, most_bytes=most_bytes)
         self.encloser = Encloser(store, vault, clock, me=me)
-        self.carrier = Carrier(store, vault, gate, clock, links)
+        self.carrier = Carrier(store, vault, contacts, gate, clock, links)
         self.deposits = Deposits(store, vault, gate, clock, most_bytes=most_bytes, partner_bytes=partner_bytes)
         self.inspector = Inspector(store, vault, scanner, clock, me=me)
         self.reader = AttachmentReader(store, vault, codelists, clock, me=me)

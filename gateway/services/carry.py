@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from gateway.ports import Clock, PartnerLink, Store, Transaction
+    from gateway.protocol.attachment import AttachmentId
     from gateway.protocol.ids import PartyId
+    from gateway.services.contact import Contacts
     from gateway.services.gate import Gate
     from gateway.services.vault import Vault
 
@@ -29,21 +31,25 @@ log = get_logger()
 PAGE = 20
 HELD = 200
 UNKNOWN = 404
+NOTE_EVERY_MS = 900_000
+"""The same failure of the same file is told again after so long: it is tried far more often."""
 
 
 class Carrier:
     """One task a partner; `on_arrived` listeners learn which messages may go now."""
 
     def __init__(
-        self, store: Store, vault: Vault, gate: Gate, clock: Clock,
+        self, store: Store, vault: Vault, contacts: Contacts, gate: Gate, clock: Clock,
         links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]],
     ) -> None:  # fmt: skip
         self._store = store
         self._vault = vault
+        self._contacts = contacts
         self._gate = gate
         self._clock = clock
         self._tasks = PerPartner("attachments", self._round, links)
         self._listeners: list[Callable[[PartyId], None]] = []
+        self._noted: dict[tuple[PartyId, AttachmentId], tuple[str, int]] = {}
 
     def on_arrived(self, listener: Callable[[PartyId], None]) -> None:
         """Call `listener(partner)` when messages that waited for a file may go."""
@@ -72,7 +78,8 @@ class Carrier:
     async def _round(self, party: PartyId, link: PartnerLink) -> bool:
         if self._gate.closed is not None:
             return True  # opening it wakes every task
-        while True:
+        refused = False
+        while not refused:
             due = await self._store.write(lambda tx: tx.attachments.due(party, PAGE))
             if not due:
                 return True
@@ -81,11 +88,15 @@ class Carrier:
                     reply = await self._carry(link, transfer)
                 except TransportError as error:
                     await self._note_failed(transfer, error.detail)
+                    await self._contacts.lost(party, error.detail)
                     raise
-                if reply.offset != transfer.length:
+                if reply.offset == transfer.length:
+                    await self._arrived(transfer)
+                else:
+                    # One that the partner does not take must not keep the others back.
+                    refused = True
                     await self._note_failed(transfer, f"http-{reply.status}")
-                    return False
-                await self._arrived(transfer)
+        return False
 
     async def _carry(self, link: PartnerLink, transfer: Transfer) -> UploadReply:
         """Ask how far it has come, and send the rest. Returns the partner's last word; raises TransportError."""
@@ -108,15 +119,20 @@ class Carrier:
             tx.outbox.set_due(tx.attachments.complete(transfer.partner, transfer.id), now)
 
         await self._store.write(work)
+        self._noted.pop((transfer.partner, transfer.id), None)
         for listener in self._listeners:
             listener(transfer.partner)
 
     async def _note_failed(self, transfer: Transfer, reason: str) -> None:
         now, words = self._clock(), f"attachment: {reason}"[:200]
+        before = self._noted.get((transfer.partner, transfer.id))
+        if before is not None and before[0] == words and 0 <= now - before[1] < NOTE_EVERY_MS:
+            return
 
         def work(tx: Transaction) -> None:
             waiting = tx.attachments.waiting_for(transfer.partner, transfer.id)
             tx.outbox.add_attempts([Attempt(jti, now, EnvelopeId(""), "unreachable", words, None) for jti in waiting])
 
         await self._store.write(work)
+        self._noted[transfer.partner, transfer.id] = (words, now)
         log.warning("attachment not carried", partner=transfer.partner, reason=reason)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
-from gateway.errors import MalformedRequest, NotFound, TooLarge, UnsupportedMediaType
+from gateway.errors import Clash, MalformedRequest, NotFound, RequestError, TooLarge, UnsupportedMediaType
+from gateway.ports import Actor
 from gateway.protocol.attachment import (
     UPLOAD_LENGTH,
     UPLOAD_OFFSET,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from gateway.protocol.ids import PartyId
     from gateway.services.deposit import Deposits
+    from gateway.services.refusals import Refusals
 
 # A sender that stands still this long has gone; it goes on where it was.
 STILL_S = 30.0
@@ -32,6 +35,8 @@ class _Parts(Protocol):
 
     @property
     def deposits(self) -> Deposits: ...
+    @property
+    def refusals(self) -> Refusals: ...
 
 
 def upload_routes(
@@ -55,9 +60,10 @@ class _Uploads:
 
     async def put(self, request: web.Request) -> web.Response:
         """PUT attachments/{id}: begin."""
-        length = read_number(request.headers.get(UPLOAD_LENGTH), UPLOAD_LENGTH)
-        pieces = self._pieces(request, length)
-        return _told(await self._parts.deposits.put(self._party_of(request), _name(request), length, pieces))
+        async with self._noting(request) as party:
+            length = read_number(request.headers.get(UPLOAD_LENGTH), UPLOAD_LENGTH)
+            pieces = self._pieces(request, length)
+            return _told(await self._parts.deposits.put(party, _name(request), length, pieces))
 
     async def head(self, request: web.Request) -> web.Response:
         """HEAD attachments/{id}: how far it is."""
@@ -68,9 +74,22 @@ class _Uploads:
 
     async def patch(self, request: web.Request) -> web.Response:
         """PATCH attachments/{id}: go on from `Upload-Offset`."""
-        offset = read_number(request.headers.get(UPLOAD_OFFSET), UPLOAD_OFFSET)
-        pieces = self._pieces(request, None)
-        return _told(await self._parts.deposits.patch(self._party_of(request), _name(request), offset, pieces))
+        async with self._noting(request) as party:
+            offset = read_number(request.headers.get(UPLOAD_OFFSET), UPLOAD_OFFSET)
+            pieces = self._pieces(request, None)
+            return _told(await self._parts.deposits.patch(party, _name(request), offset, pieces))
+
+    @asynccontextmanager
+    async def _noting(self, request: web.Request) -> AsyncIterator[PartyId]:
+        """Log what is refused, counted; to stand elsewhere than the sender thinks is no fault."""
+        party = self._party_of(request)
+        try:
+            yield party
+        except (Clash, NotFound):
+            raise
+        except RequestError as error:
+            await self._parts.refusals.note("attachment.refused", Actor(party, "partner"), error.slug)
+            raise
 
     def _pieces(self, request: web.Request, length: int | None) -> AsyncIterator[bytes]:
         if "Content-Encoding" in request.headers:

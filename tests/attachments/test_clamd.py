@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.doctor import examine
 from gateway.errors import PolicyViolation, StorageUnavailable
 from gateway.home import open_home
 from gateway.ports import Actor
@@ -90,3 +91,17 @@ async def test_neither_side_takes_an_infected_file(clamd: Path) -> None:
             with pytest.raises(StorageUnavailable if scanner is not clamd else PolicyViolation):
                 await attached(gateway, VIRUS)
             await gateway.store.write(lambda tx: tx.attachments.drop_transfer("in", ID, NAME))
+
+
+def test_doctor_asks_the_scanner(clamd: Path) -> None:
+    """None is named, it answers, nobody is there."""
+    _, home, _ = two_homes()
+    seen = []
+    for scanner in ("", str(clamd), str(clamd.with_name("nobody")), "127.0.0.1:1"):
+        with (home / "gateway.toml").open("a", encoding="utf-8") as settings:
+            settings.write(f'[limits]\nvirus_scanner = "{scanner}"\n')
+        [check] = [check for check in examine(home) if check.check == "virus scanner"]
+        seen.append(check.state)
+        text = (home / "gateway.toml").read_text("utf-8")
+        (home / "gateway.toml").write_text(text[: text.index("[limits]")], "utf-8")
+    assert seen == ["ok", "ok", "fail", "fail"]

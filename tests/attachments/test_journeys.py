@@ -231,3 +231,39 @@ def test_a_killed_process_leaves_no_half_file() -> None:
         assert await held(two.a.gateway, name) == FILE
 
     journey(story)
+
+
+def test_a_file_the_partner_refuses_keeps_no_other_back() -> None:
+    """It is told in the attempts of its own message, once a quarter of an hour and not at every try."""
+
+    async def story(two: Two) -> None:
+        deposits = two.b.gateway.attachments.deposits
+        usual, deposits._most = deposits._most, encrypted_length(60_000)
+        large, small = await attached(two.a.gateway, FILE), await attached(two.a.gateway, FILE[:50_000])
+        [refused] = await two.a.submit(referral(large))
+        [taken] = await two.a.submit(referral(small))
+        await asyncio.sleep(1000)
+        rows = two.a.look("SELECT jti, result, reason FROM attempts")
+        assert rows == [(refused.jti, "unreachable", "attachment: http-413")] * 2
+        assert two.a.look("SELECT jti FROM outbox WHERE state = 'accepted'") == [(taken.jti,)]
+        deposits._most = usual
+
+    journey(story)
+
+
+def test_a_partner_that_takes_no_file_is_known_to_be_down() -> None:
+    """Nothing else may be waiting that would find out; its first word ends that."""
+
+    async def story(two: Two) -> None:
+        name = await attached(two.a.gateway, FILE)
+        await two.a.submit(example(REFERRAL))
+        await two.drained()
+        two.network.cut = True
+        await two.a.submit(referral(name))
+        await asyncio.sleep(90)
+        assert two.a.look("SELECT down_since IS NULL FROM partners") == [(0,)]
+        two.network.cut = False
+        await two.drained()
+        assert two.a.look("SELECT down_since IS NULL FROM partners") == [(1,)]
+
+    journey(story)

@@ -256,3 +256,21 @@ async def test_nothing_is_taken_while_exchange_is_paused(pair: Pair) -> None:
         assert await refused(deposits.patch(ID, fresh(), 0, pieces(b""))) is Paused
     finally:
         gate.open("unwitnessed")
+
+
+async def test_a_refused_upload_is_in_the_log(pair: Pair) -> None:
+    """Counted, so that no partner grows the log at will; to ask from the wrong place is no fault."""
+    gateway, name = pair.b.gateway, fresh()
+    await gateway.refusals.flush()
+    before = len(await gateway.queries.entries(typ="attachment.refused", outcome="too-large", limit=50))
+    url = f"{gateway.directory.mine.endpoint}/attachments/{name}"
+    async with aiohttp.ClientSession() as session:
+        for method, headers in (("PUT", {"Upload-Length": "1" * 15}), ("PATCH", {"Upload-Offset": "0"})) * 3:
+            async with session.request(
+                method, url, headers=headers, data=b"", ssl=pair.a.gateway.tls.client(KH)
+            ) as reply:
+                assert reply.status in {404, 413}
+    rows = await gateway.queries.entries(typ="attachment.refused", outcome="too-large", limit=50)
+    assert [row["actor"] for row in rows[: len(rows) - before]] == [ID]
+    await gateway.refusals.flush()
+    assert not await gateway.queries.entries(typ="attachment.refused", outcome="not-found", limit=1)

@@ -34,9 +34,10 @@ ALLOWED: dict[str, set[str]] = {
     "screening": BELOW_SERVICES | SHARED,
     "services": BELOW_SERVICES | SHARED,
     "home": BELOW_SERVICES | SHARED | {"settings", "config", "keyring"},
+    "inputs": BELOW_SERVICES | SHARED | {"settings"},
     "runtime": BELOW_SERVICES
     | SHARED
-    | {"settings", "config", "keyring", "home", "storage", "transport", "screening", "services"},
+    | {"settings", "config", "keyring", "home", "inputs", "storage", "transport", "screening", "services"},
     "web": BELOW_SERVICES | SHARED | {"settings", "config", "services", "runtime"},
     "local": BOTTOM,
     "serving": BELOW_SERVICES
@@ -48,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": BELOW_SERVICES
     | SHARED
     | {"settings", "config", "keyring", "home", "storage", "transport", "services", "runtime", "web"}
-    | {"local", "serving", "doctor"},
+    | {"local", "serving", "doctor", "inputs"},
 }
 # What would make a decision depend on more than its arguments.
 IMPURE_MODULES = {
