@@ -240,7 +240,7 @@ def main(path: str, *given: str) -> int:
         again = zipped([(one, files[one]) for one in (LIST, *sorted(files.keys() - {LIST}))])
         check(1, again == Path(path).read_bytes(), "the container", "not the bytes its files give")
         verify({"".join(text.split()) for text in given})
-    except (ValueError, LookupError, TypeError, AttributeError, InvalidSignature, zipfile.BadZipFile) as error:
+    except Exception as error:  # noqa: BLE001 - whatever a made-up file sets off: it is no evidence
         check(0, None, path, f"cannot be read on: {type(error).__name__}: {error}")
     sys.stdout.write("\n".join([*faults, "not verified"] if faults else ["verified"]) + "\n")
     return 3 if faults else 0

@@ -319,6 +319,8 @@ def _compose(
     submitter.on_accepted(dispatcher.wake)
     operator.on_moved(dispatcher.wake)
     contacts.on_heard(dispatcher.heard)
+    # Not all of it: the lane may have had a contact before, and sleeps until what was put off is due.
+    contacts.on_back(dispatcher.wake)
     contacts.use_links(link)
     settler.on_recorded(lambda r: submitter.answered(r.closed))
     give_up.on_given_up(submitter.answered)

@@ -48,6 +48,7 @@ class Contacts:
         self._down: set[PartyId] = set()
         self._heads: dict[str, tuple[int, bytes]] = {}
         self._listeners: list[Callable[[PartyId], None]] = []
+        self._back_listeners: list[Callable[[PartyId], None]] = []
         self._head_listeners: list[Callable[[PartyId, str], None]] = []
         self._links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]] | None = None
 
@@ -58,6 +59,10 @@ class Contacts:
     def on_heard(self, listener: Callable[[PartyId], None]) -> None:
         """Call `listener(party)` at each verified contact."""
         self._listeners.append(listener)
+
+    def on_back(self, listener: Callable[[PartyId], None]) -> None:
+        """Call `listener(party)` when a partner that was lost is heard of: what waits for it is due now."""
+        self._back_listeners.append(listener)
 
     def on_head(self, listener: Callable[[PartyId, str], None]) -> None:
         """Call `listener(party, note)` with each checkpoint of a receipt that is not the one before it."""
@@ -81,9 +86,12 @@ class Contacts:
             await self._store.write(work)
             # Only now: what a full disk kept from being woken is woken by the next contact.
             self._noted[party] = now
-            self._down.discard(party)
             if was_down:
+                # Not otherwise: it may have been lost since we looked, and what waits for it was not woken.
+                self._down.discard(party)
                 log.info("partner is back", partner=party)
+                for listener in self._back_listeners:
+                    listener(party)
         for listener in self._listeners:
             listener(party)
 
@@ -91,8 +99,13 @@ class Contacts:
         """Note that a partner is not reached."""
         if party not in self._down:
             now = self._clock()
-            await self._store.write(lambda tx: tx.parties.set_down(party, now, reason[:200]))
+            # Before the write: a contact that comes meanwhile must find a back-off to end, or nobody ends it.
             self._down.add(party)
+            try:
+                await self._store.write(lambda tx: tx.parties.set_down(party, now, reason[:200]))
+            except BaseException:
+                self._down.discard(party)
+                raise
             log.warning("partner is down", partner=party, reason=reason)
 
     async def ping(self, party: PartyId, link: PartnerLink) -> int | None:

@@ -22,9 +22,11 @@ def choose_cards(
 
     Those in force at each of the `moments` and when each of the `signed` objects was signed; the newest; every one
     that says a key which signed them is revoked (later cards no longer name it); and the first that names a key which
-    signed, or cosigned, one of the `checkpoints`.
+    signed, or cosigned, one of the `checkpoints` or the one a receipt shows: signed just before the log's key changed,
+    that may be older than every card in force.
     """
-    at = [*moments, *(times.parse_ms(str(read_payload(one)["iat"])) for one in signed)]
+    payloads = [read_payload(one) for one in signed]
+    at = [*moments, *(times.parse_ms(str(one["iat"])) for one in payloads)]
     kids = {kid for one in signed for kid in _kids(one)}
     cards = {party: sorted(map(read_card, raws), key=lambda card: card.version) for party, raws in held.items()}
     everybody = [card for known in cards.values() for card in known]
@@ -33,7 +35,7 @@ def choose_cards(
         wanted = [*known[-1:], *(card for moment in at for card in _in_force(known, moment))]
         wanted += [card for card in known if any(one.kid in kids and one.revoked_ms is not None for one in card.keys)]
         chosen |= {(card.party, card.version): card for card in wanted}
-    for text in checkpoints:
+    for text in [*checkpoints, *(str(one["checkpoint"]) for one in payloads if "checkpoint" in one)]:
         # Those chosen already first: another is added only for a key that none of them names.
         chosen |= {(card.party, card.version): card for card in _vouchers(text, [*chosen.values(), *everybody])}
     return tuple(CardPart(party, version, card.raw) for (party, version), card in sorted(chosen.items()))

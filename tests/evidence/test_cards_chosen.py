@@ -53,3 +53,20 @@ def test_the_first_card_with_the_key_of_a_checkpoint_is_chosen() -> None:
     assert versions(story, story.kh) == [1, 5]
     story.log_number = 2
     assert versions(story, story.kh) == [1, 2, 5]
+
+
+def test_the_card_with_the_key_of_the_receipts_own_checkpoint_is_chosen() -> None:
+    """The receipt shows a checkpoint from before the log's key changed; its log entry was proved after that."""
+    story = Story(cards=False)
+    story.id.card()
+    story.kh.card(1, issued=START_MS - 3 * DAY_MS)
+    story.kh.card(2, issued=START_MS - 2 * DAY_MS, log=2)
+    story.kh.card(3, issued=START_MS - DAY_MS, log=2)
+    before = story.parts().receipt
+    story.log_number = 2
+    parts = story.parts()
+    held = {one.party: [card.raw for card in one.cards] for one in (story.id, story.kh)}
+    texts = [log.checkpoint for log in parts.logs]
+    for receipt, expected in ((parts.receipt, [3]), (before, [1, 3])):
+        chosen = choose_cards(held, [story.received_ms], [parts.manifest, receipt or b""], texts)
+        assert [card.version for card in chosen if card.party == "kh.gdi"] == expected

@@ -74,6 +74,11 @@ def stories() -> dict[str, tuple[bytes, list[str]]]:
     story = Story()
     story.log_number = 2
     found["a strange log key"] = (write_bundle(story.parts()), story.fingerprints)
+    # Flags, method, sizes of the first directory record: what Python's reader of zips has an error of its own for.
+    record = BUNDLE.index(b"PK\x01\x02")
+    for at in range(record, record + 46):
+        bad = BUNDLE[:at] + bytes([BUNDLE[at] ^ 1]) + BUNDLE[at + 1 :]
+        found[f"byte {at - record} of the directory"] = (bad, TRUE.fingerprints)
     found["more behind the end"] = (BUNDLE + b"more", TRUE.fingerprints)
     found["a third party's export"] = (write_bundle(replace(TRUE.parts(), exporter="sg.ica")), TRUE.fingerprints)
     found["a receipt of another history"] = (

@@ -1,0 +1,28 @@
+"""A contact that comes while a failed attempt is being written down ends the back-off all the same."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.support.link import KH, example
+from tests.witness.stage import Stage, play, states
+
+
+def test_a_contact_while_the_loss_is_recorded_is_not_missed() -> None:
+    """Lost and heard of in one moment: the partner counts as up, and what waited for it goes at once."""
+
+    async def story(stage: Stage) -> None:
+        body = example("case.referral/site-without-names")
+        await stage.a.submit(body)
+        await stage.until(lambda: states(stage.a) == ["accepted"])
+        stage.two.network.cut = True
+        await stage.a.submit(body)
+        await stage.until(lambda: stage.a.look("SELECT max(attempts) FROM outbox")[0][0] > 2, 600)
+        contacts = stage.a.gateway.contacts
+        stage.two.network.cut = False
+        await contacts.heard(KH)
+        await asyncio.gather(contacts.lost(KH, "http-503"), contacts.heard(KH))
+        assert stage.a.look("SELECT down_since FROM partners") == [(None,)]
+        await stage.until(lambda: states(stage.a) == ["accepted"] * 2, 5)
+
+    play(story)
