@@ -18,6 +18,7 @@ CONNECT_S: Final = 5.0
 ANSWER_S: Final = 60.0
 ANSWER_BYTES: Final = 4096
 RETRY_S: Final = 30
+TOO_MUCH: Final = "it broke off or answered with an error; is StreamMaxLength below limits.attachment_bytes?"
 
 
 class Clamd:
@@ -37,14 +38,14 @@ class Clamd:
         if answer.startswith("stream: ") and answer.endswith(" FOUND"):
             log.warning("virus found", reason=answer.removeprefix("stream: ").removesuffix(" FOUND"))
             return False
-        raise _down("it answered with an error; is StreamMaxLength below limits.attachment_bytes?")
+        raise _down(TOO_MUCH)
 
     async def _ask(self, pieces: AsyncIterator[bytes]) -> str:
         async with asyncio.timeout(CONNECT_S):
             reader, writer = await self._connect()
         try:
             writer.write(b"zINSTREAM\0")
-            with contextlib.suppress(ConnectionError):  # over its limit it hangs up, and its answer says so
+            with contextlib.suppress(ConnectionError):  # over its limit it hangs up, and its answer may say so
                 async for piece in pieces:
                     writer.write(len(piece).to_bytes(4, "big") + piece)
                     async with asyncio.timeout(ANSWER_S):
@@ -53,6 +54,10 @@ class Clamd:
                 await writer.drain()
             async with asyncio.timeout(ANSWER_S):
                 found = await reader.read(ANSWER_BYTES)
+        except ConnectionError:
+            # Its answer may be lost with the connection it closed on us.
+            raise _down(TOO_MUCH) from None
+        else:
             return found.rstrip(b"\0\n").decode("ascii", "replace")
         finally:
             writer.close()
