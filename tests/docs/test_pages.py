@@ -47,10 +47,10 @@ def test_each_page_stands_by_itself(name: str) -> None:
     assert re.findall(r"https?://(?!127\.0\.0\.1|localhost)[^\s)`>]+|/(?:home|root|tmp|work)/\S*", page(name)) == []
 
 
-def test_the_decisions_are_listed_and_numbered() -> None:
-    """One list of decisions, no number twice, each page with context, decision and costs."""
+def test_the_decisions_are_listed_and_numbered_without_gap() -> None:
+    """One list of decisions, numbered without gap, each page with context, decision and costs."""
     files = sorted(path.name for path in (ROOT / "docs/adr").glob("[0-9]*.md"))
-    assert len({int(name[:4]) for name in files}) == len(files)
+    assert [int(name[:4]) for name in files] == list(range(1, len(files) + 1))
     assert re.findall(r"\]\(([^)]+)\)", page("docs/adr/README.md")) == files
     for name in files:
         text = page(f"docs/adr/{name}")

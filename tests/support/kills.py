@@ -32,8 +32,6 @@ GATEWAY = Path(sys.executable).with_name("gateway")
 READY_WITHIN_S = 10.0  # the usual restart; a machine that does something else meanwhile may take longer
 STARTED_WITHIN_S = 60.0
 DRAINED_WITHIN_S = 120.0
-# While both are killed again and again nothing is promised about how soon something moves.
-MOVES_WITHIN_S = 600.0
 PROVED_WITHIN_S = 120.0
 MOST_WAITING = 60
 CANARY = "Zyxwvq Kanarienvogel, held in a guarded building near the border"
@@ -148,7 +146,7 @@ class Served:
     async def load(self, over: asyncio.Event) -> None:
         """Submit until told to stop; a POST without an answer is repeated under its key until it has one."""
         while not over.is_set():
-            await until(lambda: over.is_set() or self.waiting() <= MOST_WAITING, MOVES_WITHIN_S, "room for more")
+            await until(lambda: over.is_set() or self.waiting() <= MOST_WAITING, DRAINED_WITHIN_S, "room for more")
             key = self.chance.randbytes(12).hex()
             messages = [self._body() for _ in range(self.chance.choice((1, 1, 5, 20)))]
             raw = orjson.dumps({"messages": messages})
