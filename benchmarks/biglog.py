@@ -17,7 +17,8 @@ from gateway.cli.demo_authority import Authority, Place, free_ports
 from gateway.home import open_home
 from gateway.keyring.notes import log_signers
 from gateway.ledger.note import sign_checkpoint
-from gateway.ports import Actor, SignedCheckpoint
+from gateway.ports.common import Actor
+from gateway.ports.log import SignedCheckpoint
 from gateway.storage.log import LogRows
 from gateway.storage.schema import upgrade
 

@@ -14,7 +14,8 @@ from benchmarks.record import SUBJECT, VERSION, make_record
 from gateway.ledger.note import COSIGNATURE, ED25519, NoteSigner, read_cosignatures, sign_checkpoint
 from gateway.ledger.proof import consistency
 from gateway.ledger.witness import decide, format_request, grant, parse_request
-from gateway.ports import Actor, SignedCheckpoint
+from gateway.ports.common import Actor
+from gateway.ports.log import SignedCheckpoint
 from gateway.protocol.envelope import open_sealed, seal
 from gateway.protocol.event import EventDraft, build_event, parse_event
 from gateway.protocol.ids import EnvelopeId, MessageId, PartyId, Subject, uuid7

@@ -21,7 +21,7 @@ from gateway.home import hosts
 from gateway.inputs import read_agreement, read_codelists, read_schemas
 from gateway.keyring.notes import card_notes, log_signers, witness_signer
 from gateway.logs import get_logger
-from gateway.ports import Actor, Clock, Entropy, FaultPoint, TimestampAuthority, Transaction
+from gateway.ports.common import Actor, Clock, Entropy, FaultPoint
 from gateway.primitives import strictjson
 from gateway.resources import schemas_path
 from gateway.screening.clamd import Clamd
@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from gateway.casework.codelists import CodeLists
     from gateway.config import Settings
     from gateway.keyring.files import FileKeyRing
+    from gateway.ports.log import TimestampAuthority
+    from gateway.ports.store import Transaction
     from gateway.protocol.agreement import Agreement
     from gateway.protocol.ids import PartyId
 

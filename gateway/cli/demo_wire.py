@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from gateway.ports import Reply
+    from gateway.ports.partner import Reply
     from gateway.protocol.envelope import Sealed
     from gateway.protocol.keys import Signer
 

@@ -7,12 +7,15 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from gateway.errors import Clash, Finding, MalformedRequest, NotFound, NotPermitted, Unauthenticated
-from gateway.ports import Account, Actor, Clock, Entropy, Store, Transaction
+from gateway.ports.common import Actor, Clock, Entropy
+from gateway.ports.people import Account
 from gateway.primitives import b64u
 from gateway.protocol.ids import uuid7
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from gateway.ports.store import Store, Transaction
 
 TOKEN_BYTES = 32
 TOKEN_PREFIX = "bcx_"  # noqa: S105 - a prefix is no secret

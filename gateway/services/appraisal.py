@@ -25,7 +25,7 @@ from gateway.registry.validation import codelists_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.ports import StoredSchema
+    from gateway.ports.parties import StoredSchema
     from gateway.services.catalogue import Catalogue
 
 T = TypeVar("T")

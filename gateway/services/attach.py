@@ -22,7 +22,8 @@ from gateway.errors import (
     TooLarge,
     TooManyRequests,
 )
-from gateway.ports import Attachment, StoredAnswer
+from gateway.ports.files import Attachment
+from gateway.ports.people import StoredAnswer
 from gateway.primitives import b64u, strictjson
 from gateway.protocol.attachment import AttachmentId, context
 from gateway.protocol.ids import uuid7
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from gateway.casework.codelists import CodeLists
-    from gateway.ports import Account, Clock, Entropy, Images, Scanner, Store, Transaction
+    from gateway.ports.common import Clock, Entropy
+    from gateway.ports.files import Images, Scanner
+    from gateway.ports.people import Account
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.attach_request import AttachmentMeta
     from gateway.services.submit import Idempotency

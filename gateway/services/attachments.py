@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError
 from gateway.logs import get_logger
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.services.attach import Attacher
 from gateway.services.carry import Carrier
 from gateway.services.deposit import Deposits
@@ -22,17 +22,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from gateway.casework.codelists import CodeLists
-    from gateway.ports import (
-        Clock,
-        Entropy,
-        Files,
-        Images,
-        KeyRing,
-        PartnerLink,
-        Scanner,
-        Store,
-        Transaction,
-    )
+    from gateway.ports.common import Clock, Entropy
+    from gateway.ports.files import Files, Images, Scanner
+    from gateway.ports.keys import KeyRing
+    from gateway.ports.partner import PartnerLink
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.contact import Contacts
     from gateway.services.gate import Gate

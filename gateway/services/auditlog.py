@@ -12,7 +12,7 @@ from gateway.ledger.tiles import TILE_WIDTH, TileRef
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from gateway.ports import SignedCheckpoint
+    from gateway.ports.log import SignedCheckpoint
     from gateway.services.checkpoints import Checkpointer
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import TransportError
 from gateway.logs import get_logger
-from gateway.ports import Attempt, Transfer, UploadReply
+from gateway.ports.messages import Attempt
+from gateway.ports.partner import UploadReply
 from gateway.protocol.ids import EnvelopeId
 from gateway.services.perpartner import PerPartner
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractAsyncContextManager
 
-    from gateway.ports import Clock, PartnerLink, Store, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.files import Transfer
+    from gateway.ports.partner import PartnerLink
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.attachment import AttachmentId
     from gateway.protocol.ids import PartyId
     from gateway.services.contact import Contacts

@@ -10,12 +10,14 @@ from gateway.casework import clocks, lifecycle
 from gateway.casework.lifecycle import CaseStatus
 from gateway.casework.remembered import REQUESTS
 from gateway.errors import Finding, NotFound, PolicyViolation
-from gateway.ports import Case, Transaction
+from gateway.ports.cases import Case
 from gateway.primitives.times import parse_ms
 from gateway.protocol.ids import CaseRef, PartyId, make_case_ref
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from gateway.ports.store import Transaction
 
 UPDATE = "case.update"
 """The type whose `fromStatus` and `toStatus` move a case (domain rules §6.1)."""

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.casework.remembered import Record, RequestProgress
-    from gateway.ports import Case, Clock, Store
+    from gateway.ports.cases import Case
+    from gateway.ports.common import Clock
+    from gateway.ports.store import Store
 
     Row = Mapping[str, Any]
 

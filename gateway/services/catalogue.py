@@ -12,7 +12,7 @@ from gateway.registry.validation import Validator
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from gateway.ports import StoredSchema
+    from gateway.ports.parties import StoredSchema
     from gateway.protocol.card import Card
     from gateway.protocol.event import Event
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from gateway.errors import GatewayError
 from gateway.ledger import note
 from gateway.logs import get_logger
-from gateway.ports import Clock, SignedCheckpoint, Store, Transaction
+from gateway.ports.log import SignedCheckpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from gateway.ports.common import Clock
+    from gateway.ports.store import Store, Transaction
 
 log = get_logger()
 

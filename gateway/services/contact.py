@@ -15,7 +15,8 @@ from gateway.errors import (
 )
 from gateway.ledger.note import open_checkpoint, read_tree_head
 from gateway.logs import get_logger
-from gateway.ports import Actor, Clock, KeyRing, PartnerLink, Store, StoredCard, Transaction
+from gateway.ports.common import Actor, Clock
+from gateway.ports.parties import StoredCard
 from gateway.protocol.card import Card, compare_cards, read_card
 from gateway.protocol.stream import read_ping, sign_ping
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractAsyncContextManager
 
+    from gateway.ports.keys import KeyRing
+    from gateway.ports.partner import PartnerLink
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.directory import Directory
     from gateway.services.disputes import Disputes

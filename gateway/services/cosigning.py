@@ -16,14 +16,18 @@ from gateway.errors import GatewayError, MalformedProof
 from gateway.ledger import note, proof
 from gateway.ledger.witness import SIZE_TYPE, format_request
 from gateway.logs import get_logger
-from gateway.ports import Actor, SignedCheckpoint
+from gateway.ports.common import Actor
+from gateway.ports.log import SignedCheckpoint
 from gateway.services.perpartner import PerPartner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from gateway.ports import Clock, Cosigned, PartnerLink, Reply, Store, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.log import Cosigned
+    from gateway.ports.partner import PartnerLink, Reply
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.checkpoints import Checkpointer
     from gateway.services.contact import Contacts

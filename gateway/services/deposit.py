@@ -11,13 +11,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import Clash, MalformedRequest, TooManyRequests
-from gateway.ports import Actor, Transfer
+from gateway.ports.common import Actor
+from gateway.ports.files import Transfer
 from gateway.protocol.attachment import Upload, encrypted_length, judge_patch, judge_put
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.ports import Clock, Sink, Store, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.files import Sink
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.attachment import AttachmentId
     from gateway.protocol.ids import PartyId
     from gateway.services.gate import Gate

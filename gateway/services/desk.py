@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.ports import Case, NewArrival, NewVoid, Taken, Transaction
+from gateway.ports.messages import NewArrival, NewVoid, Taken
 from gateway.protocol.void import read_voids
 from gateway.services.records import Records
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from gateway.casework.policies import CaseFacts
     from gateway.casework.remembered import Record
+    from gateway.ports.cases import Case
+    from gateway.ports.store import Transaction
     from gateway.protocol.event import Event
     from gateway.protocol.ids import CaseRef, PartyId
     from gateway.services.remember import CaseMemory, Judgement

@@ -13,7 +13,9 @@ from gateway.protocol.ids import Kid, PartyId
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.ports import Clock, Partner, Store, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.parties import Partner
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.keys import VerifyKey
 
 

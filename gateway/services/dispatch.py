@@ -15,19 +15,9 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError, MalformedReceipt, PartnerError, TransportError, UnknownSigner
 from gateway.logs import get_logger
-from gateway.ports import (
-    Actor,
-    Attempt,
-    Claimed,
-    Clock,
-    Entropy,
-    FaultPoint,
-    KeyRing,
-    PartnerLink,
-    Reply,
-    Store,
-    Transaction,
-)
+from gateway.ports.common import Actor, Clock, Entropy, FaultPoint
+from gateway.ports.messages import Attempt, Claimed
+from gateway.ports.partner import PartnerLink, Reply
 from gateway.primitives import strictjson
 from gateway.protocol import delivery, receipt
 from gateway.protocol.delivery import FailedAttempt, ReceiptClaimed, Waiting
@@ -37,6 +27,8 @@ from gateway.protocol.ids import EnvelopeId, PartyId, uuid7
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from gateway.ports.keys import KeyRing
+    from gateway.ports.store import Store, Transaction
     from gateway.services.contact import Contacts
     from gateway.services.directory import Directory
     from gateway.services.giveup import GiveUp

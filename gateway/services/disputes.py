@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Literal
 from gateway.ledger.note import read_tree_head
 from gateway.ledger.witness import Witnessed
 from gateway.logs import get_logger
-from gateway.ports import Actor, Dispute
+from gateway.ports.common import Actor
+from gateway.ports.log import Dispute
 
 if TYPE_CHECKING:
-    from gateway.ports import Clock, Store, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.directory import Directory
 

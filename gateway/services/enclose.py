@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.errors import Finding, NotFound, SchemaViolation
-from gateway.ports import Transfer
+from gateway.ports.files import Transfer
 from gateway.protocol.attachment import (
     DIGEST_BYTES,
     KEY_BYTES,
@@ -17,7 +17,10 @@ from gateway.protocol.attachment import (
 )
 
 if TYPE_CHECKING:
-    from gateway.ports import Account, Attachment, Clock, Store, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.files import Attachment
+    from gateway.ports.people import Account
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.request import SubmitRequest
     from gateway.services.vault import Vault

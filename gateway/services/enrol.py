@@ -7,10 +7,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import Clash, Finding, MalformedCard, MalformedRequest, NotFound, PartnerError
-from gateway.ports import Actor, Clock, Store, StoredCard, Transaction
+from gateway.ports.parties import StoredCard
 from gateway.protocol.card import Card, OtherRoots, check_enrolment, read_card
 
 if TYPE_CHECKING:
+    from gateway.ports.common import Actor, Clock
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.contact import Contacts
     from gateway.services.directory import Directory

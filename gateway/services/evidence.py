@@ -24,7 +24,9 @@ from gateway.services.evidence_cards import choose_cards
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.ports import Account, Clock, Store, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.people import Account
+    from gateway.ports.store import Store, Transaction
     from gateway.services.catalogue import Catalogue
     from gateway.services.checkpoints import Checkpointer
     from gateway.services.evidence_partner import PartnerEntries

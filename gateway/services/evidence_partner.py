@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from gateway.ledger.note import Checkpoint
-    from gateway.ports import Clock, PartnerLink, Store, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.partner import PartnerLink
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.directory import Directory
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from gateway.casework.codelists import CodeLists
-    from gateway.ports import Account, Attachment, Clock, Store
+    from gateway.ports.common import Clock
+    from gateway.ports.files import Attachment
+    from gateway.ports.people import Account
+    from gateway.ports.store import Store
     from gateway.protocol.ids import PartyId
     from gateway.services.vault import Vault
 

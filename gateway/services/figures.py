@@ -13,7 +13,9 @@ from gateway.services.accounts import actor_of
 
 if TYPE_CHECKING:
     from gateway.casework.codelists import CodeLists
-    from gateway.ports import Account, Clock, Store, StoredAnswer, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.people import Account, StoredAnswer
+    from gateway.ports.store import Store, Transaction
     from gateway.services.submit import Idempotency
 
 Write = Callable[[int, int], "StoredAnswer"]

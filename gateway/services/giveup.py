@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import MalformedReceipt, PartnerError, TransportError
 from gateway.logs import get_logger
-from gateway.ports import Actor, Clock, Entropy, NewMessage, PartnerLink, Sent, Store, Transaction
+from gateway.ports.common import Actor, Clock, Entropy
+from gateway.ports.messages import NewMessage, Sent
 from gateway.primitives.merkle import leaf_hash
 from gateway.protocol.delivery import OTHER_RANK
 from gateway.protocol.event import (
@@ -26,6 +27,8 @@ from gateway.services.partnerlog import leads_to_checkpoint
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gateway.ports.partner import PartnerLink
+    from gateway.ports.store import Store, Transaction
     from gateway.services.contact import Contacts
     from gateway.services.directory import Directory
     from gateway.services.settle import Settler

@@ -14,14 +14,16 @@ from gateway.ledger import note, proof
 from gateway.ledger.note import read_tree_head
 from gateway.ledger.witness import origin_id
 from gateway.logs import get_logger
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.primitives import strictjson, times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.ledger.note import Checkpoint
-    from gateway.ports import Clock, PartnerLink, Store, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.partner import PartnerLink
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.checkpoints import Checkpointer
     from gateway.services.directory import Directory

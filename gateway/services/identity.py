@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.errors import Clash, ConfigurationError
 from gateway.logs import get_logger
-from gateway.ports import Actor, Clock, Store, StoredCard, Transaction
+from gateway.ports.common import Actor, Clock
+from gateway.ports.parties import StoredCard
 from gateway.primitives.times import parse_ms
 from gateway.protocol.card import Card, CardDraft, CardKey, make_key, read_card, sign_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.protocol.keys import SigningPair
     from gateway.services.catalogue import Catalogue

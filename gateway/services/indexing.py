@@ -19,13 +19,14 @@ from gateway.casework.dates import day_of
 from gateway.casework.names import keys_of
 from gateway.casework.shapes import walk
 from gateway.casework.statistics import Count
-from gateway.ports import Indexed
+from gateway.ports.figures import Indexed
 from gateway.primitives import strictjson
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gateway.ports import Store, Transaction, Unread
+    from gateway.ports.figures import Unread
+    from gateway.ports.store import Store, Transaction
 
 BATCH = 100
 """Messages read and stored in one unit: what a partner's envelope may have to wait for."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from gateway.casework.media import Screening
 from gateway.errors import AttachmentInvalid, AttachmentMissing, Finding, LocalFault, PartnerError, StorageUnavailable
-from gateway.ports import Actor, Attachment, Transfer
+from gateway.ports.common import Actor
+from gateway.ports.files import Attachment, Transfer
 from gateway.protocol.attachment import (
     BrokenSealError,
     Enclosure,
@@ -26,7 +27,9 @@ from gateway.protocol.attachment import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.ports import Clock, Scanner, Store, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.files import Scanner
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.event import Event
     from gateway.protocol.ids import PartyId
     from gateway.services.vault import Vault

@@ -10,7 +10,8 @@ from gateway.errors import MalformedRequest
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.ports import Actor, Clock, Entropy, Store, Transaction
+    from gateway.ports.common import Actor, Clock, Entropy
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.card import Card
     from gateway.protocol.ids import Kid
     from gateway.services.identity import Identity

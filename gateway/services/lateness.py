@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Final
 from gateway.casework.clocks import MINUTE_MS, SLA
 from gateway.errors import GatewayError
 from gateway.logs import get_logger
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.protocol.event import VOID
 
 if TYPE_CHECKING:
-    from gateway.ports import Clock, Store, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.store import Store, Transaction
 
 log = get_logger()
 

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.errors import Clash, Finding, MalformedRequest, NotFound
-from gateway.ports import Account, Actor, Clock, Sent, Store, Transaction
+from gateway.ports.common import Actor, Clock
 from gateway.protocol.event import VOID
 from gateway.protocol.states import CANCEL_REASONS, State, Step, advance, allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gateway.ports.messages import Sent
+    from gateway.ports.people import Account
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import MessageId, PartyId
     from gateway.services.giveup import GiveUp
 

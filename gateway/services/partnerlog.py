@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections import OrderedDict
     from collections.abc import Iterable, Sequence
 
-    from gateway.ports import PartnerLink
+    from gateway.ports.partner import PartnerLink
     from gateway.protocol.receipt import Outcome
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from contextlib import AbstractAsyncContextManager
 
-    from gateway.ports import PartnerLink
+    from gateway.ports.partner import PartnerLink
     from gateway.protocol.ids import PartyId
 
 log = get_logger()

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import GatewayError
 from gateway.logs import get_logger
-from gateway.ports import Actor, Problem
+from gateway.ports.people import Problem
 
 if TYPE_CHECKING:
-    from gateway.ports import Clock, Store
+    from gateway.ports.common import Actor, Clock
+    from gateway.ports.store import Store
 
 log = get_logger()
 

@@ -16,7 +16,7 @@ from gateway.ledger import entry, proof
 from gateway.ledger.note import open_checkpoint, read_tree_head
 from gateway.ledger.witness import format_request
 from gateway.logs import get_logger
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.primitives import merkle
 from gateway.protocol.receipt import Outcome, read_receipt
 from gateway.services.partnerlog import Tiles
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from gateway.ledger.witness import Witnessed
-    from gateway.ports import Clock, PartnerLink, Store, Transaction, Unproved
+    from gateway.ports.common import Clock
+    from gateway.ports.log import Unproved
+    from gateway.ports.partner import PartnerLink
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import MessageId, PartyId
     from gateway.services.contact import Contacts
     from gateway.services.directory import Directory

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gateway.casework.recordaction import MESSAGE, PART
 from gateway.casework.remembered import persons
 from gateway.errors import Finding, MalformedRequest, NotFound, NotPermitted
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.protocol.event import VOID
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from gateway.casework.codelists import CodeLists
     from gateway.casework.remembered import PersonState, Record
-    from gateway.ports import Account, Clock, Store, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.people import Account
+    from gateway.ports.store import Store, Transaction
 
     Row = Mapping[str, Any]
 

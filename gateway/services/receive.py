@@ -25,17 +25,8 @@ from gateway.errors import (
     Voided,
 )
 from gateway.logs import get_logger
-from gateway.ports import (
-    Actor,
-    Clock,
-    FaultPoint,
-    KeyRing,
-    NewArrival,
-    NewVoid,
-    SignedCheckpoint,
-    Store,
-    Transaction,
-)  # fmt: skip
+from gateway.ports.common import Actor, Clock, FaultPoint
+from gateway.ports.messages import NewArrival, NewVoid
 from gateway.protocol import receipt
 from gateway.protocol.envelope import OpenedEnvelope, open_sealed
 from gateway.protocol.event import Event, UnreadableEvent, check_addressing, check_clock, parse_event
@@ -50,6 +41,9 @@ from gateway.services.remember import CaseMemory
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gateway.ports.keys import KeyRing
+    from gateway.ports.log import SignedCheckpoint
+    from gateway.ports.store import Store, Transaction
     from gateway.services.checkpoints import Checkpointer
     from gateway.services.remember import Judgement
     from gateway.services.rules import Rules

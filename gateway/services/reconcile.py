@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from gateway.ports import Clock, Reply
+    from gateway.ports.common import Clock
+    from gateway.ports.partner import Reply
     from gateway.protocol.ids import PartyId
     from gateway.protocol.stream import StreamItem
     from gateway.services.directory import Directory

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from gateway.casework.recordaction import FILE, Asked, asked
 from gateway.errors import Finding, PolicyViolation
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.protocol.states import OPEN, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from gateway.ports import Transaction
+    from gateway.ports.store import Transaction
     from gateway.protocol.ids import PartyId
 
 # What the log calls it; a part that is blocked is still there, so it is not called erased.

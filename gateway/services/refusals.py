@@ -6,10 +6,14 @@ A partner or a stranger who is refused ten thousand times must not grow the log 
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError
 from gateway.logs import get_logger
-from gateway.ports import Actor, Clock, Store
+from gateway.ports.common import Actor, Clock
+
+if TYPE_CHECKING:
+    from gateway.ports.store import Store
 
 log = get_logger()
 

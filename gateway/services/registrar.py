@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.errors import Clash, Finding, Incompatible, MalformedRequest, NotFound
-from gateway.ports import Actor, Clock, Store, StoredSchema, Transaction
+from gateway.ports.parties import StoredSchema
 from gateway.protocol.card_payload import MAX_SCHEMAS
 from gateway.registry.subject import is_subject, version_key
 from gateway.services.catalogue import ALL_SUBJECTS
@@ -14,6 +14,8 @@ from gateway.services.catalogue import ALL_SUBJECTS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from gateway.ports.common import Actor, Clock
+    from gateway.ports.store import Store, Transaction
     from gateway.registry.compatibility import Mode
     from gateway.registry.subject import SchemaVersion
     from gateway.services.appraisal import Appraiser, Verdict

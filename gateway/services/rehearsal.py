@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 
     from gateway.errors import Finding
-    from gateway.ports import Actor, Clock, Store, StoredMessage, Traffic, Transaction
+    from gateway.ports.common import Actor, Clock
+    from gateway.ports.messages import StoredMessage, Traffic
+    from gateway.ports.store import Store, Transaction
     from gateway.registry.subject import SchemaVersion
 
 YEAR_MS: Final = 365 * 86_400_000

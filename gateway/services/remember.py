@@ -14,7 +14,7 @@ from gateway.casework.names import keys_in
 from gateway.casework.policies.protection import references
 from gateway.casework.policies.words import searched_text
 from gateway.casework.shapes import obj, text
-from gateway.ports import NewRecord
+from gateway.ports.cases import NewRecord
 from gateway.protocol.ids import PartyId
 from gateway.services.casefile import handling_of
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from gateway.casework.policies import CaseFacts, Context, MessageFacts, Review
     from gateway.casework.remembered import Record, Remembered
-    from gateway.ports import Case, Transaction
+    from gateway.ports.cases import Case
+    from gateway.ports.store import Transaction
 
 ALERT = "subject.alert"
 ACTION = "record.action"

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Final
 from gateway.errors import PartnerError, TransportError
 from gateway.ledger.note import read_tree_head
 from gateway.logs import get_logger
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.protocol.stream import read_stream
 
 if TYPE_CHECKING:
-    from gateway.ports import Clock, PartnerLink, Store, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.partner import PartnerLink
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.directory import Directory
     from gateway.services.gate import Gate

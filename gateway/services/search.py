@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.casework.codelists import CodeLists
-    from gateway.ports import Account, Clock, Store, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.people import Account
+    from gateway.ports.store import Store, Transaction
     from gateway.services.indexing import Indexer
 
     Row = Mapping[str, Any]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from gateway.casework.recordaction import RECORD_ACTION
 from gateway.logs import get_logger
-from gateway.ports import Actor, Attempt, Clock, Sent, Settled, Store, Transaction
+from gateway.ports.common import Actor, Clock
+from gateway.ports.messages import Attempt, Sent, Settled
 from gateway.primitives import strictjson
 from gateway.protocol import delivery
 from gateway.protocol.event import VOID
@@ -19,6 +20,7 @@ from gateway.services.records import Records
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.receipt import Outcome
 
 log = get_logger()

@@ -18,7 +18,9 @@ from gateway.errors import (
     TooLarge,
     TooManyRequests,
 )
-from gateway.ports import Account, Actor, Clock, Entropy, NewMessage, Store, StoredAnswer, Transaction
+from gateway.ports.common import Actor, Clock, Entropy
+from gateway.ports.messages import NewMessage
+from gateway.ports.people import Account, StoredAnswer
 from gateway.primitives import strictjson
 from gateway.primitives.merkle import leaf_hash
 from gateway.protocol import delivery
@@ -39,7 +41,8 @@ from gateway.services.tabulate import located, with_rows
 
 if TYPE_CHECKING:
     from gateway.casework.tabular import Table
-    from gateway.ports import Case
+    from gateway.ports.cases import Case
+    from gateway.ports.store import Store, Transaction
     from gateway.registry.subject import SchemaVersion
     from gateway.services.enclose import Encloser
     from gateway.services.remember import Judgement

@@ -11,7 +11,7 @@ from gateway.errors import Finding, SchemaViolation
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gateway.ports import Entropy
+    from gateway.ports.common import Entropy
     from gateway.registry.subject import SchemaVersion
     from gateway.services.request import SubmitRequest
 

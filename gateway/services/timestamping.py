@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import GatewayError, PartnerError, TransportError
 from gateway.logs import get_logger
-from gateway.ports import Actor, Timestamp
+from gateway.ports.common import Actor
+from gateway.ports.log import Timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from gateway.ports import Clock, SignedCheckpoint, Store, TimestampAuthority, Transaction
+    from gateway.ports.common import Clock
+    from gateway.ports.log import SignedCheckpoint, TimestampAuthority
+    from gateway.ports.store import Store, Transaction
     from gateway.services.checkpoints import Checkpointer
     from gateway.services.gate import Gate
 

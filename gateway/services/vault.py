@@ -17,7 +17,9 @@ from gateway.protocol.attachment import KEY_BYTES, AttachmentId, BrokenSealError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-    from gateway.ports import Attachment, Entropy, Files, KeyRing
+    from gateway.ports.common import Entropy
+    from gateway.ports.files import Attachment, Files
+    from gateway.ports.keys import KeyRing
     from gateway.protocol.ids import PartyId
 
 PIECE_BYTES = 256 * 1024

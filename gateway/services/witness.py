@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.ledger.witness import Request, Witnessed
-    from gateway.ports import Clock, FaultPoint, Store, Transaction
+    from gateway.ports.common import Clock, FaultPoint
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.contact import Contacts
     from gateway.services.directory import Directory

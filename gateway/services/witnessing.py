@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gateway.ledger.note import NoteSigner
-    from gateway.ports import Clock, FaultPoint, PartnerLink, Store, Transaction
+    from gateway.ports.common import Clock, FaultPoint
+    from gateway.ports.partner import PartnerLink
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.checkpoints import Checkpointer
     from gateway.services.contact import Contacts

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import and_, bindparam, delete, exists, func, insert, not_, or_, select, union_all, update
 
 from gateway.casework.recordaction import FILE
-from gateway.ports import Attachment, Transfer
+from gateway.ports.files import Attachment, Transfer
 from gateway.protocol.ids import MessageId
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled, fixed, json_list, limited, values_of

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from gateway.casework.clocks import CaseClocks, Clock, Heard, Timed
 from gateway.casework.lifecycle import CaseState, CaseStatus, Move
-from gateway.ports import Case
+from gateway.ports.cases import Case
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled
 

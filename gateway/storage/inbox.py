@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import bindparam, insert, select
 
 from gateway.errors import Finding
-from gateway.ports import NewArrival, NewVoid, StreamItem, Taken
+from gateway.ports.messages import NewArrival, NewVoid, StreamItem, Taken
 from gateway.protocol.ids import MessageId, PartyId
 from gateway.protocol.receipt import Outcome
 from gateway.storage import tables as t

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from gateway.casework.dates import Span
 from gateway.casework.figures import Imported
-from gateway.ports import Unread
+from gateway.ports.figures import Unread
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled, fixed, json_list, limited, values_of
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
 
-    from gateway.ports import Indexed
+    from gateway.ports.figures import Indexed
 
 n, f, m, o, i, b = t.names.c, t.figures.c, t.imports.c, t.outbox.c, t.inbox.c, t.bodies.c
 

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, insert, select
 from gateway.errors import ConfigurationError, LedgerError
 from gateway.ledger import entry, proof
 from gateway.ledger.tiles import TILE_WIDTH, Edge, split_hashes
-from gateway.ports import Actor, Entropy, SignedCheckpoint
+from gateway.ports.log import SignedCheckpoint
 from gateway.primitives import times
 from gateway.primitives.merkle import leaf_hash
 from gateway.storage import tables as t
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from gateway.ports.common import Actor, Entropy
     from gateway.primitives import merkle
 
 e, c, k = t.entries.c, t.checkpoints.c, t.tiles.c

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from gateway.ports import NewRecord
+    from gateway.ports.cases import NewRecord
     from gateway.protocol.ids import PartyId
 
 r, k, m = t.remembered.c, t.remembered_keys.c, t.record_marks.c

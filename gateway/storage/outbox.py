@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 from sqlalchemy import and_, bindparam, exists, func, insert, not_, null, select, text, update
 
-from gateway.ports import Attempt, Claimed, NewMessage, OutboxState, Sent, Settled
+from gateway.ports.messages import Attempt, Claimed, NewMessage, OutboxState, Sent, Settled
 from gateway.protocol.delivery import Waiting
 from gateway.protocol.ids import MessageId, PartyId
 from gateway.storage import tables as t

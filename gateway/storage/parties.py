@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import bindparam, insert, select, update
 
-from gateway.ports import Partner, StoredCard
+from gateway.ports.parties import Partner, StoredCard
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled, fixed
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from gateway.ports import Account, StoredAnswer
+from gateway.ports.people import Account, StoredAnswer
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled
 

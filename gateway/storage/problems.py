@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from gateway.ports import Problem
+    from gateway.ports.people import Problem
 
 _PROBLEM = ("trace_id", "at", "listener", "actor", "role", "method", "route", "status", "code")
 _ADD = compiled(insert(t.problems).values(bound(_PROBLEM)), *_PROBLEM)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from gateway.ports import StoredSchema
+from gateway.ports.parties import StoredSchema
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled
 

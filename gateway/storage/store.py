@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gateway.ports import Entropy, FaultPoint, Transaction
+    from gateway.ports.common import Entropy, FaultPoint
+    from gateway.ports.store import Transaction
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, insert, select
 
-from gateway.ports import Timestamp
+from gateway.ports.log import Timestamp
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled, limited
 

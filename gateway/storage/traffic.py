@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import func, select
 
-from gateway.ports import StoredMessage
+from gateway.ports.messages import StoredMessage
 from gateway.storage import tables as t
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from gateway.storage.witness import WitnessRows
 if TYPE_CHECKING:
     import sqlite3
 
-    from gateway.ports import Entropy
+    from gateway.ports.common import Entropy
 
 
 class SqlTransaction:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, func, insert, select, update
 
 from gateway.ledger.witness import Witnessed
-from gateway.ports import Cosigned, Dispute, Unproved
+from gateway.ports.log import Cosigned, Dispute, Unproved
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled, fixed, limited
 

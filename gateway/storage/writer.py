@@ -26,7 +26,7 @@ from gateway.errors import GatewayError, LedgerError, StorageUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.ports import FaultPoint
+    from gateway.ports.common import FaultPoint
     from gateway.storage.attachments import AttachmentRows
     from gateway.storage.log import LogRows
     from gateway.storage.transaction import SqlTransaction

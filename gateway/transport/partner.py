@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import aiohttp
 
 from gateway.errors import TransportError
-from gateway.ports import Reply, UploadReply
+from gateway.ports.partner import Reply, UploadReply
 from gateway.protocol.attachment import UPLOAD_LENGTH, UPLOAD_OFFSET
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from gateway.errors import (
     UnsupportedMediaType,
 )
 from gateway.logs import get_logger
-from gateway.ports import Actor, Clock, KeyRing, Store
+from gateway.ports.common import Actor, Clock
 from gateway.protocol.ids import PartyId, parse_message_id
 from gateway.protocol.jwe import MAX_REQUEST_BYTES
 from gateway.protocol.stream import StreamItem, read_ping, sign_ping, sign_stream
@@ -27,6 +27,8 @@ from gateway.protocol.stream import StreamItem, read_ping, sign_ping, sign_strea
 if TYPE_CHECKING:
     from asyncio import BaseTransport
 
+    from gateway.ports.keys import KeyRing
+    from gateway.ports.store import Store
     from gateway.protocol.envelope import OpenedEnvelope
     from gateway.services.contact import Contacts
     from gateway.services.deposit import Deposits

@@ -30,7 +30,7 @@ from gateway.errors import (
     UnsupportedMediaType,
 )
 from gateway.logs import about, get_logger
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 
 log = get_logger()
 

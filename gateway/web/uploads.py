@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import web
 
 from gateway.errors import Clash, MalformedRequest, NotFound, RequestError, TooLarge, UnsupportedMediaType
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.protocol.attachment import (
     UPLOAD_LENGTH,
     UPLOAD_OFFSET,

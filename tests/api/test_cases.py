@@ -7,7 +7,7 @@ import pytest
 
 from gateway.casework.clocks import CaseClocks, Clock, Timed
 from gateway.casework.lifecycle import CaseState, CaseStatus
-from gateway.ports import Case
+from gateway.ports.cases import Case
 from gateway.protocol.ids import CaseRef, PartyId
 from gateway.services.caseview import next_action, overdue
 from gateway.web.api import models_views as v

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from gateway.errors import TransportError
-from gateway.ports import Reply
+from gateway.ports.partner import Reply
 from gateway.protocol.ids import MessageId, PartyId
 from gateway.protocol.stream import StreamItem, sign_stream
 from gateway.services.reconcile import Reconciler

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.errors import UnknownSchemaRequested
-from gateway.ports import StoredMessage
+from gateway.ports.messages import StoredMessage
 from gateway.primitives import b64u
 from gateway.resources import schemas_path
 from gateway.services.rehearsal import SLICE_BYTES, SLICE_MESSAGES, Rehearsal

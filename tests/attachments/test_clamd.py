@@ -15,7 +15,7 @@ import pytest
 from gateway.doctor import examine
 from gateway.errors import PolicyViolation, StorageUnavailable
 from gateway.home import open_home
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.runtime import World, open_gateway
 from gateway.screening.clamd import Clamd
 from tests.attachments.parties import ID, KH, NAME, attached, ciphertext, entry, pieces

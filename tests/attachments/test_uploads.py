@@ -18,7 +18,7 @@ from gateway.errors import (
     TooManyRequests,
     TransportError,
 )
-from gateway.ports import UploadReply
+from gateway.ports.partner import UploadReply
 from gateway.protocol.attachment import AttachmentId, Upload, encrypted_length
 from gateway.services import deposit
 from tests.attachments.parties import ID, KH, broken, ciphertext, pieces
@@ -26,7 +26,7 @@ from tests.attachments.parties import ID, KH, broken, ciphertext, pieces
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.ports import PartnerLink
+    from gateway.ports.partner import PartnerLink
     from tests.support.pair import Pair
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.home import InitOptions, init
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.runtime import open_gateway, wall_clock
 from tests.cli.terminal import Home, Pair
 from tests.support.pair import free_port

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from gateway.home import open_home
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.runtime import Gateway, World, open_gateway
 from tests.support.hostile import Author
 from tests.support.link import ID, KH, post_envelope, two_homes
@@ -18,7 +18,7 @@ from tests.support.link import ID, KH, post_envelope, two_homes
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from gateway.ports import Reply
+    from gateway.ports.partner import Reply
     from gateway.protocol.receipt import Outcome, Receipt
     from tests.support.hostile import Letter
 

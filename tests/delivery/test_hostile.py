@@ -16,7 +16,7 @@ import pytest
 from gateway.errors import TransportError
 from gateway.ledger.note import COSIGNATURE, NoteKey, NoteSigner, cosign
 from gateway.ledger.witness import parse_request
-from gateway.ports import Reply
+from gateway.ports.partner import Reply
 from gateway.primitives import merkle
 from gateway.protocol.card import Card, CardDraft, CardKey, make_key, sign_card
 from gateway.protocol.keys import SigningPair

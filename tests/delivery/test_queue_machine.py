@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.ports import Claimed, NewMessage, Settled
+from gateway.ports.messages import Claimed, NewMessage, Settled
 from gateway.protocol import delivery
 from gateway.protocol.ids import CaseRef, MessageId, PartyId, uuid7
 from gateway.protocol.states import ANSWERED, OPEN, State, Step, advance, allowed

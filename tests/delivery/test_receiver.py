@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from gateway.ledger import entry, note
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.primitives import merkle, strictjson
 from gateway.protocol import jws
 from gateway.protocol.event import build_event, parse_event

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from gateway.casework.policies import CaseFacts
-    from gateway.ports import Case
+    from gateway.ports.cases import Case
     from gateway.services.submit import Accepted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

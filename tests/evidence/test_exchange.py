@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import Clash, NotFound, NotPermitted
 from gateway.evidence import files as f
 from gateway.evidence.verify import verify_bundle
-from gateway.ports import Account
+from gateway.ports.people import Account
 from gateway.services.accounts import LOCAL_OPERATOR
 from gateway.services.evidence import ATTEMPTS_MOST, READS_MOST
 from gateway.services.reading import Reader
@@ -20,7 +20,7 @@ from tests.support.pair import TEST_OPERATOR, Side, example
 
 if TYPE_CHECKING:
     from gateway.evidence.verify import Verdict
-    from gateway.ports import Transaction
+    from gateway.ports.store import Transaction
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 AUDITOR = Account("a-1", "auditor", person=True, role="auditor", created_at=0, disabled_at=None)

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.errors import Clash
 from gateway.ledger.note import ED25519, NoteKey, NoteSigner, sign_checkpoint
 from gateway.ledger.verify import verify_rows
-from gateway.ports import Actor, SignedCheckpoint
+from gateway.ports.common import Actor
+from gateway.ports.log import SignedCheckpoint
 from gateway.primitives import merkle
 from gateway.storage.store import SqliteStore
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gateway.ports import Transaction
+    from gateway.ports.store import Transaction
 
 GATEWAY = Actor("gateway", "system")
 ORIGIN = "kh.gdi/bcx/log/1"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from gateway.ports import NewMessage
+from gateway.ports.messages import NewMessage
 from gateway.protocol.ids import CaseRef, MessageId, PartyId, uuid7
 
 if TYPE_CHECKING:
-    from gateway.ports import Outbox, Transaction
+    from gateway.ports.messages import Outbox
+    from gateway.ports.store import Transaction
     from gateway.storage.store import SqliteStore
 
 KH = PartyId("kh.gdi")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.errors import Clash, ConfigurationError, StorageUnavailable
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.storage import writer as writer_module
 from gateway.storage.store import SqliteStore
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gateway.ports import Transaction
+    from gateway.ports.store import Transaction
 
 GATEWAY = Actor("gateway", "system")
 

@@ -20,7 +20,7 @@ import orjson
 
 from gateway.home import InitOptions, init
 from gateway.local import socket_path
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.runtime import open_gateway, wall_clock
 from tests.support.checker import check
 from tests.support.pair import example, free_port

@@ -25,7 +25,9 @@ import orjson
 
 from gateway.errors import GatewayError, PartnerError, StorageUnavailable, TransportError, UnknownSigner
 from gateway.home import InitOptions, init, open_home
-from gateway.ports import Actor, PartnerLink, Reply, StoredAnswer, UploadReply
+from gateway.ports.common import Actor
+from gateway.ports.partner import PartnerLink, Reply, UploadReply
+from gateway.ports.people import StoredAnswer
 from gateway.protocol.ids import MessageId, PartyId, parse_message_id
 from gateway.protocol.stream import StreamItem, read_ping, sign_ping, sign_stream
 from gateway.runtime import Gateway, World, open_gateway, wall_clock
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from gateway.errors import RequestError
-    from gateway.ports import TimestampAuthority
+    from gateway.ports.log import TimestampAuthority
     from gateway.protocol.attachment import AttachmentId, Upload
 
 T = TypeVar("T")

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from gateway.home import InitOptions, init
-from gateway.ports import Actor, StoredAnswer
+from gateway.ports.common import Actor
+from gateway.ports.people import StoredAnswer
 from gateway.runtime import Gateway, World, open_gateway, wall_clock
 from gateway.services.accounts import LOCAL_OPERATOR
 from gateway.services.request import read_request

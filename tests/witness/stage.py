@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
-    from gateway.ports import Reply
+    from gateway.ports.partner import Reply
     from gateway.protocol.ids import MessageId
 
 

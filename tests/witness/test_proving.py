@@ -12,7 +12,8 @@ from gateway.home import open_home
 from gateway.keyring.notes import log_signers
 from gateway.ledger import entry, note
 from gateway.ledger.witness import parse_request
-from gateway.ports import Actor, Reply
+from gateway.ports.common import Actor
+from gateway.ports.partner import Reply
 from gateway.primitives import merkle, strictjson
 from gateway.protocol import jws
 from gateway.protocol.receipt import Outcome, read_receipt

@@ -12,7 +12,7 @@ from gateway.errors import Paused
 from gateway.home import open_home
 from gateway.ledger import note
 from gateway.ledger.verify import verify_rows
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.storage.log import stored_log
 from tests.support.link import example
 from tests.witness.stage import Stage, alarms, copied, cosigned, play, restored, signed, states

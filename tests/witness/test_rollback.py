@@ -17,7 +17,7 @@ from gateway.home import open_home
 from gateway.ledger import note, proof
 from gateway.ledger.tiles import split_hashes
 from gateway.ledger.witness import format_request
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from tests.support.checker import check
 from tests.support.link import ID, KH, MemoryLink, Network, Process, example, run_virtual, two_homes
 from tests.support.rebuild import rebuilt, rebuilt_head

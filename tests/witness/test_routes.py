@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from gateway.ports import PartnerLink, Reply
+    from gateway.ports.partner import PartnerLink, Reply
 
 LEAVES = [merkle.leaf_hash(b"%d" % at) for at in range(300)]
 OTHERS = [*LEAVES[:2], merkle.leaf_hash(b"changed"), *LEAVES[3:]]

@@ -6,7 +6,7 @@ import asyncio
 from itertools import pairwise
 
 from gateway.ledger import note
-from gateway.ports import Actor
+from gateway.ports.common import Actor
 from gateway.primitives import merkle
 from tests.support.link import Killed, example
 from tests.witness.stage import Stage, alarms, cosigned, play, signed

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.home import open_home
 from gateway.ledger import note
 from gateway.ledger.witness import parse_request
-from gateway.ports import Reply
+from gateway.ports.partner import Reply
 from tests.support.link import ID, KH, MemoryLink, example
 from tests.witness.stage import Stage, alarms, cosigned, play, signed, states
 

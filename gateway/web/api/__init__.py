@@ -30,7 +30,7 @@ from gateway.web.server import DRAIN
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.ports import Store, Transaction
+    from gateway.ports.store import Store, Transaction
     from gateway.runtime import Gateway
     from gateway.web.api.guard import Authenticate
     from gateway.web.api.route import Route

@@ -16,7 +16,7 @@ from gateway.web.api.asking import refuse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.ports import StoredAnswer
+    from gateway.ports.people import StoredAnswer
 
 NO_STORE = "no-store"
 REVALIDATE = "private, no-cache"

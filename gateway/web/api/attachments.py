@@ -24,7 +24,7 @@ from gateway.web.api.messages import purpose_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Container
 
-    from gateway.ports import Attachment
+    from gateway.ports.files import Attachment
     from gateway.runtime import Gateway
     from gateway.services.attach import Draft
     from gateway.web.api.route import Call

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError, MalformedRequest, NotPermitted, Unauthenticated
 from gateway.logs import get_logger
-from gateway.ports import Account
+from gateway.ports.people import Account
 from gateway.services.accounts import actor_of, permitted
 from gateway.web.api.route import Call
 from gateway.web.problems import CALLER, STRANGER

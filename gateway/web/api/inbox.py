@@ -18,7 +18,7 @@ from gateway.web.api.messages import purpose_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from gateway.ports import Account
+    from gateway.ports.people import Account
     from gateway.runtime import Gateway
     from gateway.services.reading import Reader
     from gateway.web.api.route import Call

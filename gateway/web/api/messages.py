@@ -15,7 +15,7 @@ from gateway.errors import (
     RequestError,
     SchemaViolation,
 )
-from gateway.ports import StoredAnswer, Transaction
+from gateway.ports.people import StoredAnswer
 from gateway.protocol.states import CANCEL_REASONS, State, Step
 from gateway.services.accounts import actor_of
 from gateway.services.reading import Reader
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from gateway.ports.store import Transaction
     from gateway.runtime import Gateway
 
 BATCH_MOST = 100

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from aiohttp import web
     from pydantic import BaseModel
 
-    from gateway.ports import Account
+    from gateway.ports.people import Account
 
 PREFIX = "/api/v1"
 

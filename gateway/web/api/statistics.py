@@ -11,7 +11,7 @@ import orjson
 from gateway.casework.dates import Span, span_of
 from gateway.casework.figures import DIMENSIONS
 from gateway.casework.statistics import grain
-from gateway.ports import StoredAnswer
+from gateway.ports.people import StoredAnswer
 from gateway.primitives.times import format_ms
 from gateway.protocol.ids import PartyId
 from gateway.services.statistics import Question

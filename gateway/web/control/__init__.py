@@ -16,7 +16,7 @@ from gateway.web.control import keys, log, parties, people, queue, registry, sys
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from gateway.ports import Account
+    from gateway.ports.people import Account
     from gateway.runtime import Gateway
 
 PREFIX = "/control/v1"

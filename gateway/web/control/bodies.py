@@ -15,7 +15,7 @@ from gateway.services.accounts import LOCAL_OPERATOR, actor_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.ports import Actor
+    from gateway.ports.common import Actor
 
 OPERATOR: Actor = actor_of(LOCAL_OPERATOR)
 

@@ -12,7 +12,7 @@ from gateway.web.control.bodies import OPERATOR, answer, members, text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.ports import Transaction
+    from gateway.ports.store import Transaction
     from gateway.runtime import Gateway
 
 PURPOSE_MOST = 200

@@ -11,7 +11,7 @@ from gateway.web.control.bodies import OPERATOR, answer, at, members, text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.ports import Account
+    from gateway.ports.people import Account
     from gateway.runtime import Gateway
 
 NOUNS = {"users": True, "clients": False}

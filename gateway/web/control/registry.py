@@ -17,7 +17,7 @@ from gateway.web.control.bodies import OPERATOR, answer, at, members, text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.ports import StoredSchema
+    from gateway.ports.parties import StoredSchema
     from gateway.runtime import Gateway
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from gateway.ports import StoredSchema
+    from gateway.ports.parties import StoredSchema
     from gateway.registry.compatibility import Break
     from gateway.runtime import Gateway
     from gateway.web.api.route import Call

@@ -1,0 +1,82 @@
+"""What is read out of messages for statistics and search, and figures brought in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from gateway.casework.counting import Amendment
+    from gateway.casework.figures import Imported
+    from gateway.casework.names import NameKey
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A message that statistics and search have not read yet; `event` is None where its body was erased."""
+
+    direction: Literal["out", "in"]
+    id: int
+    jti: str
+    subject: str
+    case_ref: str | None
+    supersedes: str | None
+    at: int
+    event: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What is kept of one message for statistics and search; `first` and `last` are the days it counts on."""
+
+    jti: str
+    direction: Literal["out", "in"]
+    case_ref: str | None
+    at: int
+    counts: str
+    first: str | None
+    last: str | None
+    final: bool
+    supersedes: str | None
+    amendment: Amendment | None
+    names: tuple[NameKey, ...]
+
+    @property
+    def counted(self) -> bool:
+        """Whether statistics need it."""
+        return bool(self.first or self.final or self.supersedes or self.amendment)
+
+
+class Index(Protocol):
+    """What was read out of messages for statistics and search."""
+
+    def unread(self, direction: Literal["out", "in"], after: int, limit: int, most_bytes: int) -> Sequence[Unread]:
+        """Return messages behind row `after`, in order: at most `limit`, of `most_bytes` unless one alone has more."""
+        ...
+
+    def add(self, rows: Sequence[Indexed]) -> None:
+        """Store rows; one that is there already stays."""
+        ...
+
+    def forget_names(self, jtis: Sequence[str]) -> None:
+        """Delete the search keys of messages whose bodies are gone."""
+        ...
+
+
+class Figures(Protocol):
+    """Figures brought in from an authority's own statistics."""
+
+    def add_import(self, figures: Sequence[Imported], *, at: int, account: str, digest: bytes) -> int:
+        """Store the figures of one file; return the number of the import."""
+        ...
+
+    def held(self) -> Sequence[Imported]:
+        """Return the figures of every import that was not withdrawn, in the order they came."""
+        ...
+
+    def withdraw(self, number: int, at: int) -> bool:
+        """Leave an import out from now on; False where there is none that counts."""
+        ...

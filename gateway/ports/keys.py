@@ -1,0 +1,23 @@
+"""Our own keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from gateway.protocol.ids import Kid
+    from gateway.protocol.keys import OpenKey, SigningPair
+
+
+class KeyRing(Protocol):
+    """Our private keys: files today, PKCS#11 tomorrow."""
+
+    def signer(self, now_ms: int) -> SigningPair: ...
+    def open_key(self, kid: Kid) -> OpenKey | None: ...
+    def root_signer(self) -> SigningPair | None: ...
+    def log_key(self) -> Ed25519PrivateKey: ...
+    def public_keys(self) -> list[dict[str, Any]]: ...
+    def wrap(self, secret: bytes, about: bytes) -> bytes: ...
+    def unwrap(self, wrapped: bytes, about: bytes) -> bytes: ...
