@@ -34,7 +34,7 @@ from gateway.services.catalogue import Catalogue
 from gateway.services.checkpoints import Checkpointer
 from gateway.services.contact import Contacts
 from gateway.services.directory import Directory
-from gateway.services.dispatch import Dispatcher, Lane, Link
+from gateway.services.dispatch import Dispatcher
 from gateway.services.disputes import Disputes
 from gateway.services.enrol import Enroller
 from gateway.services.figures import FigureDesk
@@ -43,6 +43,7 @@ from gateway.services.giveup import GiveUp
 from gateway.services.identity import Identity, Self
 from gateway.services.indexing import Indexer
 from gateway.services.keyroom import KeyRoom
+from gateway.services.lane import Lane
 from gateway.services.lateness import Lateness
 from gateway.services.operate import Operator
 from gateway.services.problems import Problems
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from gateway.config import Settings
     from gateway.keyring.files import FileKeyRing
     from gateway.ports.log import TimestampAuthority
+    from gateway.ports.partner import Links
     from gateway.ports.store import Transaction
     from gateway.protocol.agreement import Agreement
     from gateway.protocol.ids import PartyId
@@ -98,7 +100,7 @@ class World:
     clock: Clock = wall_clock
     entropy: Entropy = os.urandom
     draw: Callable[[], float] = random.SystemRandom().random
-    link: Callable[[PartyId], Link] | None = None
+    link: Links | None = None
     fault: FaultPoint | None = None
     authority: TimestampAuthority | None = None
 
@@ -132,7 +134,7 @@ class Gateway:
     give_up: GiveUp
     dispatcher: Dispatcher
     tls: ExchangeTls
-    link: Callable[[PartyId], Link]
+    link: Links
     epoch: _Epoch
     witnessing: Witnessing
     timestamping: Timestamping | None
@@ -282,7 +284,7 @@ def _compose(
     tls = ExchangeTls(keys.tls, clock)
     directory.on_change(lambda: tls.pin(directory.pinned()))
 
-    def http(party: PartyId) -> Link:
+    def http(party: PartyId) -> HttpPartner:
         return HttpPartner(
             party, lambda: directory.partners[party].card.endpoint, lambda: tls.client(party),
             timeout_s=settings.delivery.request_timeout_s,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from gateway.protocol.ids import PartyId
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,3 +53,7 @@ class PartnerLink(Protocol):
     ) -> UploadReply:
         """PUT a ciphertext, or PATCH the rest of it from `offset`."""
         ...
+
+
+Links = Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]]
+"""Opens the link to a partner, for as long as the block runs."""

@@ -18,14 +18,13 @@ from gateway.services.inspect import Inspector
 from gateway.services.vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Sequence
 
     from gateway.casework.codelists import CodeLists
     from gateway.ports.common import Clock, Entropy
     from gateway.ports.files import Files, Images, Scanner
     from gateway.ports.keys import KeyRing
-    from gateway.ports.partner import PartnerLink
+    from gateway.ports.partner import Links
     from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.contact import Contacts
@@ -46,7 +45,7 @@ class Attachments:
     def __init__(
         self, store: Store, files: Files, keys: KeyRing, codelists: CodeLists, images: Images, scanner: Scanner | None,
         contacts: Contacts, gate: Gate, clock: Clock, entropy: Entropy,
-        links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]],
+        links: Links,
         *, me: PartyId, most_bytes: int, partner_bytes: int,
     ) -> None:  # fmt: skip
         self._store = store

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 from gateway.errors import TransportError
 from gateway.logs import get_logger
 from gateway.ports.messages import Attempt
-from gateway.ports.partner import UploadReply
+from gateway.ports.partner import Links, UploadReply
 from gateway.protocol.ids import EnvelopeId
 from gateway.services.perpartner import PerPartner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from contextlib import AbstractAsyncContextManager
 
     from gateway.ports.common import Clock
     from gateway.ports.files import Transfer
@@ -44,7 +43,7 @@ class Carrier:
 
     def __init__(
         self, store: Store, vault: Vault, contacts: Contacts, gate: Gate, clock: Clock,
-        links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]],
+        links: Links,
     ) -> None:  # fmt: skip
         self._store = store
         self._vault = vault

@@ -22,10 +22,9 @@ from gateway.protocol.stream import read_ping, sign_ping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from contextlib import AbstractAsyncContextManager
 
     from gateway.ports.keys import KeyRing
-    from gateway.ports.partner import PartnerLink
+    from gateway.ports.partner import Links, PartnerLink
     from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.directory import Directory
@@ -54,9 +53,9 @@ class Contacts:
         self._listeners: list[Callable[[PartyId], None]] = []
         self._back_listeners: list[Callable[[PartyId], None]] = []
         self._head_listeners: list[Callable[[PartyId, str], None]] = []
-        self._links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]] | None = None
+        self._links: Links | None = None
 
-    def use_links(self, links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]]) -> None:
+    def use_links(self, links: Links) -> None:
         """Take how a partner is reached outside its lane."""
         self._links = links
 

@@ -21,12 +21,9 @@ from gateway.ports.log import SignedCheckpoint
 from gateway.services.perpartner import PerPartner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
-
     from gateway.ports.common import Clock
     from gateway.ports.log import Cosigned
-    from gateway.ports.partner import PartnerLink, Reply
+    from gateway.ports.partner import Links, PartnerLink, Reply
     from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.checkpoints import Checkpointer
@@ -65,7 +62,7 @@ class Cosigning:
         gate: Gate,
         clock: Clock,
         *,
-        links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]],
+        links: Links,
         alarm_s: int,
         stop_s: int,
     ) -> None:

@@ -17,12 +17,11 @@ from gateway.protocol.receipt import read_receipt
 from gateway.services.partnerlog import Tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Mapping, Sequence
 
     from gateway.ledger.note import Checkpoint
     from gateway.ports.common import Clock
-    from gateway.ports.partner import PartnerLink
+    from gateway.ports.partner import Links, PartnerLink
     from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.directory import Directory
@@ -71,7 +70,7 @@ class PartnerEntries:
 
     def __init__(
         self, store: Store, reads: _Reads, directory: Directory,
-        links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]], clock: Clock,
+        links: Links, clock: Clock,
     ) -> None:  # fmt: skip
         self._store = store
         self._reads = reads

@@ -10,9 +10,8 @@ from gateway.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
-    from contextlib import AbstractAsyncContextManager
 
-    from gateway.ports.partner import PartnerLink
+    from gateway.ports.partner import Links, PartnerLink
     from gateway.protocol.ids import PartyId
 
 log = get_logger()
@@ -54,7 +53,7 @@ class PerPartner:
         self,
         name: str,
         round_of: Callable[[PartyId, PartnerLink], Awaitable[bool]],
-        links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]],
+        links: Links,
         *,
         idle_s: float | None = None,
     ) -> None:

@@ -24,12 +24,11 @@ from gateway.services.perpartner import PerPartner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
 
     from gateway.ledger.witness import Witnessed
     from gateway.ports.common import Clock
     from gateway.ports.log import Unproved
-    from gateway.ports.partner import PartnerLink
+    from gateway.ports.partner import Links, PartnerLink
     from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import MessageId, PartyId
     from gateway.services.contact import Contacts
@@ -73,7 +72,7 @@ class Prover:
         disputes: Disputes,
         clock: Clock,
         *,
-        links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]],
+        links: Links,
         late_s: int,
         busy: Callable[[], bool],
     ) -> None:

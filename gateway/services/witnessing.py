@@ -14,14 +14,12 @@ from gateway.services.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
-    from contextlib import AbstractAsyncContextManager
     from typing import Any
 
     from gateway.ledger.note import NoteSigner
     from gateway.ports.common import Clock, FaultPoint
-    from gateway.ports.partner import PartnerLink
+    from gateway.ports.partner import Links
     from gateway.ports.store import Store, Transaction
-    from gateway.protocol.ids import PartyId
     from gateway.services.checkpoints import Checkpointer
     from gateway.services.contact import Contacts
     from gateway.services.directory import Directory
@@ -70,7 +68,7 @@ class Witnessing:
         gate: Gate,
         clock: Clock,
         *,
-        links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]],
+        links: Links,
         log_signers: Callable[[], Sequence[NoteSigner]],
         witness_signer: Callable[[], NoteSigner],
         alarm_s: int,

@@ -26,7 +26,7 @@ import orjson
 from gateway.errors import GatewayError, PartnerError, StorageUnavailable, TransportError, UnknownSigner
 from gateway.home import InitOptions, init, open_home
 from gateway.ports.common import Actor
-from gateway.ports.partner import PartnerLink, Reply, UploadReply
+from gateway.ports.partner import Links, Reply, UploadReply
 from gateway.ports.people import StoredAnswer
 from gateway.protocol.ids import MessageId, PartyId, parse_message_id
 from gateway.protocol.stream import StreamItem, read_ping, sign_ping, sign_stream
@@ -37,7 +37,6 @@ from gateway.services.submit import Accepted, Idempotency
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from gateway.errors import RequestError
@@ -192,7 +191,7 @@ class Process:
         self.kill_at: int | None = None
         self.fail_at: int | None = None
         self.alive = False
-        self.links: Callable[[PartyId], AbstractAsyncContextManager[PartnerLink]] | None = None
+        self.links: Links | None = None
         self.authority: TimestampAuthority | None = None
         self.skew_ms = 0
         self.gateway: Gateway = None  # type: ignore[assignment]
