@@ -309,9 +309,9 @@ def _compose(
         most_bytes=settings.limits.attachment_bytes, partner_bytes=settings.limits.partner_upload_bytes,
     )  # fmt: skip
     submitter = Submitter(
-        store, rules, cases, clock, world.entropy, most_unanswered=settings.limits.unanswered_messages,
+        store, rules, cases, attachments.encloser, clock, world.entropy,
+        most_unanswered=settings.limits.unanswered_messages,
         default_lifetime_ms=settings.delivery.default_expiry_days * DAY_MS, may_number=gate.check_numbers,
-        encloser=attachments.encloser,
     )  # fmt: skip
     submitter.on_accepted(attachments.carrier.wake)
     attachments.carrier.on_arrived(dispatcher.wake)
@@ -356,7 +356,7 @@ def _compose(
         accounts=Accounts(store, clock, world.entropy, token_ttl_ms=settings.access.token_ttl_days * DAY_MS),
         submitter=submitter,
         receiver=Receiver(
-            store, keys, rules, cases, checkpoints, clock, world.fault, gate, attachments.inspector
+            store, keys, rules, cases, checkpoints, attachments.inspector, gate, clock, world.fault
         ), operator=operator,
         enroller=Enroller(store, directory, contacts, clock, environment=settings.party.environment),
         contacts=contacts, identity=identity, keyroom=keyroom, checkpoints=checkpoints,

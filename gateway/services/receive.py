@@ -1,14 +1,13 @@
 """Receives envelopes: protocol.md §4.4, its twelve steps numbered as there.
 
-Steps that need nothing stored are judged before the transaction, the others inside it; the first that
-fails, in the order of the page, decides. Message, state, outcome and log entry commit together, before
+Steps that need nothing stored are judged before the transaction (`judge.py`), the others inside it; the first
+that fails, in the order of the page, decides. Message, state, outcome and log entry commit together, before
 any answer leaves.
 """
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import (
@@ -21,7 +20,6 @@ from gateway.errors import (
     PartnerError,
     Paused,
     PolicyRefused,
-    SchemaInvalid,
     Voided,
 )
 from gateway.logs import get_logger
@@ -29,13 +27,12 @@ from gateway.ports.common import Actor, Clock, FaultPoint
 from gateway.ports.messages import NewArrival, NewVoid
 from gateway.protocol import receipt
 from gateway.protocol.envelope import OpenedEnvelope, open_sealed
-from gateway.protocol.event import Event, UnreadableEvent, check_addressing, check_clock, parse_event
 from gateway.protocol.ids import CaseRef, EnvelopeId, MessageId, PartyId, case_state
 from gateway.protocol.receipt import Outcome
 from gateway.services.casefile import CaseFile, CaseMessage
 from gateway.services.desk import Desk
-from gateway.services.gate import Gate
-from gateway.services.inspect import NOTHING, Inspected, Inspector
+from gateway.services.inspect import NOTHING, Inspector
+from gateway.services.judge import Judge, Judged
 from gateway.services.remember import CaseMemory
 
 if TYPE_CHECKING:
@@ -44,35 +41,17 @@ if TYPE_CHECKING:
     from gateway.ports.keys import KeyRing
     from gateway.ports.log import SignedCheckpoint
     from gateway.ports.store import Store, Transaction
+    from gateway.protocol.event import Event
     from gateway.services.checkpoints import Checkpointer
+    from gateway.services.gate import Gate
     from gateway.services.remember import Judgement
     from gateway.services.rules import Rules
 
 log = get_logger()
 
-# Events judged before the loop is given back: what a reader of the same loop may have to wait for.
-SLICE = 20
-
 PARTNER_ROLE = "partner"
 DEFERRING = (ClockSkew, LocalFault, AttachmentMissing)
 """Not taken, not stored: the sender tries again."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """An event with the first step it fails, if any, among those that need nothing stored."""
-
-    digest: bytes
-    line: bytes
-    event: Event | None
-    failed_at: int
-    error: PartnerError | None
-    jti: str | None
-    casework: Judgement | None = None
-    attached: Inspected = NOTHING
-
-
-NO_FAULT = 99
 
 
 class Receiver:
@@ -85,15 +64,16 @@ class Receiver:
         rules: Rules,
         cases: CaseFile,
         checkpoints: Checkpointer,
+        inspector: Inspector,
+        gate: Gate,
         clock: Clock,
-        fault: FaultPoint | None = None,
-        gate: Gate | None = None,
-        inspector: Inspector | None = None,
+        fault: FaultPoint | None,
     ) -> None:
         """Take `gate`: while it is closed no envelope is opened and no receipt signed."""
         self._fault = fault
-        self._gate = gate or Gate()
+        self._gate = gate
         self._inspector = inspector
+        self._judge = Judge(rules, inspector, clock)
         self._store = store
         self._keys = keys
         self._rules = rules
@@ -117,12 +97,7 @@ class Receiver:
 
     async def receive(self, envelope: OpenedEnvelope) -> tuple[bytes, Sequence[Outcome]]:
         """Do steps (5) to (12) for each event; return the receipt, signed after the commit, and the outcomes."""
-        judged: list[_Judged] = []
-        for place, (line, digest) in enumerate(zip(envelope.events, envelope.digests, strict=True)):
-            if place and place % SLICE == 0:
-                await asyncio.sleep(0)
-            item = self._judge(line, digest, envelope)
-            judged.append(item if item.error or item.event is None else await self._with_attachments(item, item.event))
+        judged = await self._judge.judge(envelope)
         if self._fault is not None:
             self._fault("validated")
         outcomes, arrivals, stream_high = await self._store.write(lambda tx: self._commit(tx, envelope, judged))
@@ -154,63 +129,10 @@ class Receiver:
             found = replace(found, entry=entry, proof=tuple(path))
         return self._sign(sender, [found], high, None, checkpoint)
 
-    # --- before the transaction -----------------------------------------------------------------
-
-    async def _with_attachments(self, item: _Judged, event: Event) -> _Judged:
-        # (12) Attachments present and intact; files are read before the transaction, never in it.
-        if self._inspector is None or "attachments" not in event.data:
-            return item
-        return replace(item, attached=await self._inspector.inspect(event))
-
-    def _judge(self, line: bytes, digest: bytes, envelope: OpenedEnvelope) -> _Judged:
-        now = self._clock()
-        rules = self._rules
-        try:
-            # (5) Strict JSON, required attributes, formats, size, case check character.
-            event = parse_event(line, is_manifest=rules.catalogue.is_manifest)
-        except UnreadableEvent as error:
-            return _Judged(digest, line, None, 5, error, error.jti)
-        step = 6
-        casework: Judgement | None = None
-        try:
-            # (6) From whom and for whom.
-            check_addressing(event, iss=envelope.iss, me=rules.me, environment=rules.environment)
-            step = 8
-            # (8) The two clocks.
-            check_clock(event, now_ms=now, manifest_iat_ms=envelope.iat_ms)
-            if not event.is_void:
-                step = 9
-                # (9) Agreement before schema: a stranger must not probe schemas.
-                refused = rules.agreement.permits(
-                    event.source, rules.me, event.subject, event.urgency, event.handling, now
-                )
-                if refused is not None:
-                    raise NotAgreed(refused.reason, errors=(refused,))  # noqa: TRY301 - one handler turns every refusal of an event into its outcome
-                step = 10
-                # (10) Known version and digest, then valid.
-                schema = rules.catalogue.held(event)
-                validator = rules.catalogue.validator(schema)
-                if not validator.is_valid(event.data):
-                    found = tuple(
-                        Finding("/data" + f.pointer, f.reason, f.code)
-                        for f in validator.findings(event.data, limit=receipt.MAX_FINDINGS)
-                    )
-                    raise SchemaInvalid("data breaks its schema", errors=found)  # noqa: TRY301 - one handler turns every refusal of an event into its outcome
-                step = 11
-                # (11) Casework policy, as far as the message alone tells; the rest inside the transaction.
-                casework = rules.judge_inbound(event)
-        except PartnerError as error:
-            return _Judged(digest, line, event, step, error, event.id)
-        except Exception:
-            # A message that breaks a validator must not take down those it came with, nor be refused for it.
-            log.exception("judging a message failed", message=event.id, step=step)
-            return _Judged(digest, line, event, step, LocalFault("judging it failed here"), event.id)
-        return _Judged(digest, line, event, NO_FAULT, None, event.id, casework)
-
     # --- inside the transaction -------------------------------------------------------------------
 
     def _commit(
-        self, tx: Transaction, envelope: OpenedEnvelope, judged: Sequence[_Judged]
+        self, tx: Transaction, envelope: OpenedEnvelope, judged: Sequence[Judged]
     ) -> tuple[list[Outcome], list[NewArrival], int]:
         sender, now = envelope.iss, self._clock()
         known = dict(tx.inbox.outcomes(sender, [j.digest for j in judged]))
@@ -245,7 +167,6 @@ class Receiver:
             outcomes.append(outcome)
             arrivals.append(arrival)
             if error is None and item.event is not None and item.attached is not NOTHING:
-                assert self._inspector is not None
                 self._inspector.hold(tx, item.event, item.attached)
             if arrival.stream_seq is not None:
                 desk.take(arrival)
@@ -256,7 +177,7 @@ class Receiver:
         tx.inbox.add_voids(sender, voids)
         return outcomes, arrivals, tx.inbox.raise_stream_high(sender)
 
-    def _first_fault(self, desk: Desk, item: _Judged, waiting_cases: set[CaseRef], now: int) -> PartnerError | None:
+    def _first_fault(self, desk: Desk, item: Judged, waiting_cases: set[CaseRef], now: int) -> PartnerError | None:
         event = item.event
         if event is None or item.failed_at <= 6:
             return item.error
@@ -273,10 +194,10 @@ class Receiver:
             or self._refused_in_case(desk, event, item.casework, now, attached)
         )
 
-    def _attached_fault(self, desk: Desk, item: _Judged) -> PartnerError | None:
+    def _attached_fault(self, desk: Desk, item: Judged) -> PartnerError | None:
         # (12) What was inspected before the transaction must still be here in it.
         found = item.attached
-        if found.fault is None and found.fresh and self._inspector is not None:
+        if found.fault is None and found.fresh:
             return self._inspector.gone(desk.tx, found)
         return found.fault
 
@@ -338,7 +259,7 @@ class Receiver:
         return own_state and self._rules.catalogue.opens_case(event.subject) and not desk.exists_elsewhere(ref)
 
     def _settle(
-        self, tx: Transaction, sender: PartyId, evidence: str, item: _Judged, error: PartnerError | None, now: int
+        self, tx: Transaction, sender: PartyId, evidence: str, item: Judged, error: PartnerError | None, now: int
     ) -> tuple[Outcome, NewArrival]:
         event = item.event
         status: Literal["accepted", "rejected"] = "accepted" if error is None else "rejected"
@@ -389,7 +310,7 @@ class Receiver:
         )  # fmt: skip
 
 
-def _deferred(item: _Judged, error: PartnerError, now: int) -> Outcome:
+def _deferred(item: Judged, error: PartnerError, now: int) -> Outcome:
     return Outcome(
         event=item.digest, status="deferred", received_at_ms=now, jti=None if item.jti is None else MessageId(item.jti),
         problem=error.slug, errors=error.errors, retry_after_s=error.retry_after_s,

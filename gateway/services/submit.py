@@ -25,7 +25,6 @@ from gateway.primitives import strictjson
 from gateway.primitives.merkle import leaf_hash
 from gateway.protocol import delivery
 from gateway.protocol.event import (
-    DEFAULT_LIFETIME_MS,
     MAX_EVENT_BYTES,
     MAX_LIFETIME_MS,
     MAX_MANIFEST_EVENT_BYTES,
@@ -113,9 +112,8 @@ class Submitter:
     """`submit` is the one way a message of ours comes to be."""
 
     def __init__(
-        self, store: Store, rules: Rules, cases: CaseFile, clock: Clock, entropy: Entropy, *, most_unanswered: int,
-        default_lifetime_ms: int = DEFAULT_LIFETIME_MS, may_number: Callable[[], None] = lambda: None,
-        encloser: Encloser | None = None,
+        self, store: Store, rules: Rules, cases: CaseFile, encloser: Encloser, clock: Clock, entropy: Entropy, *,
+        most_unanswered: int, default_lifetime_ms: int, may_number: Callable[[], None],
     ) -> None:  # fmt: skip
         self._encloser = encloser
         self._store = store
@@ -141,8 +139,7 @@ class Submitter:
 
     async def check(self, request: SubmitRequest, account: Account) -> None:
         """Raise what `submit` would raise, and accept nothing: the dry run."""
-        if self._encloser is not None:
-            request = await self._encloser.preview(request, account)
+        request = await self._encloser.preview(request, account)
         ready = self._prepare(request)
 
         def work(tx: Transaction) -> None:
@@ -240,7 +237,7 @@ class Submitter:
         self, request: SubmitRequest | RequestError, account: Account
     ) -> SubmitRequest | RequestError:
         """Return the request with its files in `data.attachments`; most have none."""
-        if isinstance(request, RequestError) or self._encloser is None:
+        if isinstance(request, RequestError):
             return request
         if not request.attachments and "attachments" not in request.data:
             return request
