@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.keyring.files import FileKeyRing
-    from gateway.runtime import Gateway, World
+    from gateway.running import Gateway, World
     from gateway.services.settle import Recorded
     from gateway.settings import Address, Settings
 

@@ -28,7 +28,7 @@ from gateway.errors import ConfigurationError, StorageUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
 
 CONTROL: Final = "/control/v1"
 API: Final = "/api/v1"

@@ -52,7 +52,8 @@ def init(
     from gateway.home import InitOptions
     from gateway.home import init as make
     from gateway.protocol.card import fingerprint
-    from gateway.runtime import open_gateway, wall_clock
+    from gateway.running import wall_clock
+    from gateway.runtime import open_gateway
 
     options = InitOptions(
         party=party, name=name, country=country, environment=environment, exchange_listen=exchange_listen,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Literal, cast
 
 import rfc8785
@@ -88,6 +89,8 @@ def is_subject(name: str) -> bool:
     return len(name) <= MAX_SUBJECT_LENGTH and name not in RESERVED and _SUBJECT.fullmatch(name) is not None
 
 
+# The same bytes are checked, registered and used: 40 ms a shipped schema, each time.
+@lru_cache(maxsize=32)
 def load_schema(raw: bytes, *, subject: str | None = None, version: str | None = None) -> SchemaVersion:
     """Parse, lint and name a schema as it was given.
 

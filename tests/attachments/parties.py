@@ -18,7 +18,7 @@ from gateway.services.submit import Idempotency
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
 
 ID, KH = PartyId("id.imigrasi"), PartyId("kh.gdi")
 NAME = AttachmentId("0192f5c4-8a4e-7c3b-9f21-6d0e5b7a1c42")

@@ -16,7 +16,8 @@ from gateway.doctor import examine
 from gateway.errors import PolicyViolation, StorageUnavailable
 from gateway.home import open_home
 from gateway.ports.common import Actor
-from gateway.runtime import World, open_gateway
+from gateway.running import World
+from gateway.runtime import open_gateway
 from gateway.screening.clamd import Clamd
 from tests.attachments.parties import ID, KH, NAME, attached, ciphertext, entry, pieces
 from tests.support.hostile import Author, filled

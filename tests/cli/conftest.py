@@ -8,7 +8,8 @@ import pytest
 
 from gateway.home import InitOptions, init
 from gateway.ports.common import Actor
-from gateway.runtime import open_gateway, wall_clock
+from gateway.running import wall_clock
+from gateway.runtime import open_gateway
 from tests.cli.terminal import Home, Pair
 from tests.support.pair import free_port
 

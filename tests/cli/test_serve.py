@@ -18,7 +18,8 @@ import psutil
 
 from gateway.keyring.files import Hosts, open_keys
 from gateway.protocol.ids import PartyId
-from gateway.runtime import World, open_gateway, wall_clock
+from gateway.running import World, wall_clock
+from gateway.runtime import open_gateway
 from gateway.serving import CLOCK_BACK_MOST_MS, YEAR_2026_MS, Health
 from gateway.web.metrics import Metrics
 from tests.cli.conftest import init_home

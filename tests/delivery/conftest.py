@@ -11,7 +11,8 @@ import structlog
 
 from gateway.home import open_home
 from gateway.ports.common import Actor
-from gateway.runtime import Gateway, World, open_gateway
+from gateway.running import Gateway, World
+from gateway.runtime import open_gateway
 from tests.support.hostile import Author
 from tests.support.link import ID, KH, post_envelope, two_homes
 

@@ -14,7 +14,7 @@ from tests.support.link import ID, KH, Two, example, run_virtual
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
 
 AT_ONCE: dict[str, Callable[[Gateway], None]] = {
     "a wake-up": lambda gateway: gateway.dispatcher.wake(KH),

@@ -24,7 +24,7 @@ from gateway.protocol.ids import MessageId, uuid7
 from gateway.protocol.keys import SigningPair
 from gateway.protocol.manifest import sign_manifest
 from gateway.protocol.stream import read_stream
-from gateway.runtime import wall_clock
+from gateway.running import wall_clock
 from gateway.transport.partner import HttpPartner
 from tests.support.hostile import Author
 from tests.support.link import ID, KH

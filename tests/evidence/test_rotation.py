@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.evidence.verify import verify_bundle
-from gateway.runtime import wall_clock
+from gateway.running import wall_clock
 from tests.cli.terminal import Home
 from tests.evidence.conftest import cosigned, export, fingerprints
 from tests.evidence.story import files_of

@@ -35,20 +35,21 @@ ALLOWED: dict[str, set[str]] = {
     "services": BELOW_SERVICES | SHARED,
     "home": BELOW_SERVICES | SHARED | {"settings", "config", "keyring"},
     "inputs": BELOW_SERVICES | SHARED | {"settings"},
+    "running": BELOW_SERVICES | SHARED | {"settings", "config", "keyring", "storage", "transport", "services"},
     "runtime": BELOW_SERVICES
     | SHARED
-    | {"settings", "config", "keyring", "home", "inputs", "storage", "transport", "screening", "services"},
-    "web": BELOW_SERVICES | SHARED | {"settings", "config", "services", "runtime"},
+    | {"settings", "config", "keyring", "home", "inputs", "storage", "transport", "screening", "services", "running"},
+    "web": BELOW_SERVICES | SHARED | {"settings", "config", "services", "running"},
     "local": BOTTOM,
     "serving": BELOW_SERVICES
     | SHARED
-    | {"settings", "config", "keyring", "storage", "transport", "services", "runtime", "web", "local"},
+    | {"settings", "config", "keyring", "storage", "transport", "services", "running", "runtime", "web", "local"},
     "doctor": BELOW_SERVICES
     | SHARED
-    | {"settings", "config", "keyring", "home", "storage", "transport", "services", "runtime", "local"},
+    | {"settings", "config", "keyring", "home", "storage", "transport", "services", "running", "runtime", "local"},
     "cli": BELOW_SERVICES
     | SHARED
-    | {"settings", "config", "keyring", "home", "storage", "transport", "services", "runtime", "web"}
+    | {"settings", "config", "keyring", "home", "storage", "transport", "services", "running", "runtime", "web"}
     | {"local", "serving", "doctor", "inputs"},
 }
 # What would make a decision depend on more than its arguments.

@@ -24,7 +24,7 @@ from gateway.protocol.ids import EnvelopeId, MessageId, PartyId, Subject, make_c
 from gateway.protocol.receipt import Outcome, Receipt, read_receipt
 from gateway.protocol.void import Void, write_voids
 from gateway.registry.subject import load_schema
-from gateway.runtime import wall_clock
+from gateway.running import wall_clock
 from tests.support.link import example
 
 if TYPE_CHECKING:

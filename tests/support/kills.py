@@ -21,7 +21,8 @@ import orjson
 from gateway.home import InitOptions, init
 from gateway.local import socket_path
 from gateway.ports.common import Actor
-from gateway.runtime import open_gateway, wall_clock
+from gateway.running import wall_clock
+from gateway.runtime import open_gateway
 from tests.support.checker import check
 from tests.support.pair import example, free_port
 

@@ -30,7 +30,8 @@ from gateway.ports.partner import Links, Reply, UploadReply
 from gateway.ports.people import StoredAnswer
 from gateway.protocol.ids import MessageId, PartyId, parse_message_id
 from gateway.protocol.stream import StreamItem, read_ping, sign_ping, sign_stream
-from gateway.runtime import Gateway, World, open_gateway, wall_clock
+from gateway.running import Gateway, World, wall_clock
+from gateway.runtime import open_gateway
 from gateway.services.accounts import LOCAL_OPERATOR
 from gateway.services.request import read_request
 from gateway.services.submit import Accepted, Idempotency

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 from gateway.home import InitOptions, init
 from gateway.ports.common import Actor
 from gateway.ports.people import StoredAnswer
-from gateway.runtime import Gateway, World, open_gateway, wall_clock
+from gateway.running import Gateway, World, wall_clock
+from gateway.runtime import open_gateway
 from gateway.services.accounts import LOCAL_OPERATOR
 from gateway.services.request import read_request
 from gateway.services.submit import Accepted, Idempotency

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.ports.store import Store, Transaction
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
     from gateway.web.api.guard import Authenticate
     from gateway.web.api.route import Route
 

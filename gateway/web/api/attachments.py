@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Container
 
     from gateway.ports.files import Attachment
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
     from gateway.services.attach import Draft
     from gateway.web.api.route import Call
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
     from gateway.web.api.route import Call
 
 FORMATS = ("json", "csv")

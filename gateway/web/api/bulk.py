@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from gateway.registry.subject import SchemaVersion
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
     from gateway.services.reading import Reader
     from gateway.web.api.route import Call
 

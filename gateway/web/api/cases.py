@@ -17,7 +17,7 @@ from gateway.web.api.messages import purpose_of
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
     from gateway.services.reading import Reader
     from gateway.web.api.route import Call
 

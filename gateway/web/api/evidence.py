@@ -14,7 +14,7 @@ from gateway.web.api.answering import REVALIDATE, tagged
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
     from gateway.services.reading import Reader
     from gateway.web.api.route import Call
 

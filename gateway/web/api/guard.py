@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
     from gateway.services.refusals import Refusals
     from gateway.web.api.route import Route
     from gateway.web.problems import Handler

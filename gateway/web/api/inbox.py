@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.ports.people import Account
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
     from gateway.services.reading import Reader
     from gateway.web.api.route import Call
 

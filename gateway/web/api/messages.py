@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from gateway.ports.store import Transaction
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
 
 BATCH_MOST = 100
 OPTIONS_BYTES = 4096

@@ -15,7 +15,7 @@ from gateway.web.api.answering import REVALIDATE, json_answer, page, tagged
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
     from gateway.web.api.route import Call
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
     from gateway.services.appraisal import Verdict
     from gateway.services.rehearsal import Rehearsed
     from gateway.web.api.route import Call

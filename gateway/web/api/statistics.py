@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from gateway.casework.statistics import Figure
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
     from gateway.services.statistics import Report
     from gateway.web.api.route import Call
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.ports.people import Account
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
 
 PREFIX = "/control/v1"
 

@@ -11,7 +11,7 @@ from gateway.web.control.bodies import OPERATOR, answer, at, members, text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
     from gateway.services.keyroom import KeyChange
 
 

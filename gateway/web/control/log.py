@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.ports.store import Transaction
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
 
 PURPOSE_MOST = 200
 # A partner that is there has cosigned by then.

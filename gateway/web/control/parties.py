@@ -16,7 +16,7 @@ from gateway.web.control.bodies import OPERATOR, answer, at, members, text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
 
 JOSE_JSON = "application/jose+json"
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.ports.people import Account
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
 
 NOUNS = {"users": True, "clients": False}
 

@@ -14,7 +14,7 @@ from gateway.web.control.bodies import answer, number
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
 
 STATES = frozenset(State)
 WAITING = (State.QUEUED, State.SENDING, State.HELD, State.DEAD)

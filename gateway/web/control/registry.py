@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.ports.parties import StoredSchema
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
 
 
 def routes(gateway: Gateway) -> Iterable[web.RouteDef]:

@@ -14,7 +14,7 @@ from gateway.web.control.bodies import answer, members, text
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
 
 
 def routes(gateway: Gateway, metrics: Callable[[], Awaitable[bytes]]) -> Iterable[web.RouteDef]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from gateway.ports.parties import StoredSchema
     from gateway.registry.compatibility import Break
-    from gateway.runtime import Gateway
+    from gateway.running import Gateway
     from gateway.web.api.route import Call
 
 SCHEMA_TYPE: Final = "JSON"

@@ -1,0 +1,218 @@
+"""One gateway as it runs: its services, its jobs, its start and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gateway.errors import GatewayError
+from gateway.logs import get_logger
+from gateway.ports.common import Actor, Clock, Entropy, FaultPoint
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from gateway.config import Settings
+    from gateway.keyring.files import FileKeyRing
+    from gateway.ports.log import TimestampAuthority
+    from gateway.ports.partner import Links
+    from gateway.ports.store import Transaction
+    from gateway.services.accounts import Accounts
+    from gateway.services.appraisal import Appraiser
+    from gateway.services.attachments import Attachments
+    from gateway.services.checkpoints import Checkpointer
+    from gateway.services.contact import Contacts
+    from gateway.services.directory import Directory
+    from gateway.services.dispatch import Dispatcher
+    from gateway.services.enrol import Enroller
+    from gateway.services.figures import FigureDesk
+    from gateway.services.giveup import GiveUp
+    from gateway.services.identity import Identity
+    from gateway.services.indexing import Indexer
+    from gateway.services.keyroom import KeyRoom
+    from gateway.services.lateness import Lateness
+    from gateway.services.operate import Operator
+    from gateway.services.problems import Problems
+    from gateway.services.receive import Receiver
+    from gateway.services.refusals import Refusals
+    from gateway.services.registrar import Registrar
+    from gateway.services.rehearsal import Rehearsal
+    from gateway.services.rules import Rules
+    from gateway.services.search import CaseSearch
+    from gateway.services.settle import Settler
+    from gateway.services.statistics import Statistics
+    from gateway.services.submit import Submitter
+    from gateway.services.timestamping import Timestamping
+    from gateway.services.witnessing import Witnessing
+    from gateway.storage.index_reads import IndexReads
+    from gateway.storage.store import SqliteStore
+    from gateway.transport.tls import ExchangeTls
+
+log = get_logger()
+
+SYSTEM = Actor("gateway", "system")
+DAY_MS = 86_400_000
+ANSWERS_KEPT_MS = 7 * DAY_MS
+HOUSEKEEPING_EVERY_S = 3600
+# With more messages than that on their way, receipts are proved at leisure.
+BUSY_MESSAGES = 50
+
+
+def wall_clock() -> int:
+    """Return the time now, ms since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Time, chance and the network, as this gateway meets them; tests bring their own."""
+
+    clock: Clock = wall_clock
+    entropy: Entropy = os.urandom
+    draw: Callable[[], float] = random.SystemRandom().random
+    link: Links | None = None
+    fault: FaultPoint | None = None
+    authority: TimestampAuthority | None = None
+
+
+@dataclass(slots=True)
+class Gateway:
+    """Everything a front end needs: services, and what is true of the process."""
+
+    settings: Settings
+    keys: FileKeyRing
+    store: SqliteStore
+    queries: IndexReads
+    clock: Clock
+    rules: Rules
+    directory: Directory
+    registrar: Registrar
+    appraiser: Appraiser
+    rehearsal: Rehearsal
+    accounts: Accounts
+    submitter: Submitter
+    receiver: Receiver
+    operator: Operator
+    enroller: Enroller
+    contacts: Contacts
+    identity: Identity
+    keyroom: KeyRoom
+    checkpoints: Checkpointer
+    refusals: Refusals
+    problems: Problems
+    settler: Settler
+    give_up: GiveUp
+    dispatcher: Dispatcher
+    tls: ExchangeTls
+    link: Links
+    epoch: Epoch
+    witnessing: Witnessing
+    timestamping: Timestamping | None
+    lateness: Lateness
+    indexer: Indexer
+    search: CaseSearch
+    statistics: Statistics
+    figures: FigureDesk
+    attachments: Attachments
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Send, sign and keep house while the block runs; then stop in order."""
+        await self._started()
+        self.directory.on_change(self._follow)
+        self._follow()
+        tasks = [
+            asyncio.create_task(job, name=name)
+            for name, job in (
+                ("checkpoints", self.checkpoints.run()),
+                ("refusals", self.refusals.run()),
+                ("problems", self.problems.run()),
+                ("housekeeping", self._keep_house()),
+                ("discarding", self.attachments.discarding()),
+                ("unwitnessed", self.witnessing.watch()),
+                ("lateness", self.lateness.run()),
+                *([("timestamps", self.timestamping.run())] if self.timestamping else []),
+            )
+        ]
+        try:
+            yield
+        finally:
+            await self.dispatcher.stop()
+            await self.witnessing.stop()
+            await self.attachments.carrier.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._stopped()
+
+    def _follow(self) -> None:
+        active = [p.party for p in self.directory.partners.values() if p.active]
+        self.dispatcher.follow(active)
+        self.attachments.carrier.follow(active)
+        self.witnessing.follow()
+
+    async def _started(self) -> None:
+        def work(tx: Transaction) -> int:
+            now = self.clock()
+            tx.log.append("gateway.started", actor=SYSTEM, obj=("epoch", str(self.epoch.number)), at=now)
+            for partner in tx.parties.partners():
+                # What the old process planned is not knowable now: everything is tried again, one probe a lane.
+                tx.outbox.wake(partner.party, now)
+                if partner.down_since is not None:
+                    self.contacts.remember([partner.party])
+            return tx.outbox.reclaim(self.epoch.number, now)
+
+        taken = await self.store.write(work)
+        if taken:
+            log.info("messages of a stopped process taken back", count=taken)
+        await self.attachments.sweep()
+        await self.checkpoints.sign()
+
+    async def _stopped(self) -> None:
+        with contextlib.suppress(Exception):
+            await self.refusals.flush()
+            await self.store.write(
+                lambda tx: tx.log.append(
+                    "gateway.stopped", actor=SYSTEM, obj=("epoch", str(self.epoch.number)), at=self.clock()
+                )
+            )
+            await self.checkpoints.sign()
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_EVERY_S)
+            try:
+                await self._keep_house_once()
+            except GatewayError as error:
+                # A full disk passes; housekeeping must still be there afterwards.
+                log.warning("housekeeping put off", code=error.slug, detail=error.detail)
+
+    async def _keep_house_once(self) -> None:
+        now = self.clock()
+        problems_kept_ms = self.settings.audit.problems_kept_days * DAY_MS
+        await self.store.write(partial(_forget, answers=now - ANSWERS_KEPT_MS, problems=now - problems_kept_ms))
+        await self.indexer.catch_up()
+        await self.keyroom.advance()
+        await self.attachments.tidy()
+        for partner in list(self.directory.partners.values()):
+            if partner.active and now - partner.card.issued_ms > DAY_MS:
+                async with self.link(partner.party) as link:
+                    await self.contacts.refresh_card(partner.party, link)
+
+
+def _forget(tx: Transaction, *, answers: int, problems: int) -> None:
+    tx.answers.drop_before(answers)
+    tx.problems.drop_before(problems)
+
+
+class Epoch:
+    """The fencing number of this process: one more than any before it in this home."""
+
+    number = 0
