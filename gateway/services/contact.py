@@ -98,14 +98,22 @@ class Contacts:
         for listener in self._listeners:
             listener(party)
 
-    async def lost(self, party: PartyId, reason: str) -> None:
-        """Note that a partner is not reached."""
-        if party not in self._down:
+    async def lost(self, party: PartyId, reason: str, record: Callable[[Transaction], None] = lambda _tx: None) -> None:
+        """Note that a partner is not reached, in one transaction with the failed attempt that `record` writes."""
+        if party in self._down:
+            await self._store.write(record)
+        else:
             now = self._clock()
-            # Before the write: a contact that comes meanwhile must find a back-off to end, or nobody ends it.
+
+            def work(tx: Transaction) -> None:
+                record(tx)
+                tx.parties.set_down(party, now, reason[:200])
+
+            # Before the write: a contact that comes meanwhile must find a back-off to end, or nobody ends it. Its
+            # own write comes after this one, so that it wakes what this one puts off.
             self._down.add(party)
             try:
-                await self._store.write(lambda tx: tx.parties.set_down(party, now, reason[:200]))
+                await self._store.write(work)
             except BaseException:
                 self._down.discard(party)
                 raise

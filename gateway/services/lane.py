@@ -344,7 +344,13 @@ class Lane:
                 [Attempt(jti, now, outgoing.eid, failed.result, reason, at) for jti, at, reason in rows]
             )
 
-        await self._store.write(work)
+        poison = failed.smaller and self._poison < POISON_STREAK
+        if split or poison:
+            await self._store.write(work)
+        else:
+            # Before the write, as in `lost`: a contact that comes meanwhile ends this back-off too.
+            self._fail([m.urgency for m in outgoing.messages], failed.retry_after_s)
+            await self._contacts.lost(self.party, failed.reason, work)
         self._unrecorded = False
         self._observe(failed.result, len(outgoing.messages))
         log.warning(
@@ -353,12 +359,8 @@ class Lane:
         )  # fmt: skip
         if split:
             self._limit = max(1, len(outgoing.messages) // 10)
-            return
-        if failed.smaller and self._poison < POISON_STREAK:
+        elif poison:
             self._poison += 1
-            return
-        self._fail([m.urgency for m in outgoing.messages], failed.retry_after_s)
-        await self._contacts.lost(self.party, failed.reason)
 
     def _fail(self, urgencies: list[str] | tuple[()], retry_after_s: int | None = None) -> None:
         self._failures += 1

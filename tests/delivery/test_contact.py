@@ -18,10 +18,15 @@ def test_a_contact_while_the_loss_is_recorded_is_not_missed() -> None:
         stage.two.network.cut = True
         await stage.a.submit(body)
         await stage.until(lambda: stage.a.look("SELECT max(attempts) FROM outbox")[0][0] > 2, 600)
+        # What hangs on the cut line is no business of a contact.
+        await stage.until(lambda: not stage.two.network.under_way)
         contacts = stage.a.gateway.contacts
         stage.two.network.cut = False
         await contacts.heard(KH)
-        await asyncio.gather(contacts.lost(KH, "http-503"), contacts.heard(KH))
+        order: list[str] = []
+        contacts.on_back(lambda _party: order.append("woken"))
+        await asyncio.gather(contacts.lost(KH, "http-503", lambda _tx: order.append("put off")), contacts.heard(KH))
+        assert order == ["put off", "woken"]
         assert stage.a.look("SELECT down_since FROM partners") == [(None,)]
         await stage.until(lambda: states(stage.a) == ["accepted"] * 2, 5)
 

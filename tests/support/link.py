@@ -406,6 +406,8 @@ class Network:
         self.calls: list[tuple[PartyId, str]] = []
         self.seen: list[bytes] = []
         """Every body that went over the wire."""
+        self.under_way = 0
+        """Requests without an answer yet."""
         self._start_ms = start_ms
         self._repeats: set[asyncio.Task[Any]] = set()
 
@@ -418,6 +420,16 @@ class Network:
         what: Callable[[Gateway, bytes], Awaitable[Reply]],
     ) -> Reply:  # fmt: skip
         """Carry one request and its answer."""
+        self.under_way += 1
+        try:
+            return await self._carry(source, target, name, body, what)
+        finally:
+            self.under_way -= 1
+
+    async def _carry(
+        self, source: Process, target: PartyId, name: str, body: bytes,
+        what: Callable[[Gateway, bytes], Awaitable[Reply]],
+    ) -> Reply:  # fmt: skip
         self.calls.append((source.party, name))
         self.seen.append(body)
         peer = self.processes[target]
