@@ -28,7 +28,7 @@ demo: $(RUNTIME)
 	@$(BIN)/gateway demo $(ARGS)
 
 test: packages $(DEV)
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -213,9 +213,14 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m gateway.registry.bundle --check|--write [DIRECTORY]\n")
         return 2
     directory = Path(arguments[1]) if len(arguments) > 1 else Path("schemas")
+    return keep(bundle_all(directory), write=arguments[0] == "--write")
+
+
+def keep(made: Mapping[Path, str], *, write: bool) -> int:
+    """Write files as made, or say which are not as made; return 1 where one is not, else 0."""
     stale = []
-    for path, text in bundle_all(directory).items():
-        if arguments[0] == "--write":
+    for path, text in made.items():
+        if write:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
         elif not path.is_file() or path.read_text(encoding="utf-8") != text:

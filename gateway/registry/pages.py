@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.registry.bundle import keep
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -345,16 +347,8 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m gateway.registry.pages --check|--write [SCHEMAS DOCS]\n")
         return 2
     schemas, docs = map(Path, arguments[1:] or ("schemas", "docs/catalogue"))
-    stale = []
-    for name, text in pages(read(schemas)).items():
-        path = docs / name
-        if arguments[0] == "--write":
-            path.write_text(text, encoding="utf-8")
-        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-            stale.append(path)
-    for path in stale:
-        sys.stderr.write(f"{path} is not what its sources make: run with --write\n")
-    return 1 if stale else 0
+    made = {docs / name: text for name, text in pages(read(schemas)).items()}
+    return keep(made, write=arguments[0] == "--write")
 
 
 if __name__ == "__main__":

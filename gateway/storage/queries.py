@@ -5,22 +5,21 @@ Every row is a plain dictionary of columns as stored (times in ms); bodies are n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import eq, ge, gt, lt
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, Text, and_, cast, func, literal, not_, null, or_, select, union_all
+from sqlalchemy import Select, Text, cast, func, literal, not_, null, or_, select, union_all
 
 from gateway.casework.recordaction import MESSAGE, PART
 from gateway.casework.remembered import Record
 from gateway.storage import tables as t
+from gateway.storage.log_reads import LogReads
+from gateway.storage.reads import Condition, Row, filtered
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from collections.abc import Sequence
 
 o, i, c, e = t.outbox.c, t.inbox.c, t.cases.c, t.entries.c
-
-Row = Mapping[str, Any]
 
 _OUT = (
     o.jti, literal("out").label("direction"), o.recipient.label("partner"), o.subject, o.case_ref, o.case_seq,
@@ -39,12 +38,8 @@ _IN = (
 )  # fmt: skip
 
 
-class Queries:
+class Queries(LogReads):
     """Read-only questions; each one snapshot."""
-
-    def __init__(self, engine: AsyncEngine, me: str) -> None:
-        self._engine = engine
-        self._me = me
 
     async def messages(
         self,
@@ -71,14 +66,14 @@ class Queries:
                 (since, o.created_at, ge), (account, o.account, eq), (partner, o.recipient, eq),
                 (before, o.jti, lt),
             ]  # fmt: skip
-            sides.append(_filtered(out, asked).order_by(o.jti.desc()).limit(limit))
+            sides.append(filtered(out, asked).order_by(o.jti.desc()).limit(limit))
         if direction in {None, "in"} and state in {None, "received"}:
             inward = select(*_IN).where(i.status == "accepted", i.subject != "void")
             asked = [
                 (case, i.case_ref, eq), (subject, i.subject, eq), (since, i.received_at, ge),
                 (partner, i.sender, eq), (before, i.jti, lt),
             ]  # fmt: skip
-            sides.append(_filtered(inward, asked).order_by(i.jti.desc()).limit(limit))
+            sides.append(filtered(inward, asked).order_by(i.jti.desc()).limit(limit))
         if not sides:
             return ()
         wanted = union_all(*(select(side.subquery()) for side in sides)).subquery()
@@ -162,11 +157,6 @@ class Queries:
         inward = select(i.jti, i.leaf).where(i.case_ref == case, i.in_reply_to == jti, i.status == "accepted")
         return await self._all(union_all(out, inward))
 
-    async def checkpoint_over(self, leaf: int) -> Row | None:
-        """Return the smallest checkpoint we signed that covers an entry."""
-        k = t.checkpoints.c
-        return await self._one(select(k.size, k.note).where(k.size > leaf).order_by(k.size).limit(1))
-
     async def cases(
         self,
         *,
@@ -191,7 +181,7 @@ class Queries:
             (urgency, c.urgency, eq),
             (due_before, _due(), _runs_out),
         )  # fmt: skip
-        statement = _filtered(statement, conditions)
+        statement = filtered(statement, conditions)
         if before is not None:
             at, ref = before
             statement = statement.where(or_(c.updated_at < at, (c.updated_at == at) & (c.ref < ref)))
@@ -237,54 +227,12 @@ class Queries:
         )
         return (row["count"], row["high"] or 0) if row else (0, 0)
 
-    async def log_size(self) -> int:
-        """Return the number of committed log entries."""
-        row = await self._one(select(func.max(e.seq).label("last")))
-        return row["last"] + 1 if row and row["last"] is not None else 0
-
-    async def changes(self, types: Sequence[str], after: int, limit: int) -> Sequence[Row]:
-        """Return log entries of these types behind entry `after`, in order, with what they are about.
-
-        `account` is who submitted the message, absent where a partner sent it.
-        """
-        statement = (
-            select(e.seq, e.at, e.typ, e.jti, e.case_ref, e.outcome, o.account,
-                   func.coalesce(o.subject, i.subject).label("subject"))
-            .outerjoin(t.outbox, (o.jti == e.jti) & (e.typ != "message.received"))
-            .outerjoin(t.inbox, (i.jti == e.jti) & (i.leaf == e.seq))
-            .where(e.seq > after, e.typ.in_(types))
-        )  # fmt: skip
-        return await self._all(statement.order_by(e.seq).limit(limit))
-
-    async def tile(self, level: int, number: int) -> bytes | None:
-        """Return the stored hashes of a tile; an unfilled one of level 0 is not stored."""
-        k = t.tiles.c
-        row = await self._one(select(k.hashes).where(k.level == level, k.number == number))
-        return row["hashes"] if row else None
-
-    async def tiles(self, keys: Collection[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
-        """Return the stored hashes of these (level, number) tiles, in one question; unfilled ones of level 0 lack."""
-        k = t.tiles.c
-        wanted = or_(*(and_(k.level == level, k.number == number) for level, number in keys))
-        rows = await self._all(select(k.level, k.number, k.hashes).where(wanted))
-        return {(row["level"], row["number"]): row["hashes"] for row in rows}
-
-    async def leaves(self, start: int, end: int) -> Sequence[bytes]:
-        """Return the leaf hashes of the entries [start, end), as they were stored."""
-        rows = await self._all(select(e.leaf).where(e.seq >= start, e.seq < end).order_by(e.seq))
-        return [row["leaf"] for row in rows]
-
-    async def leaf_data(self, start: int, end: int) -> Sequence[bytes]:
-        """Return the leaf data of the entries [start, end)."""
-        rows = await self._all(select(e.data).where(e.seq >= start, e.seq < end).order_by(e.seq))
-        return [row["data"] for row in rows]
-
     async def queue(
         self, *, states: Sequence[str], partner: str | None, after: int | None, limit: int
     ) -> Sequence[Row]:
         """Return outbound messages that wait or were given up, in the order of acceptance."""
         statement = select(o.id, *_OUT).where(o.state.in_(states), o.subject != "void")
-        statement = _filtered(statement, ((partner, o.recipient, eq), (after, o.id, gt)))
+        statement = filtered(statement, ((partner, o.recipient, eq), (after, o.id, gt)))
         return await self._all(statement.order_by(o.id).limit(limit))
 
     async def depth(self) -> Sequence[Row]:
@@ -307,64 +255,11 @@ class Queries:
         )
         return await self._all(statement.order_by(i.id).limit(limit))
 
-    async def entries(
-        self,
-        *,
-        typ: str | None = None,
-        actor: str | None = None,
-        jti: str | None = None,
-        case: str | None = None,
-        obj: str | None = None,
-        since: int | None = None,
-        until: int | None = None,
-        outcome: str | None = None,
-        before: int | None = None,
-        limit: int,
-    ) -> Sequence[Row]:
-        """Return log entries, newest first."""
-        conditions = (
-            # Of the two the actor says more: concatenated, a column is not looked up in its index.
-            (typ, e.typ if actor is None else e.typ + "", eq), (actor, e.actor, eq), (jti, e.jti, eq),
-            (case, e.case_ref, eq), (since, e.at, ge), (until, e.at, lt), (outcome, e.outcome, eq),
-            (before, e.seq, lt),
-        )  # fmt: skip
-        wanted = _filtered(select(t.entries), conditions)
-        # SQLite takes a partial index only where the query says that it asks for no more than is in it.
-        if (typ is not None and typ not in t.MACHINES) or (actor is not None and not _writes_much(actor)):
-            wanted = wanted.where(t.SEARCHED)
-        if outcome is not None and outcome != "accepted":
-            wanted = wanted.where(t.NOT_ACCEPTED)
-        if obj is not None:
-            wanted = wanted.where(e.obj == obj, or_(and_(t.OBJECT_APART, e.obj == obj), e.jti == obj))
-        return await self._all(wanted.order_by(e.seq.desc()).limit(limit))
-
-    async def problems(self, trace_id: str, limit: int) -> Sequence[Row]:
-        """Return the errors that callers got under an id, newest first."""
-        p = t.problems.c
-        return await self._all(select(t.problems).where(p.trace_id == trace_id).order_by(p.id.desc()).limit(limit))
-
     async def partners(self) -> Sequence[Row]:
         """Return partners with what we know of the link, and what waits for each."""
         p = t.partners.c
         waiting = select(func.count()).where(o.recipient == p.party, t.OPEN_STATES).scalar_subquery().label("waiting")
         return await self._all(select(t.partners, waiting).order_by(p.party))
-
-    async def _all(self, statement: Any) -> Sequence[Row]:
-        async with self._engine.connect() as connection:
-            rows: Any = (await connection.execute(statement)).mappings().all()
-        found: Sequence[Row] = rows
-        return found
-
-    async def _one(self, statement: Any) -> Row | None:
-        async with self._engine.connect() as connection:
-            row: Any = (await connection.execute(statement)).mappings().first()
-        found: Row | None = row
-        return found
-
-
-def _writes_much(actor: str) -> bool:
-    """Tell whether this may be who logs each message by itself: the gateway, or a partner, whose id has a dot."""
-    return actor == "gateway" or "." in actor
 
 
 _NEVER = 2**53
@@ -399,14 +294,3 @@ def _among(column: Any, values: Sequence[str]) -> Any:
 
 def _starts(column: Any, text: str) -> Any:
     return column.startswith(text, autoescape=True)
-
-
-Condition = tuple[object, Any, Callable[[Any, Any], Any]]
-
-
-def _filtered(statement: Select[Any], conditions: Sequence[Condition]) -> Select[Any]:
-    """Add each condition (value, column, comparison) whose value is given."""
-    for given, column, compare in conditions:
-        if given is not None:
-            statement = statement.where(compare(column, given))
-    return statement
