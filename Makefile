@@ -27,8 +27,9 @@ help:
 demo: $(RUNTIME)
 	@$(BIN)/gateway demo $(ARGS)
 
+# A file's tests stay together and in order: some tell one story, and each file's gateways start once.
 test: packages $(DEV)
-	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

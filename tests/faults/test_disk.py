@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import shutil
 import sqlite3
@@ -70,15 +71,29 @@ async def post(side: Served) -> tuple[int, str | None]:
         return answer.status, answer.headers.get("Retry-After")
 
 
+@contextlib.asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[tuple[Served, Served]]:
+    """Run two gateways with homes in `folder`; after the block all is delivered, and the checker finds nothing."""
+    homes = await make_homes(folder)
+    a = Served(homes[0], random.Random(1), ("case.referral/s1-sumarni",))
+    b = Served(homes[1], random.Random(2), ("info.request/telephone-three-numbers",))
+    await asyncio.gather(a.start(), b.start())
+    try:
+        yield a, b
+        await until(lambda: not (a.waiting() + b.waiting()), 120, "drained")
+        await asyncio.gather(a.stop(), b.stop())
+    finally:
+        for side in (a, b):
+            if side.process is not None and side.process.poll() is None:
+                side.kill()
+    check(*homes, promised={"id.imigrasi": a.promised, "kh.gdi": b.promised})
+
+
 @pytest.mark.timeout(300)
 async def test_a_full_disk_is_refused_politely_and_outlived(small: Path) -> None:
     """503 with Retry-After while it is full, no 202 without a commit, and by itself again once there is room."""
-    home_a, home_b = await make_homes(small)
-    a = Served(home_a, random.Random(1), ("case.referral/s1-sumarni",))
-    b = Served(home_b, random.Random(2), ("info.request/telephone-three-numbers",))
     ballast = Ballast(small)
-    await asyncio.gather(a.start(), b.start())
-    try:
+    async with serving(small) as (a, b):
         assert (await post(a))[0] == 202
         ballast.fill()
         refused = 0
@@ -89,38 +104,20 @@ async def test_a_full_disk_is_refused_politely_and_outlived(small: Path) -> None
             assert status == 202 or retry
         ballast.free()
         assert (await post(a))[0] == (await post(b))[0] == 202
-        await until(lambda: not (a.waiting() + b.waiting()), 120, "drained")
-        await asyncio.gather(a.stop(), b.stop())
-    finally:
-        for side in (a, b):
-            if side.process is not None and side.process.poll() is None:
-                side.kill()
-    check(home_a, home_b, promised={"id.imigrasi": a.promised, "kh.gdi": b.promised})
 
 
 @pytest.mark.timeout(300)
 async def test_a_database_locked_for_half_a_minute_loses_nothing(tmp_path: Path) -> None:
     """503 and never 500; what came before and after is delivered."""
-    home_a, home_b = await make_homes(tmp_path)
-    a = Served(home_a, random.Random(1), ("case.referral/s1-sumarni",))
-    b = Served(home_b, random.Random(2), ("info.request/telephone-three-numbers",))
-    await asyncio.gather(a.start(), b.start())
-    try:
+    async with serving(tmp_path) as (a, b):
         assert (await post(a))[0] == 202
-        for home in (home_a, home_b):
-            other = sqlite3.connect(home / "data" / "gateway.db", isolation_level=None, timeout=5)
+        for side in (a, b):
+            other = sqlite3.connect(side.home / "data" / "gateway.db", isolation_level=None, timeout=5)
             other.execute("BEGIN IMMEDIATE")
             loop = asyncio.get_running_loop()
             end = loop.time() + 30
             while loop.time() < end:
-                assert (await post(a if home == home_a else b))[0] == 503
+                assert (await post(side))[0] == 503
             other.execute("ROLLBACK")
             other.close()
             assert (await post(a))[0] == (await post(b))[0] == 202
-        await until(lambda: not (a.waiting() + b.waiting()), 120, "drained")
-        await asyncio.gather(a.stop(), b.stop())
-    finally:
-        for side in (a, b):
-            if side.process is not None and side.process.poll() is None:
-                side.kill()
-    check(home_a, home_b, promised={"id.imigrasi": a.promised, "kh.gdi": b.promised})
