@@ -20,7 +20,7 @@ def show_rows(rows: Sequence[Row], columns: Sequence[str], *, empty: str = "") -
         dump(list(rows))
         return
     if given.output == "csv":
-        write_csv([columns, *([_cell(row.get(name)) for name in columns] for row in rows)])
+        write_csv([columns, *([_cell(row[name]) for name in columns] for row in rows)])
         return
     if not rows and empty and sys.stdout.isatty():
         print(empty, file=sys.stderr)
@@ -29,7 +29,7 @@ def show_rows(rows: Sequence[Row], columns: Sequence[str], *, empty: str = "") -
         _table(rows, columns)
         return
     for row in rows:
-        print("\t".join(_flat(plain(row.get(name))) for name in columns))
+        print("\t".join(_flat(plain(row[name])) for name in columns))
 
 
 def show(record: Row, *, leave_out: Sequence[str] = ()) -> None:
@@ -115,5 +115,5 @@ def _table(rows: Sequence[Row], columns: Sequence[str]) -> None:
         table.add_column(name.upper().replace("_", " "), overflow="fold")
     for row in rows:
         # Text, not markup: a partner's name in square brackets must not colour our screen.
-        table.add_row(*(Text(plain(row.get(name))) for name in columns))
+        table.add_row(*(Text(plain(row[name])) for name in columns))
     console.print(table)

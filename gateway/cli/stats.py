@@ -176,6 +176,7 @@ def _table(found: dict[str, Any]) -> list[dict[str, Any]]:
             row = rows.setdefault(
                 f"{figure['indicator']} {breakdown}",
                 {"figure": figure["label"], "breakdown": breakdown or None, "status": figure["status"],
+                 "value": None, **{partner["party"]: None for partner in found["partners"]},
                  "source": _sources(figure["sources"][:SOURCES_MOST]) if column == "value" else None},
             )  # fmt: skip
             row[column] = _value(figure)

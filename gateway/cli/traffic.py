@@ -26,7 +26,7 @@ OPEN: Final = frozenset({"queued", "sending"})
 PAGE: Final = 200
 LIST_COLUMNS: Final = ("id", "direction", "state", "proved", "type", "case", "urgency", "accepted_at", "reason")
 QUEUE_COLUMNS: Final = ("id", "state", "recipient", "type", "case", "urgency", "attempts_made", "next_try", "reason")
-CASE_COLUMNS: Final = ("case", "status", "urgency", "partner", "next_due", "overdue", "updated_at")
+CASE_COLUMNS: Final = ("case", "status", "urgency", "partner", "turn", "due", "overdue", "updated_at")
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A message id.")]
 LimitOption = Annotated[int, typer.Option(min=1, max=PAGE, help="How many at most.")]
@@ -165,7 +165,17 @@ def case_list(
     """List cases, last changed first; by a name, the nearest first. That somebody searched is logged, not the name."""
     query = {"q": text, "status": status, "urgency": urgency, "due_before": due_before, "limit": limit}
     with gateway() as reached:
-        output.show_rows(reached.get(f"{API}/cases", query)["items"], CASE_COLUMNS, empty="no such cases")
+        found = reached.get(f"{API}/cases", query)["items"]
+    rows = found if given.output == "json" else [_with_due(row) for row in found]
+    output.show_rows(rows, CASE_COLUMNS, empty="no such cases")
+
+
+def _with_due(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a case with whose turn it is and until when: of its two clocks the one that runs out next."""
+    clock = row["clock"]
+    clocks = (("acknowledge_by", "acknowledged_at"), ("reply_by", "replied_at"))
+    running = [clock[by] for by, done in clocks if clock[by] is not None and clock[done] is None]
+    return {**row, "turn": clock["turn"], "due": min(running, default=None), "overdue": clock["overdue"]}
 
 
 @verb(case, "show")

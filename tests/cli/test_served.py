@@ -53,8 +53,11 @@ def test_a_case_is_exchanged_and_shown_on_both_sides(pair: Pair) -> None:
     shown = next(found for _ in range(100) if (found := pair.a.json("message", "show", jti))["proved"] is not None)
     assert shown["proved"] is True
     for home in (pair.a, pair.b):
-        assert home.json("case", "show", ref)["case"] == ref
-        assert ref in [row["case"] for row in home.json("case", "list")]
+        stands = home.json("case", "show", ref)
+        assert stands["case"] == ref
+        # Whose turn it is, and until when, stands in the list too.
+        [line] = [line for line in home.run("case", "list").out.splitlines() if line.startswith(ref)]
+        assert line.split("\t")[4:7] == ["kh.gdi", stands["next_action"]["by"], "no"]
     assert pair.a.json("audit", "reconcile", "kh.gdi")["agrees"] is True
     assert "gateway queue list" in pair.b.run("queue", "show", jti, code=5).fault
 
