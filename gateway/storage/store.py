@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 CACHE_KIB = 4 * 1024
 READERS = 4
+# Each; the pages behind them are in the system's cache.
+READER_CACHE_KIB = 512
 
 
 class HomeLock:
@@ -190,6 +192,7 @@ def _read_only_engine(path: Path) -> AsyncEngine:
     def _prepare(connection: object, _record: object) -> None:
         cursor = connection.cursor()  # type: ignore[attr-defined]
         cursor.execute("PRAGMA busy_timeout=2000")
+        cursor.execute(f"PRAGMA cache_size=-{READER_CACHE_KIB}")
         cursor.execute("PRAGMA temp_store=MEMORY")
         cursor.execute("PRAGMA query_only=ON")
         cursor.close()
