@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from gateway.services.request import SubmitRequest
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("own_heap")]
 
 GROUP = "identity.verify.request/s2-group-of-thirty"
 

@@ -20,7 +20,7 @@ from tests.support.pair import example
 if TYPE_CHECKING:
     from tests.api.conftest import Api
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("own_heap")]
 
 LIMIT_S = 0.1
 DEEP = 10_000
