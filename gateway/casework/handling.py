@@ -7,6 +7,7 @@ of a restriction: it stands alone or not at all, and nothing is weaker for its l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import Finding
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 ORDER: Final = ("H0", "H1", "H2", "H3", "V1", "V2", "NP", "EO", "OR")
 DEFAULT: Final = ("H0",)
+_RESTRICTIONS: Final = frozenset(ORDER) - {"H0"}
 
 # §4: least handling per type, whatever the message holds.
 BY_SUBJECT: Final[dict[str, frozenset[str]]] = {
@@ -42,8 +44,7 @@ class Content:
 
 def union(*parts: Iterable[str]) -> tuple[str, ...]:
     """Return the combined codes in their fixed order; H0 only when nothing else remains."""
-    codes = {code for part in parts for code in part} - {"H0"}
-    return tuple(code for code in ORDER if code in codes) or DEFAULT
+    return _in_order(_RESTRICTIONS.intersection(frozenset().union(*parts))) or DEFAULT
 
 
 def minimum(subject: str, content: Content) -> tuple[str, ...]:
@@ -66,8 +67,13 @@ def minimum(subject: str, content: Content) -> tuple[str, ...]:
 
 def missing(codes: Iterable[str], needed: Iterable[str]) -> tuple[str, ...]:
     """Return the needed codes that are not among `codes`."""
-    held = set(codes) | {"H0"}
-    return tuple(code for code in ORDER if code in set(needed) - held)
+    return _in_order(_RESTRICTIONS.intersection(needed).difference(codes))
+
+
+@cache
+def _in_order(codes: frozenset[str]) -> tuple[str, ...]:
+    # As many as there are sets of the codes above.
+    return tuple(code for code in ORDER if code in codes)
 
 
 _ALL: Final = frozenset(

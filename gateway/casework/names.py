@@ -18,6 +18,7 @@ from rapidfuzz import fuzz
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_ACCENTS: Final = re.compile("[\u0300-\u036f]+")
 _INVISIBLE: Final = re.compile("[\u200b-\u200d\ufeff]")
 _COENG: Final = "\u17d2"
 _RO: Final = "\u179a"
@@ -96,9 +97,10 @@ def _rank(piece: str) -> int:
 
 def fold(value: str) -> str:
     """Return a name for equality: folded, without case or accents, words separated by one space."""
+    if value.isascii():
+        return " ".join(value.casefold().split())
     decomposed = unicodedata.normalize("NFD", fold_khmer(value)).casefold()
-    bare = "".join(c for c in decomposed if not ("\u0300" <= c <= "\u036f"))
-    return " ".join(unicodedata.normalize("NFC", bare).split())
+    return " ".join(unicodedata.normalize("NFC", _ACCENTS.sub("", decomposed)).split())
 
 
 def search_key(value: str) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _LATIN_MARKS: Final = frozenset(" '-.,")
+_PLAIN_LATIN: Final = re.compile("[A-Za-z '.,-]*")
 # Overrides, embeddings, isolates and marks: text that reads otherwise than it is stored.
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _KHMER_DEPRECATED: Final = frozenset("\u17a3\u17a4\u17b4\u17b5")
@@ -42,7 +43,8 @@ def check(person: Json, pointer: str, on: date) -> Iterator[Finding]:
     for i, contact in enumerate(rows(person, "contacts")):
         if (text(contact, "kind") or "").upper() == "PHONE" and not is_phone(text(contact, "value") or ""):
             yield Finding(f"{pointer}/contacts/{i}/value", "not an international number (E.164)", "E-PHONE")
-    yield from birth_faults(obj(person, "birth"), f"{pointer}/birth", on)
+    if "birth" in person:
+        yield from birth_faults(obj(person, "birth"), f"{pointer}/birth", on)
     for i, document in enumerate(rows(person, "documents")):
         yield from document_faults(document, f"{pointer}/documents/{i}", person, pointer, on)
 
@@ -52,6 +54,8 @@ def script_fault(value: str, script: str) -> str | None:
 
     A look-alike from another script defeats search and watch lists, a bidi override the eye.
     """
+    if script == "Latn" and _PLAIN_LATIN.fullmatch(value) is not None:
+        return None
     if any(c in _BIDI or (unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs", "Cn") and c != _ZWSP) for c in value):
         return "a control, invisible or unassigned character"
     if _ZWSP in value and script != "Khmr":

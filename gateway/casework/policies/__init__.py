@@ -9,11 +9,11 @@ beside the list, for the services that have them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
 
 from gateway.casework.policies import basis, content, course, keeping, people, protection, words
-from gateway.casework.policies.facts import CaseFacts, Context, MessageFacts, TransferLookup
+from gateway.casework.policies.facts import PERSONS, CaseFacts, Context, MessageFacts, TransferLookup
 from gateway.errors import Finding
 
 if TYPE_CHECKING:
@@ -62,7 +62,34 @@ IN_CASE: Final[tuple[Policy, ...]] = (
     course.movement_course,
 )
 
-POLICIES: Final[tuple[Policy, ...]] = (protection.p11_protection, *ALONE, *IN_CASE)
+# What it finds stands alone.
+FIRST: Final[tuple[Policy, ...]] = (protection.p11_protection,)
+POLICIES: Final[tuple[Policy, ...]] = (*FIRST, *ALONE, *IN_CASE)
+
+# The members of `data` by which a policy can be broken at all; one that is not here is asked of every message.
+# Most messages have few of them, and the rest of the list would look at each for nothing.
+WOKEN_BY: Final[dict[Policy, frozenset[str]]] = {
+    protection.p11_protection: PERSONS | protection.REFERRING | {"riskAssessment", "answers"},
+    protection.p12_threatened: PERSONS,
+    protection.p13_officials: PERSONS | {"riskAssessment"},
+    basis.p24_environment: PERSONS | {"travelDocs"},
+    people.p04_child: PERSONS,
+    people.p05_consent: PERSONS,
+    people.p06_deferred_national: PERSONS,
+    people.p07_non_punishment: PERSONS,
+    words.p18_small_cells: frozenset(("figures",)),
+    words.p19_attachments_nameless: frozenset(("attachments",)),
+    words.no_hit_no_data: frozenset(("answers",)),
+    keeping.p22_subject_request: frozenset(("subjectRequest",)),
+    content.persons_hold: PERSONS | {"travelDocs", "searchKeys"},
+    content.rows_hold: PERSONS | {"personsCount"},
+    course.p20_files: frozenset(("attachments",)),
+    course.jurisdiction: frozenset(("checkpoint",)),
+    course.assessment_course: frozenset(("victimContexts", "victimContext", "assessments")),
+    course.movement_course: frozenset(("milestones",)),
+    course.closing: frozenset(("toStatus", "fromStatus")),
+}
+_WAKING: Final = frozenset().union(*WOKEN_BY.values())
 
 NOTHING_KNOWN: Final = CaseFacts()
 
@@ -70,6 +97,16 @@ NOTHING_KNOWN: Final = CaseFacts()
 def no_instrument(_code: str, _reference: str, _at_ms: int) -> bool:
     """Return False: the transfer look-up that ships, until the authorities configure an instrument (P02)."""
     return False
+
+
+@lru_cache(maxsize=1024)
+def _awake(policies: tuple[Policy, ...], present: frozenset[str]) -> tuple[Policy, ...]:
+    return tuple(p for p in policies if p not in WOKEN_BY or not WOKEN_BY[p].isdisjoint(present))
+
+
+def awake(policies: tuple[Policy, ...], ctx: Context) -> tuple[Policy, ...]:
+    """Return those of the policies that this message could break."""
+    return _awake(policies, ctx.present & _WAKING)
 
 
 class Review:
@@ -81,7 +118,7 @@ class Review:
     @cached_property
     def alone(self) -> tuple[Finding, ...]:
         """Return what the message does wrong whatever is known of its case."""
-        return tuple(finding for policy in ALONE for finding in policy(self.context))
+        return tuple(finding for policy in awake(ALONE, self.context) for finding in policy(self.context))
 
     def within(self, case: CaseFacts) -> tuple[Finding, ...]:
         """Return every finding; empty when it may go.
@@ -89,10 +126,10 @@ class Review:
         A protection finding stands alone: the other findings would tell more about whom it protects.
         """
         context = self.context.within(case)
-        blocked = tuple(protection.p11_protection(context))
+        blocked = tuple(finding for policy in awake(FIRST, context) for finding in policy(context))
         if blocked:
             return blocked
-        found = [*self.alone, *(finding for policy in IN_CASE for finding in policy(context))]
+        found = [*self.alone, *(finding for policy in awake(IN_CASE, context) for finding in policy(context))]
         return tuple(dict.fromkeys(found))
 
     def needed_handling(self, case: CaseFacts) -> tuple[str, ...]:
@@ -128,15 +165,18 @@ def prompts(message: MessageFacts, *, codelists: CodeLists) -> tuple[Finding, ..
 
 __all__ = [
     "ALONE",
+    "FIRST",
     "IN_CASE",
     "NOTHING_KNOWN",
     "POLICIES",
+    "WOKEN_BY",
     "CaseFacts",
     "Context",
     "MessageFacts",
     "Policy",
     "Review",
     "TransferLookup",
+    "awake",
     "needed_handling",
     "no_instrument",
     "prompts",

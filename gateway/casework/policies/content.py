@@ -19,6 +19,8 @@ MAX_ROWS: Final = 500
 _RFI_DAYS: Final = 731  # 4.3: a crossing history of 24 months at most
 _ALERT_DAYS: Final = 365  # 4.11
 _LEGS: Final = ("route", "itinerary", "legs")
+# Where codes with dates of validity stand, beside `meta.legalBasis`.
+_PLACES: Final = frozenset((*_LEGS, "grounds", "checkpoint", "onwardGroup", "crossings", "reception", "figures"))
 
 
 def persons_hold(ctx: Context) -> Iterator[Finding]:
@@ -38,6 +40,8 @@ def persons_hold(ctx: Context) -> Iterator[Finding]:
 
 def codes_in_force(ctx: Context) -> Iterator[Finding]:
     """§1, §10 #6, #7: checkpoints and legal bases are judged on the day of the event they speak of. E-CODE."""
+    if "legalBasis" not in ctx.meta and _PLACES.isdisjoint(ctx.present):
+        return
     acted = _event(ctx)
     for i, code in enumerate(rows(ctx.meta, "legalBasis")):
         yield from _code(ctx, "legalBasis", code, acted or _on(ctx.today), f"/meta/legalBasis/{i}")
@@ -103,6 +107,23 @@ def _between(first: date | None, last: date | None) -> Span | None:
     return Span(first, last) if first is not None and last is not None and first <= last else None
 
 
+# Where something stands that must have happened, and what has a span of its own.
+_HAPPENED: Final = frozenset(
+    (
+        "deferredAt",
+        "deferredOn",
+        "crossings",
+        "actionsTaken",
+        "riskAssessment",
+        "subjectRequest",
+        "victimContexts",
+        "victimContext",
+        "assessments",
+    )
+)
+_BOUNDED: Final = frozenset(("period", "validUntil"))
+
+
 def dates_hold(ctx: Context) -> Iterator[Finding]:
     """§10 #4 and the bounds of §4: nothing in the future that has happened, nothing backwards. E-DATE."""
     for pointer, holder, key in _happened(ctx):
@@ -111,10 +132,18 @@ def dates_hold(ctx: Context) -> Iterator[Finding]:
             yield Finding(f"{pointer}/{key}", "lies in the future", "E-DATE")
     for person in ctx.persons:
         consent, pointer = ctx.consent_of(person)
+        if not consent:
+            continue
         got, ended = parse_day(text(consent, "obtainedOn")), parse_day(text(consent, "withdrawnOn"))
         if got is not None and ended is not None and ended < got:
             yield Finding(f"{pointer}/withdrawnOn", "withdrawn before it was given", "E-DATE")
-    yield from _period_holds(ctx)
+    if "eventPeriod" in ctx.present:
+        yield from _period_holds(ctx)
+    if not _BOUNDED.isdisjoint(ctx.present):
+        yield from _bounds_hold(ctx)
+
+
+def _bounds_hold(ctx: Context) -> Iterator[Finding]:
     period = obj(ctx.data, "period")
     first, last = parse_day(text(period, "from")), parse_day(text(period, "to"))
     if first is not None and last is not None and last < first:
@@ -128,20 +157,24 @@ def dates_hold(ctx: Context) -> Iterator[Finding]:
 
 
 def _happened(ctx: Context) -> Iterator[tuple[str, Any, str]]:
+    if "humanReview" in ctx.meta:
+        yield "/meta/humanReview", obj(ctx.meta, "humanReview"), "at"
+    for person in ctx.persons:
+        consent, pointer = ctx.consent_of(person)
+        if consent:
+            yield pointer, consent, "obtainedOn"
+    if _HAPPENED.isdisjoint(ctx.present):
+        return
     yield "", ctx.data, "deferredAt"
     yield "", ctx.data, "deferredOn"
     for pointer, _, assessment in ctx.assessments:
         yield pointer, assessment, "decidedOn"
-    for person in ctx.persons:
-        consent, pointer = ctx.consent_of(person)
-        yield pointer, consent, "obtainedOn"
     for i, crossing in enumerate(rows(ctx.data, "crossings")):
         yield f"/crossings/{i}", crossing, "at"
     for i, action in enumerate(rows(ctx.data, "actionsTaken")):
         yield f"/actionsTaken/{i}", action, "date"
     yield "/riskAssessment", obj(ctx.data, "riskAssessment"), "date"
     yield "/subjectRequest", obj(ctx.data, "subjectRequest"), "receivedOn"
-    yield "/meta/humanReview", obj(ctx.meta, "humanReview"), "at"
 
 
 def _period_holds(ctx: Context) -> Iterator[Finding]:
@@ -231,14 +264,21 @@ def _answers(ctx: Context) -> Iterator[Finding]:
                 yield Finding(f"/{key}/{i}/{member}", "was not asked", "E-REF")
 
 
+_NUMBERED: Final = (
+    ("questions", "qId"),
+    ("answers", "qId"),
+    ("items", "itemId"),
+    ("manifest", "itemId"),
+    ("results", "itemId"),
+    ("attachments", "attachmentId"),
+    ("persons", "personRef"),
+)
+
+
 def _unique(ctx: Context) -> Iterator[Finding]:
-    lists = (("questions", "qId"), ("answers", "qId"), ("items", "itemId"), ("manifest", "itemId"))
-    for key, member in (
-        *lists,
-        ("results", "itemId"),
-        ("attachments", "attachmentId"),
-        ("persons", "personRef"),
-    ):
+    for key, member in _NUMBERED:
+        if key not in ctx.present:
+            continue
         seen: set[str] = set()
         for i, row in enumerate(rows(ctx.data, key)):
             value = text(row, member)
@@ -262,9 +302,11 @@ def _person_references(ctx: Context) -> Iterator[tuple[str, str]]:
 
 def _file_references(ctx: Context) -> Iterator[tuple[str, Json, str]]:
     for person in ctx.persons:
-        yield person.pointer, person.data, "photoRef"
-        yield person.holder_pointer, person.holder, "photoRef"
-    yield "/health", obj(ctx.data, "health"), "certRef"
+        for pointer, holder in ((person.pointer, person.data), (person.holder_pointer, person.holder)):
+            if "photoRef" in holder:
+                yield pointer, holder, "photoRef"
+    if "health" in ctx.present:
+        yield "/health", obj(ctx.data, "health"), "certRef"
 
 
 def _target(ctx: Context) -> Iterator[Finding]:

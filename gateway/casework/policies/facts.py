@@ -6,11 +6,10 @@ Pointers are JSON Pointers into `data`; an attribute of the event is named as if
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import orjson
 
@@ -35,6 +34,11 @@ ALPHA3: Final = {"id": "IDN", "kh": "KHM"}
 _LISTS: Final = ("persons", "subjectPersons", "subjects", "facilitators", "relatives")
 _ROWS: Final = (("items", "person"), ("manifest", "person"), ("results", "confirmedPerson"))
 _SINGLE: Final = ("person", "subject")
+_OPINIONS: Final = frozenset(("victimContexts", "victimContext", "assessments"))
+_ABOUT_PERSONS: Final = frozenset(("crossings", "candidates", "milestones", "travelDocs"))
+
+PERSONS: Final = frozenset((*_LISTS, *_SINGLE, "familyTracing", *(key for key, _ in _ROWS)))
+"""The members of `data` that may describe persons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,40 +83,27 @@ class CaseFacts:
     open_movements: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PersonFact:
-    """One person in the message: where, what is said, and whether it reads as a victim's or a suspect's data."""
+class PersonFact(NamedTuple):
+    """One person in the message: where, what is said, and whether it reads as a victim's or a suspect's data.
+
+    `role`: a person without one reads as the neutral SUBJECT. `suspect`: the data is a suspect's (SU); everybody
+    else's is protected as a victim's (VI). `countries`: nationalities stated, claimed ones included.
+    """
 
     pointer: str
     data: Json
     holder: Json
     holder_pointer: str
     minor: bool
+    ref: str | None
+    role: str
+    suspect: bool
+    countries: frozenset[str]
+    flags: frozenset[str]
 
-    @property
-    def ref(self) -> str | None:
-        """Return the personRef."""
-        return text(self.data, "personRef")
 
-    @property
-    def role(self) -> str:
-        """Return the role; a person without one reads as the neutral SUBJECT."""
-        return text(self.data, "role") or "SUBJECT"
-
-    @property
-    def suspect(self) -> bool:
-        """Tell whether the data is a suspect's (SU); everybody else's is protected as a victim's (VI)."""
-        return self.role in SUSPECT_ROLES
-
-    @property
-    def countries(self) -> frozenset[str]:
-        """Return the nationalities stated, claimed ones included."""
-        return frozenset(c for entry in rows(self.data, "nationalities") if (c := text(entry, "country")))
-
-    @property
-    def flags(self) -> frozenset[str]:
-        """Return the risk flags."""
-        return frozenset(texts(self.data, "riskFlags"))
+_NONE: Final[frozenset[str]] = frozenset()
+_BARE: Final = {"personRef"}
 
 
 class Context:
@@ -127,10 +118,23 @@ class Context:
         self.subject = message.subject
         self.meta = obj(message.data, "meta")
         self.today: date = day_of(message.time_ms)
+        self.present: frozenset[str] = frozenset(message.data)
+        """The members of `data`."""
+        self.persons: tuple[PersonFact, ...] = ()
+        """Every person described in the message (bare references are not)."""
+        if not PERSONS.isdisjoint(self.present):
+            self.persons = tuple(_persons(self.data, self.today))
+        self.assessments: tuple[tuple[str, str | None, Json], ...] = ()
+        """(pointer, personRef, assessment) of every victim assessment."""
+        if not _OPINIONS.isdisjoint(self.present):
+            self.assessments = tuple(_assessments(self.data))
+        self.content = self._content()
+        """What handling depends on."""
 
     def within(self, case: CaseFacts) -> Context:
         """Return the same message in its case; what was read out of the message is not read again."""
-        found = copy.copy(self)
+        found = object.__new__(Context)
+        found.__dict__.update(self.__dict__)
         found.case = case
         # The one thing kept that depends on the case.
         found.__dict__.pop("victims", None)
@@ -142,33 +146,6 @@ class Context:
         return orjson.dumps(self.data)
 
     @cached_property
-    def persons(self) -> tuple[PersonFact, ...]:
-        """Return every person described in the message (bare references are not)."""
-        return tuple(_persons(self.data, self.today))
-
-    @cached_property
-    def assessments(self) -> tuple[tuple[str, str | None, Json], ...]:
-        """Return (pointer, personRef, assessment) of every victim assessment."""
-        found: list[tuple[str, str | None, Json]] = []
-        contexts = [(f"/victimContexts/{i}", row) for i, row in enumerate(rows(self.data, "victimContexts"))]
-        own = obj(self.data, "victimContext")
-        for pointer, context in [*contexts, ("/victimContext", own)]:
-            ref = text(context, "personRef") or (
-                text(obj(self.data, "person"), "personRef") if context is own else None
-            )
-            found += [
-                (f"{pointer}/traffickingAssessments/{i}", ref, row)
-                for i, row in enumerate(rows(context, "traffickingAssessments"))
-                if isinstance(row, dict)
-            ]
-        found += [
-            (f"/assessments/{i}", text(row, "personRef"), row)
-            for i, row in enumerate(rows(self.data, "assessments"))
-            if isinstance(row, dict)
-        ]
-        return tuple(found)
-
-    @cached_property
     def victims(self) -> frozenset[str]:
         """Return the personRefs that any body, here or earlier in the case, holds to be victims."""
         here = {ref for _, ref, row in self.assessments if ref and text(row, "status") in PROTECTED}
@@ -176,48 +153,29 @@ class Context:
         presumed = {p.ref for p in self.persons if p.ref and p.role == "PRESUMED_VICTIM"}
         return frozenset(here | earlier | presumed)
 
-    @cached_property
-    def risk_flags(self) -> frozenset[str]:
-        """Return every risk flag of the message."""
-        flags = frozenset(texts(obj(self.data, "riskAssessment"), "flags"))
-        return flags.union(*(person.flags for person in self.persons))
-
-    @cached_property
-    def victim_data(self) -> bool:
-        """Tell whether anything in the message is a victim's or a neutral person's data (VI)."""
-        return (
-            any(not person.suspect for person in self.persons)
-            or bool(self.assessments)
-            or any(rows(self.data, key) for key in ("crossings", "candidates", "milestones", "travelDocs"))
-            or (self.subject == "repatriation.movement" and bool(rows(self.data, "persons")))
-            or any(obj(row, "travelDocument") for row in rows(self.data, "results"))
-        )
-
-    @cached_property
-    def suspect_data(self) -> bool:
-        """Tell whether anything in the message is a suspect's data (SU)."""
-        return any(person.suspect for person in self.persons)
-
-    @cached_property
+    @property
     def personal(self) -> bool:
         """Tell whether the message holds personal data at all, search keys and corrected values included."""
         return (
-            self.victim_data
-            or self.suspect_data
+            self.content.victim_data
+            or self.content.suspect_data
             or bool(rows(self.data, "searchKeys"))
             or any(isinstance(row, dict) and "newValue" in row for row in rows(self.data, "changes"))
         )
 
-    @cached_property
-    def content(self) -> Content:
-        """Return what handling depends on."""
+    def _content(self) -> Content:
+        general = texts(obj(self.data, "riskAssessment"), "flags") if "riskAssessment" in self.present else ()
         statuses = {text(row, "status") for _, _, row in self.assessments}
         return Content(
-            victim_data=self.victim_data,
-            suspect_data=self.suspect_data,
+            victim_data=any(not person.suspect for person in self.persons)
+            or bool(self.assessments)
+            or any(rows(self.data, key) for key in _ABOUT_PERSONS & self.present)
+            or (self.subject == "repatriation.movement" and bool(rows(self.data, "persons")))
+            or any(obj(row, "travelDocument") for row in rows(self.data, "results")),
+            suspect_data=any(person.suspect for person in self.persons),
             minor=any(person.minor for person in self.persons),
             victim=any(p.role == "PRESUMED_VICTIM" for p in self.persons) or not PROTECTED.isdisjoint(statuses),
-            risk_flags=self.risk_flags,
+            risk_flags=_NONE.union(general, *(person.flags for person in self.persons)),
         )
 
     @property
@@ -237,22 +195,47 @@ class Context:
         return obj(person.data, "consent"), f"{person.pointer}/consent"
 
 
+def _assessments(data: Json) -> Iterator[tuple[str, str | None, Json]]:
+    own = obj(data, "victimContext")
+    contexts = [(f"/victimContexts/{i}", row) for i, row in enumerate(rows(data, "victimContexts"))]
+    for pointer, context in [*contexts, ("/victimContext", own)]:
+        ref = text(context, "personRef") or (text(obj(data, "person"), "personRef") if context is own else None)
+        for i, row in enumerate(rows(context, "traffickingAssessments")):
+            if isinstance(row, dict):
+                yield f"{pointer}/traffickingAssessments/{i}", ref, row
+    for i, row in enumerate(rows(data, "assessments")):
+        if isinstance(row, dict):
+            yield f"/assessments/{i}", text(row, "personRef"), row
+
+
 def _persons(data: Json, today: date) -> Iterator[PersonFact]:
-    for key in _SINGLE:
-        yield from _person(data.get(key), f"/{key}", {}, "", today)
-    holders: list[tuple[Json, str]] = [(data, ""), (obj(data, "familyTracing"), "/familyTracing")]
-    for holder, base in holders:
+    found: list[tuple[object, str, Json, str]] = [(data.get(key), f"/{key}", {}, "") for key in _SINGLE]
+    for holder, base in ((data, ""), (obj(data, "familyTracing"), "/familyTracing")):
         for key in _LISTS:
-            for i, row in enumerate(rows(holder, key)):
-                yield from _person(row, f"{base}/{key}/{i}", {}, "", today)
+            if key in holder:
+                found += [(row, f"{base}/{key}/{i}", {}, "") for i, row in enumerate(rows(holder, key))]
     for key, member in _ROWS:
         for i, row in enumerate(rows(data, key)):
             if isinstance(row, dict):
-                yield from _person(row.get(member), f"/{key}/{i}/{member}", row, f"/{key}/{i}", today)
+                found.append((row.get(member), f"/{key}/{i}/{member}", row, f"/{key}/{i}"))
+    for person, pointer, holder, where in found:
+        if isinstance(person, dict) and person.keys() != _BARE and person:
+            yield _person(person, pointer, holder, where, today)
 
 
-def _person(found: object, pointer: str, holder: Json, holder_pointer: str, today: date) -> Iterator[PersonFact]:
-    if not isinstance(found, dict) or not (found.keys() - {"personRef"}):
-        return
-    minor = text(found, "isMinor") in ("YES", "PRESUMED") or admits_minor(obj(found, "birth"), today)
-    yield PersonFact(pointer, found, holder, holder_pointer, minor)
+def _person(found: Json, pointer: str, holder: Json, holder_pointer: str, today: date) -> PersonFact:
+    minor = text(found, "isMinor") in ("YES", "PRESUMED") or ("birth" in found and _may_be_minor(found, today))
+    role = text(found, "role") or "SUBJECT"
+    return PersonFact(
+        pointer, found, holder, holder_pointer, minor, text(found, "personRef"), role, role in SUSPECT_ROLES,
+        _countries(found) if "nationalities" in found else _NONE,
+        frozenset(texts(found, "riskFlags")) if "riskFlags" in found else _NONE,
+    )  # fmt: skip
+
+
+def _countries(person: Json) -> frozenset[str]:
+    return frozenset(c for entry in rows(person, "nationalities") if (c := text(entry, "country")))
+
+
+def _may_be_minor(person: Json, today: date) -> bool:
+    return admits_minor(obj(person, "birth"), today)

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 
 _THREATS = frozenset(("RETALIATION", "FAMILY_INVOLVED"))
 
+REFERRING = frozenset(
+    ("milestones", "persons", "travelDocs", "victimContexts", "assessments", "crossings", "attachments")
+)
+"""The members of `data` whose rows speak of persons by reference."""
+
 
 def needed_handling(ctx: Context) -> tuple[str, ...]:
     """Return the least handling of a message: by type and content (§7.1), and what it inherits."""
     content = ctx.content
-    if not content.victim and any(p.ref in ctx.victims and not p.suspect for p in ctx.persons):
+    if not content.victim and any(p.ref is not None and p.ref in ctx.victims for p in ctx.persons if not p.suspect):
         # Whatever this message says of the person, the protective reading of any body governs (§6.2).
         content = replace(content, victim=True)
     return handling.union(handling.minimum(ctx.subject, content), ctx.case.inherited)
@@ -49,8 +54,7 @@ def p11_protection(ctx: Context) -> Iterator[Finding]:
         claims = "PROTECTION_CLAIM" in person.flags or (person.ref or "") in ctx.case.protection_claims
         if theirs and (claims or person.data.get("protectionScreened") is not True):
             yield Finding(person.pointer, "protection not ruled out, and the recipient is their State", "E-PROTECTION")
-    described = {person.ref for person in ctx.persons}
-    for ref in sorted(references(ctx) - described):
+    for ref in sorted(references(ctx).difference(person.ref for person in ctx.persons)):
         if ref in ctx.case.protection_claims and recipient in ctx.case.nationalities.get(ref, {recipient}):
             # The reference alone would tell that the person is here; no pointer tells which it is.
             yield Finding("", "a person who claims protection is referred to", "E-PROTECTION")
@@ -58,6 +62,8 @@ def p11_protection(ctx: Context) -> Iterator[Finding]:
         countries = frozenset().union(*(person.countries for person in ctx.persons))
         if recipient in countries or not countries:
             yield Finding("/riskAssessment/flags", "a protection claim, told to their own State", "E-PROTECTION")
+    if "answers" not in ctx.present:
+        return
     known = frozenset().union(*ctx.case.nationalities.values(), *(person.countries for person in ctx.persons))
     for i, answer in enumerate(rows(ctx.data, "answers")):
         if text(answer, "refusalReason") == "PROTECTION_CLAIM" and (not known or recipient in known):
@@ -67,18 +73,11 @@ def p11_protection(ctx: Context) -> Iterator[Finding]:
 def references(ctx: Context) -> set[str]:
     """Return every person the message speaks of by reference alone."""
     found = set(texts(ctx.data, "persons"))
-    for key in (
-        "milestones",
-        "persons",
-        "travelDocs",
-        "victimContexts",
-        "assessments",
-        "crossings",
-        "attachments",
-    ):
+    for key in REFERRING & ctx.present:
         for row in rows(ctx.data, key):
-            ref = text(row, "personRef")
-            found |= {*texts(row, "personRefs"), *([ref] if ref else [])}
+            if ref := text(row, "personRef"):
+                found.add(ref)
+            found.update(texts(row, "personRefs"))
     return found
 
 
@@ -110,7 +109,7 @@ def p13_officials(ctx: Context) -> Iterator[Finding]:
 
     EO comes with the minimum handling. E-HANDLING.
     """
-    if "OFFICIAL_COMPLICITY" not in ctx.risk_flags:
+    if "OFFICIAL_COMPLICITY" not in ctx.content.risk_flags:
         return
     addressee = obj(ctx.meta, "recipientUnit")
     if not text(addressee, "focalPointRole"):
