@@ -17,7 +17,8 @@ VICTIM, ASKED = "P-0192f1c4-2f00-7a00-8000-000000000001", frozenset(("q1",))
 BELOW = {"relatives"}
 # A case in which as much as possible is amiss for whoever is spoken of.
 AMISS = CaseFacts(
-    inherited=("V2", "EO"), statuses={(VICTIM, "KH_POLICE"): "ActualVictimOfTrafficking"}, deferred=frozenset((VICTIM,)),
+    inherited=("V2", "EO"), deferred=frozenset((VICTIM,)),
+    statuses={(VICTIM, "KH_POLICE"): "ActualVictimOfTrafficking"},
     protection_claims=frozenset((VICTIM,)), nationalities={VICTIM: frozenset(("KHM", "IDN"))},
     known_persons=frozenset(), known_names=("SUMARNI",), requested=ASKED, owners={}, unanswered_requests=1,
     open_movements=1,
@@ -28,6 +29,7 @@ def everything() -> dict[str, Any]:
     """Return one `data` with the members of all examples, and of all schemas that no example has."""
     person = message("case.referral/s1-sumarni").data["persons"][0]
     found: dict[str, Any] = {
+        "meta": {},
         "attachments": [{"attachmentId": "q1", "description": "SUMARNI", "personRef": VICTIM, "byteLength": 10**9}],
         "manifest": [{"itemId": "q1", "person": person}, {"itemId": "q1", "person": person}],
         "group": {"declaredCount": 9, "leaderRef": VICTIM},
