@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from gateway.casework import remembered
 from gateway.casework.names import keys_in
-from gateway.casework.policies.protection import references
 from gateway.casework.policies.words import searched_text
 from gateway.casework.shapes import obj, text
 from gateway.ports.cases import NewRecord
@@ -99,7 +98,7 @@ class CaseMemory:
         return remembered.Record(message.sender, jti, message.time_ms, supersedes, left.facts)
 
     def _elsewhere(self, tx: Transaction, ctx: Context, within: PartyId | None) -> list[Record]:
-        refs = references(ctx) | {person.ref for person in ctx.persons if person.ref is not None}
+        refs = ctx.references.union(person.ref for person in ctx.persons if person.ref is not None)
         if not refs:
             return []
         keys = tx.memory.held([remembered.claim_key(ref) for ref in sorted(refs)], within)

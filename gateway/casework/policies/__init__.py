@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
 
 from gateway.casework.policies import basis, content, course, keeping, people, protection, words
-from gateway.casework.policies.facts import PERSONS, CaseFacts, Context, MessageFacts, TransferLookup
+from gateway.casework.policies.facts import PERSONS, REFERRING, CaseFacts, Context, MessageFacts, TransferLookup
 from gateway.errors import Finding
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ IN_CASE: Final[tuple[Policy, ...]] = (
     protection.p09_handling,
     words.p21_no_known_name,
     content.answers_add_up,
+    content.answers_fit,
     content.references_hold,
     course.closing,
     course.assessment_course,
@@ -66,23 +67,28 @@ IN_CASE: Final[tuple[Policy, ...]] = (
 FIRST: Final[tuple[Policy, ...]] = (protection.p11_protection,)
 POLICIES: Final[tuple[Policy, ...]] = (*FIRST, *ALONE, *IN_CASE)
 
-# The members of `data` by which a policy can be broken at all; one that is not here is asked of every message.
-# Most messages have few of them, and the rest of the list would look at each for nothing.
+# The members by which a policy can be broken at all, of `data`, its `meta` or its persons; one that is not here is
+# asked of every message. Most messages have few of them, and the rest of the list would look at each for nothing.
 WOKEN_BY: Final[dict[Policy, frozenset[str]]] = {
-    protection.p11_protection: PERSONS | protection.REFERRING | {"riskAssessment", "answers"},
-    protection.p12_threatened: PERSONS,
-    protection.p13_officials: PERSONS | {"riskAssessment"},
-    basis.p24_environment: PERSONS | {"travelDocs"},
-    people.p04_child: PERSONS,
-    people.p05_consent: PERSONS,
+    protection.p11_protection: PERSONS | REFERRING | {"riskAssessment", "answers"},
+    protection.p12_threatened: frozenset(("riskFlags", "riskAssessment", "familyTracing")),
+    protection.p13_officials: frozenset(("riskFlags", "riskAssessment")),
+    basis.p24_environment: frozenset(("documents", "claimedDocument", "nationalities", "travelDocs", "results")),
+    people.p04_child: frozenset(("isMinor", "birth")),
+    people.p05_consent: frozenset(("role",)),
     people.p06_deferred_national: PERSONS,
-    people.p07_non_punishment: PERSONS,
+    people.p07_non_punishment: frozenset(("personRef",)),
     words.p18_small_cells: frozenset(("figures",)),
     words.p19_attachments_nameless: frozenset(("attachments",)),
     words.no_hit_no_data: frozenset(("answers",)),
     keeping.p22_subject_request: frozenset(("subjectRequest",)),
-    content.persons_hold: PERSONS | {"travelDocs", "searchKeys"},
-    content.rows_hold: PERSONS | {"personsCount"},
+    content.persons_hold: frozenset(
+        ("names", "contacts", "birth", "documents", "claimedDocument", "travelDocs", "searchKeys")
+    ),
+    content.codes_in_force: content.DATED_CODES,
+    content.dates_hold: content.DATES,
+    content.rows_hold: frozenset(("items", "manifest", "results", "declaredCount", "group", "personsCount")),
+    content.references_hold: content.REFERENCES,
     course.p20_files: frozenset(("attachments",)),
     course.jurisdiction: frozenset(("checkpoint",)),
     course.assessment_course: frozenset(("victimContexts", "victimContext", "assessments")),
@@ -106,7 +112,7 @@ def _awake(policies: tuple[Policy, ...], present: frozenset[str]) -> tuple[Polic
 
 def awake(policies: tuple[Policy, ...], ctx: Context) -> tuple[Policy, ...]:
     """Return those of the policies that this message could break."""
-    return _awake(policies, ctx.present & _WAKING)
+    return _awake(policies, ctx.named & _WAKING)
 
 
 class Review:

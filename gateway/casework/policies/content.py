@@ -19,8 +19,10 @@ MAX_ROWS: Final = 500
 _RFI_DAYS: Final = 731  # 4.3: a crossing history of 24 months at most
 _ALERT_DAYS: Final = 365  # 4.11
 _LEGS: Final = ("route", "itinerary", "legs")
-# Where codes with dates of validity stand, beside `meta.legalBasis`.
-_PLACES: Final = frozenset((*_LEGS, "grounds", "checkpoint", "onwardGroup", "crossings", "reception", "figures"))
+# Members at which codes with dates of validity stand.
+DATED_CODES: Final = frozenset(
+    ("legalBasis", "grounds", "checkpoint", "onwardGroup", *_LEGS, "crossings", "reception", "figures")
+)
 
 
 def persons_hold(ctx: Context) -> Iterator[Finding]:
@@ -40,8 +42,6 @@ def persons_hold(ctx: Context) -> Iterator[Finding]:
 
 def codes_in_force(ctx: Context) -> Iterator[Finding]:
     """§1, §10 #6, #7: checkpoints and legal bases are judged on the day of the event they speak of. E-CODE."""
-    if "legalBasis" not in ctx.meta and _PLACES.isdisjoint(ctx.present):
-        return
     acted = _event(ctx)
     for i, code in enumerate(rows(ctx.meta, "legalBasis")):
         yield from _code(ctx, "legalBasis", code, acted or _on(ctx.today), f"/meta/legalBasis/{i}")
@@ -107,7 +107,7 @@ def _between(first: date | None, last: date | None) -> Span | None:
     return Span(first, last) if first is not None and last is not None and first <= last else None
 
 
-# Where something stands that must have happened, and what has a span of its own.
+# Members at which something stands that must have happened, and those with a span of their own.
 _HAPPENED: Final = frozenset(
     (
         "deferredAt",
@@ -122,6 +122,7 @@ _HAPPENED: Final = frozenset(
     )
 )
 _BOUNDED: Final = frozenset(("period", "validUntil"))
+DATES: Final = _HAPPENED | _BOUNDED | {"humanReview", "consent", "eventPeriod"}
 
 
 def dates_hold(ctx: Context) -> Iterator[Finding]:
@@ -239,7 +240,6 @@ def references_hold(ctx: Context) -> Iterator[Finding]:
     in the case's numbers hides, and a gap is shown, not refused (protocol.md §4.4).
     """
     yield from _unique(ctx)
-    yield from _answers(ctx)
     known = {person.ref for person in ctx.persons} | {r for r in rows(ctx.data, "persons") if isinstance(r, str)}
     earlier = ctx.case.known_persons
     judged = ctx.subject == "case.referral" if earlier is None else ctx.message.side == "sender"
@@ -253,7 +253,8 @@ def references_hold(ctx: Context) -> Iterator[Finding]:
     yield from _target(ctx)
 
 
-def _answers(ctx: Context) -> Iterator[Finding]:
+def answers_fit(ctx: Context) -> Iterator[Finding]:
+    """4.4, 4.6: an answer names the request it answers, and answers what that asked. E-REF."""
     if ctx.subject not in ("info.response", "identity.verify.response"):
         return
     if ctx.message.in_reply_to is None:
@@ -272,6 +273,23 @@ _NUMBERED: Final = (
     ("results", "itemId"),
     ("attachments", "attachmentId"),
     ("persons", "personRef"),
+)
+
+
+# Members by which a reference can lead nowhere.
+REFERENCES: Final = frozenset(
+    (
+        *(key for key, _ in _NUMBERED),
+        "victimContexts",
+        "assessments",
+        "travelDocs",
+        "crossings",
+        "milestones",
+        "group",
+        "photoRef",
+        "health",
+        "target",
+    )
 )
 
 

@@ -39,6 +39,10 @@ _ABOUT_PERSONS: Final = frozenset(("crossings", "candidates", "milestones", "tra
 
 PERSONS: Final = frozenset((*_LISTS, *_SINGLE, "familyTracing", *(key for key, _ in _ROWS)))
 """The members of `data` that may describe persons."""
+REFERRING: Final = frozenset(
+    ("milestones", "persons", "travelDocs", "victimContexts", "assessments", "crossings", "attachments")
+)
+"""The members of `data` whose rows speak of persons by reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,11 @@ class Context:
         """The members of `data`."""
         self.persons: tuple[PersonFact, ...] = ()
         """Every person described in the message (bare references are not)."""
+        self.named = self.present.union(self.meta)
+        """The members of `data`, of its `meta`, of its persons and of the rows that hold these."""
         if not PERSONS.isdisjoint(self.present):
             self.persons = tuple(_persons(self.data, self.today))
+            self.named = self.named.union(*(p.data for p in self.persons), *(p.holder for p in self.persons))
         self.assessments: tuple[tuple[str, str | None, Json], ...] = ()
         """(pointer, personRef, assessment) of every victim assessment."""
         if not _OPINIONS.isdisjoint(self.present):
@@ -144,6 +151,17 @@ class Context:
     def raw(self) -> bytes:
         """Return the data as one text: what is not in it anywhere needs no walk to be looked for."""
         return orjson.dumps(self.data)
+
+    @cached_property
+    def references(self) -> frozenset[str]:
+        """Return every person the message speaks of by reference alone."""
+        found = set(texts(self.data, "persons"))
+        for key in REFERRING & self.present:
+            for row in rows(self.data, key):
+                if ref := text(row, "personRef"):
+                    found.add(ref)
+                found.update(texts(row, "personRefs"))
+        return frozenset(found)
 
     @cached_property
     def victims(self) -> frozenset[str]:

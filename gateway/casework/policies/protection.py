@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 
 _THREATS = frozenset(("RETALIATION", "FAMILY_INVOLVED"))
 
-REFERRING = frozenset(
-    ("milestones", "persons", "travelDocs", "victimContexts", "assessments", "crossings", "attachments")
-)
-"""The members of `data` whose rows speak of persons by reference."""
-
 
 def needed_handling(ctx: Context) -> tuple[str, ...]:
     """Return the least handling of a message: by type and content (§7.1), and what it inherits."""
@@ -54,7 +49,7 @@ def p11_protection(ctx: Context) -> Iterator[Finding]:
         claims = "PROTECTION_CLAIM" in person.flags or (person.ref or "") in ctx.case.protection_claims
         if theirs and (claims or person.data.get("protectionScreened") is not True):
             yield Finding(person.pointer, "protection not ruled out, and the recipient is their State", "E-PROTECTION")
-    for ref in sorted(references(ctx).difference(person.ref for person in ctx.persons)):
+    for ref in sorted(ctx.references.difference(person.ref for person in ctx.persons)):
         if ref in ctx.case.protection_claims and recipient in ctx.case.nationalities.get(ref, {recipient}):
             # The reference alone would tell that the person is here; no pointer tells which it is.
             yield Finding("", "a person who claims protection is referred to", "E-PROTECTION")
@@ -68,17 +63,6 @@ def p11_protection(ctx: Context) -> Iterator[Finding]:
     for i, answer in enumerate(rows(ctx.data, "answers")):
         if text(answer, "refusalReason") == "PROTECTION_CLAIM" and (not known or recipient in known):
             yield Finding(f"/answers/{i}/refusalReason", "would tell their own State of the claim", "E-PROTECTION")
-
-
-def references(ctx: Context) -> set[str]:
-    """Return every person the message speaks of by reference alone."""
-    found = set(texts(ctx.data, "persons"))
-    for key in REFERRING & ctx.present:
-        for row in rows(ctx.data, key):
-            if ref := text(row, "personRef"):
-                found.add(ref)
-            found.update(texts(row, "personRefs"))
-    return found
 
 
 def p12_threatened(ctx: Context) -> Iterator[Finding]:
