@@ -121,6 +121,7 @@ async def test_a_body_erased_before_it_was_read_is_passed_over(api: Api) -> None
 
 async def test_a_message_is_read_once(api: Api, cases: dict[str, str]) -> None:
     """What was read stands in the database beside how far reading got."""
+    await api.side.gateway.indexer.catch_up()
     assert await api.side.gateway.indexer.catch_up() == 0
     [sent] = await api.side.submit(named(("Latn", "Once Only")))
     assert await api.side.gateway.indexer.catch_up() == 1

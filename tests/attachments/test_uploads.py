@@ -229,6 +229,7 @@ async def test_a_partner_cannot_fill_the_disk(pair: Pair) -> None:
         most_bytes=settings.attachment_bytes, partner_bytes=10_000_000,
     )  # fmt: skip
     assert await refused(deposits.put(ID, fresh(), settings.attachment_bytes * 2, pieces(b""))) is TooLarge
+    await deposits.put(ID, fresh(), 100, pieces(b"x"))
     assert await refused(deposits.put(ID, fresh(), 10_000_000, pieces(b""))) is TooManyRequests
     begun = asyncio.Semaphore(0)
     hanging = [
