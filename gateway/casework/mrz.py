@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import cycle
+from operator import mul
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import Finding
@@ -46,7 +48,7 @@ class Mrz:
 
 def check_digit(field: str) -> str:
     """Return the check digit of a field (part 3, §4.9: weights 7, 3, 1, modulo 10)."""
-    return str(sum(_VALUES[c] * _WEIGHTS[i % 3] for i, c in enumerate(field)) % 10)
+    return str(sum(map(mul, map(_VALUES.__getitem__, field), cycle(_WEIGHTS))) % 10)
 
 
 def read(lines: Sequence[str], pointer: str = "") -> tuple[Mrz | None, tuple[Finding, ...]]:

@@ -49,7 +49,9 @@ def ways(name: str) -> list[tuple[str, ...]]:
     letters: list[tuple[str, ...]] = []
     for char in unicodedata.normalize("NFC", _DROPPED.sub("", name)):
         upper = char if char in _WAYS else char.upper()
-        if upper in _WAYS:
+        if "A" <= upper <= "Z":
+            letters.append((upper,))
+        elif upper in _WAYS:
             letters.append(_WAYS[upper])
         elif _SEPARATORS.fullmatch(char):
             letters.append((" ",))
