@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -37,6 +37,15 @@ class Given:
 
 
 given = Given()
+
+
+def coded(reason: str, codes: Collection[str]) -> str:
+    """Return a reason the log takes; what somebody wrote in their own words becomes `other`, and they are told."""
+    if reason in codes:
+        return reason
+    note(f"the log takes no free text: `other` is recorded; the codes are {', '.join(codes)}")
+    return "other"
+
 
 HomeOption = Annotated[
     Path | None,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import YesOption, confirm, given, group, home, home_if_named, note, verb
+from gateway.cli.common import YesOption, coded, confirm, given, group, home, home_if_named, note, verb
 from gateway.cli.control import API, CONTROL, gateway, segment
 from gateway.cli.failure import UNVERIFIED
 from gateway.errors import Clash, ConfigurationError, PartnerError
+from gateway.protocol.reasons import VOUCH_REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +79,9 @@ def _readable(entry: dict[str, Any]) -> dict[str, Any]:
 def audit_export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
     *,
-    purpose: Annotated[str | None, typer.Option(help="Why, for the log.")] = None,
+    purpose: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Why, a code of the list processingPurpose: kept in the log.")
+    ] = None,
 ) -> None:
     """Write the log as tlog-tiles files: `checkpoint` and `tile/…`; who exported it is its last entry."""
     from gateway.ledger.note import open_checkpoint
@@ -153,10 +156,11 @@ def audit_reconcile(party: Annotated[str, typer.Argument(metavar="PARTNER")]) ->
 @verb(audit, "vouch")
 def audit_vouch(
     *,
-    reason: Annotated[str, typer.Option(help="How you know, for the log; no names.")],
+    reason: Annotated[str, typer.Option(metavar="CODE", help=f"How you know: {', '.join(VOUCH_REASONS)}.")],
     yes: YesOption = False,
 ) -> None:
     """Give your word, on record, that this log is the newest, where no partner can be asked."""
+    reason = coded(reason, VOUCH_REASONS)
     confirm("Is this database the newest there is? A second history would convict you.", yes=yes)
     with gateway() as reached:
         if not reached.served:

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import YesOption, ask, confirm, given, group, home, note, read_input, verb
+from gateway.cli.common import YesOption, ask, coded, confirm, given, group, home, note, read_input, verb
 from gateway.cli.control import CONTROL, gateway, segment
 from gateway.errors import ConfigurationError, MalformedRequest
+from gateway.protocol.reasons import REVOKE_REASONS
 
 card = group("card", "Our party card.")
 partner = group("partner", "The authorities we exchange with.")
@@ -222,10 +223,11 @@ def keys_rotate(
 def keys_revoke(
     kid: Annotated[str, typer.Argument(metavar="KID", help="As `keys list` shows it.")],
     *,
-    reason: Annotated[str, typer.Option(help="For the log: why.")],
+    reason: Annotated[str, typer.Option(metavar="CODE", help=f"One of {', '.join(REVOKE_REASONS)}.")],
     yes: YesOption = False,
 ) -> None:
     """Revoke a key at once: what is signed with it from now on counts nowhere."""
+    reason = coded(reason, REVOKE_REASONS)
     confirm(f"Revoke {kid}? This cannot be taken back.", yes=yes)
     with gateway() as client:
         done = client.post(f"{CONTROL}/keys/revoke", {"kid": kid, "reason": reason})

@@ -11,11 +11,11 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.attach import read_attached, upload
-from gateway.cli.common import YesOption, confirm, given, group, note, read_input, verb
+from gateway.cli.common import YesOption, coded, confirm, given, group, note, read_input, verb
 from gateway.cli.control import API, CONTROL, Client, gateway, segment
 from gateway.cli.failure import FAILURE
 from gateway.errors import MalformedRequest, NotFound
-from gateway.protocol.states import CANCEL_REASONS
+from gateway.protocol.reasons import CANCEL_REASONS
 
 message = group("message", "Messages, sent and received.")
 case = group("case", "Cases: where they stand, what comes next.")
@@ -258,9 +258,7 @@ def queue_cancel(
     yes: YesOption = False,
 ) -> None:
     """Give a message up for good; the partner is told that its number stays unused."""
-    if reason is not None and reason not in CANCEL_REASONS:
-        note(f"the log takes no free text: `other` is recorded; the codes are {', '.join(CANCEL_REASONS)}")
-        reason = "other"
+    reason = None if reason is None else coded(reason, CANCEL_REASONS)
     confirm(f"Cancel {jti} for good?", yes=yes)
     _step(jti, "cancel", reason)
 

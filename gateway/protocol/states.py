@@ -16,7 +16,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
 
 from gateway.errors import IllegalTransition
 
@@ -94,15 +93,3 @@ def advance(state: State, step: Step) -> State:
 def allowed(state: State, step: Step) -> bool:
     """Return whether the table holds this move: what a person is offered, and refused politely."""
     return (state, step) in TRANSITIONS
-
-
-# Why a message is given up. Fixed words, since free text could carry a name into the log, which erases nothing.
-CANCEL_REASONS: Final = {
-    "no-longer-needed": "it is no longer needed",
-    "wrong-recipient": "it was meant for somebody else",
-    "wrong-data": "what it says is wrong",
-    "duplicate": "it was sent already",
-    "superseded": "another message stands in for it",
-    "sent-otherwise": "it reached the partner another way",
-    "other": "another reason",
-}

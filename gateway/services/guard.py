@@ -16,6 +16,8 @@ from gateway.ledger.witness import origin_id
 from gateway.logs import get_logger
 from gateway.ports.common import Actor
 from gateway.primitives import strictjson, times
+from gateway.protocol.reasons import VOUCH_REASONS
+from gateway.services.coded import judge_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +36,6 @@ log = get_logger()
 SYSTEM = Actor("gateway", "system")
 STATE: Final = "guard"
 """The name under which `state` keeps what was found: JSON of cause, partner, reason and at; empty where all is well."""
-REASON_MOST: Final = 200
 
 DAMAGED = "this log does not lead to the checkpoint we signed last; run `gateway audit verify`, restore a backup"
 WAITING = "no partner has said yet which checkpoint of ours it cosigned last; `gateway doctor` names who is not reached"
@@ -110,10 +111,10 @@ class Guard:
     async def vouch(self, actor: Actor, reason: str) -> None:
         """Take an operator's word that this log is the newest, where no partner can be asked. It is logged.
 
-        Raises MalformedRequest without a reason, or where a partner has shown that it is not.
+        `reason` is a code of VOUCH_REASONS. Raises MalformedRequest for another, or where a partner has shown that
+        the log is not the newest.
         """
-        if not reason.strip():
-            raise MalformedRequest("say why: it goes into the log")
+        judge_code("reason", reason, VOUCH_REASONS)
         if self._gate.closed == "behind":
             raise MalformedRequest(
                 "a partner holds a checkpoint this log does not lead to; restore the newest database"
@@ -121,7 +122,7 @@ class Guard:
 
         def work(tx: Transaction) -> None:
             tx.log.append("config.changed", actor=actor, obj=("guard", "vouched"), at=self._clock(),
-                          purpose=reason.strip()[:REASON_MOST])  # fmt: skip
+                          outcome=reason)  # fmt: skip
 
         await self._store.write(work)
         await self._open()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from gateway.errors import MalformedRequest
+from gateway.protocol.reasons import REVOKE_REASONS
+from gateway.services.coded import judge_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,7 +120,11 @@ class KeyRoom:
         return self._ring.plan(_use(use), self._clock())
 
     async def revoke(self, kid: str, reason: str, actor: Actor) -> KeyChange:
-        """Revoke a key now. Raises NotFound, or Clash when it is revoked already."""
+        """Revoke a key now; `reason` is a code of REVOKE_REASONS.
+
+        Raises MalformedRequest for another, NotFound, or Clash when it is revoked already.
+        """
+        judge_code("reason", reason, REVOKE_REASONS)
         kids = self._ring.revoke(kid, self._clock(), self._entropy)
         await self._log("key.revoked", ("key", " ".join(kids)), actor, reason)
         card = await self._identity.publish()
@@ -139,7 +145,7 @@ class KeyRoom:
 
     async def _log(self, typ: str, obj: tuple[str, str], actor: Actor, outcome: str) -> None:
         def work(tx: Transaction) -> None:
-            tx.log.append(typ, actor=actor, obj=obj, at=self._clock(), outcome=outcome[:200])
+            tx.log.append(typ, actor=actor, obj=obj, at=self._clock(), outcome=outcome)
 
         await self._store.write(work)
 

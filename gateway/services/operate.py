@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.errors import Clash, Finding, MalformedRequest, NotFound
+from gateway.errors import Clash, NotFound
 from gateway.ports.common import Actor, Clock
 from gateway.protocol.event import VOID
-from gateway.protocol.states import CANCEL_REASONS, State, Step, advance, allowed
+from gateway.protocol.reasons import CANCEL_REASONS
+from gateway.protocol.states import State, Step, advance, allowed
+from gateway.services.coded import judge_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,9 +56,8 @@ class Operator:
 
         Raises NotFound, MalformedRequest, or Clash naming what its state allows.
         """
-        if reason is not None and reason not in CANCEL_REASONS:
-            detail = f"`reason` is one of {', '.join(CANCEL_REASONS)}"
-            raise MalformedRequest(detail, errors=(Finding("/reason", detail, "E-CODE"),))
+        if reason is not None:
+            judge_code("reason", reason, CANCEL_REASONS)
         row, state = await self._store.write(lambda tx: self._perform(tx, step, jti, account, reason))
         self._tell(row, state)
         return Operated(row.jti, state)

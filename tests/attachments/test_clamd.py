@@ -83,7 +83,7 @@ async def test_neither_side_takes_an_infected_file(clamd: Path) -> None:
     for scanner, problem in ((clamd.with_name("nobody"), "local-fault"), (clamd, "attachment-invalid")):
         settings, keys = open_home(home, {"limits": {"virus_scanner": str(scanner)}}, environ={})
         async with open_gateway(settings, keys, World(clock=lambda: now)) as gateway:
-            await gateway.witnessing.guard.vouch(Actor("local", "operator"), "its partner is a script")
+            await gateway.witnessing.guard.vouch(Actor("local", "operator"), "other")
             await gateway.checkpoints.sign()
             await gateway.attachments.deposits.put(ID, NAME, len(sealed), pieces(sealed))
             letter = author.letter(author.event(data=data))

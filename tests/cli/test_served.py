@@ -72,9 +72,9 @@ def test_the_type_on_the_command_line_wins_over_the_file(served: Home) -> None:
 
 def test_an_operator_vouches_on_record_and_only_while_it_serves(served: Home, home: Home) -> None:
     """The word is in the log with its reason; without `serve` there is nothing to let go on."""
-    assert served.json("audit", "vouch", "--yes", "--reason", "compared by telephone")["paused"] is None
-    [found] = [e for e in served.json("audit", "search", "--object", "vouched") if e["purpose"]]
-    assert (found["type"], found["purpose"]) == ("config.changed", "compared by telephone")
+    assert served.json("audit", "vouch", "--yes", "--reason", "compared")["paused"] is None
+    [found] = served.json("audit", "search", "--object", "vouched")
+    assert (found["type"], found["outcome"]) == ("config.changed", "compared")
     assert "start it first" in home.run("audit", "vouch", "--yes", "--reason", "x", code=6).fault
 
 
@@ -131,12 +131,12 @@ def test_rotated_certificates_are_used_at_once(pair: Pair) -> None:
 def test_the_live_log_verifies_and_is_exported(pair: Pair, tmp_path: Path) -> None:
     """The running log, and its copy under the key another machine was told; the export is its last entry."""
     assert pair.a.json("audit", "verify")["verified"] is True
-    made = pair.a.json("audit", "export", str(tmp_path / "log"), "--purpose", "yearly audit")
+    made = pair.a.json("audit", "export", str(tmp_path / "log"), "--purpose", "DATA_QUALITY")
     shown = run("audit", "verify", str(tmp_path / "log"), "--vkey", made["vkey"], "-o", "json").json
     assert (shown["verified"], shown["size"]) == (True, made["size"])
     assert made["vkey"] == pair.a.json("card", "show")["log_vkey"]
     [entry] = pair.a.json("audit", "search", "--type", "audit.exported", "--limit", "1")
-    assert (entry["index"], entry["purpose"]) == (made["size"] - 1, "yearly audit")
+    assert (entry["index"], entry["purpose"]) == (made["size"] - 1, "DATA_QUALITY")
 
 
 def test_the_control_socket_is_its_owners_alone(pair: Pair) -> None:
@@ -197,14 +197,16 @@ def test_the_mode_in_force_decides_what_is_registered(served: Home, tmp_path: Pa
 
 
 def test_a_key_is_revoked_only_when_meant(served: Home) -> None:
-    """Revoking asks; afterwards the key is gone from use, replaced, and the log says why."""
+    """Revoking asks; afterwards the key is gone from use, replaced, and the log says why, in no words of one's own."""
     [kid] = [key["kids"][0] for key in served.json("keys", "list") if key["name"] == "enc-1"]
     assert served.run("keys", "revoke", kid, "--reason", "laptop lost", given="\n", code=1).out == ""
-    assert served.json("keys", "revoke", kid, "--reason", "laptop lost", "--yes")["status"] == "revoked"
+    revoked = served.run("keys", "revoke", kid, "--reason", "Sumarni's laptop", "--yes", "-o", "json")
+    assert json.loads(revoked.out)["status"] == "revoked"
+    assert "`other` is recorded; the codes are key-compromise," in revoked.err
     assert "revoked already" in served.run("keys", "revoke", kid, "--reason", "again", "--yes", code=6).fault
     assert served.run("keys", "revoke", "nokey", "--reason", "x", "--yes", code=5).fault
     [entry] = served.json("audit", "search", "--type", "key.revoked")
-    assert entry["outcome"] == "laptop lost"
+    assert entry["outcome"] == "other"
 
 
 def test_people_and_systems_come_and_go(served: Home) -> None:

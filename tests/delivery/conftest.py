@@ -47,7 +47,7 @@ class Desk:
         """Have the receiver's home open while the block runs."""
         settings, keys = open_home(self.home, environ={})
         async with open_gateway(settings, keys, World(clock=lambda: self.now)) as self.gateway:
-            await self.gateway.witnessing.guard.vouch(Actor("local", "operator"), "its partner is a script")
+            await self.gateway.witnessing.guard.vouch(Actor("local", "operator"), "other")
             await self.gateway.checkpoints.sign()
             yield
 

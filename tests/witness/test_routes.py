@@ -160,7 +160,7 @@ async def test_too_large_a_body_is_not_read_to_its_end(desk: Desk) -> None:
 async def test_the_log_is_served_as_tiles_that_lead_to_its_checkpoint(desk: Desk) -> None:
     """Every hash tile at its exact width; entry bundles, and what is no tile, are not for partners."""
     a, b = desk.pair.a, desk.pair.b
-    await b.gateway.witnessing.guard.vouch(TEST_OPERATOR, "nobody works here")
+    await b.gateway.witnessing.guard.vouch(TEST_OPERATOR, "other")
     await b.submit(*[example("info.request/telephone-three-numbers") for _ in range(100)])
     await b.submit(*[example("info.request/telephone-three-numbers") for _ in range(100)])
     await b.submit(*[example("info.request/telephone-three-numbers") for _ in range(100)])

@@ -16,7 +16,8 @@ from gateway.errors import (
     SchemaViolation,
 )
 from gateway.ports.people import StoredAnswer
-from gateway.protocol.states import CANCEL_REASONS, State, Step
+from gateway.protocol.reasons import CANCEL_REASONS
+from gateway.protocol.states import State, Step
 from gateway.services.accounts import actor_of
 from gateway.services.reading import Reader
 from gateway.services.request import SubmitRequest, read_request

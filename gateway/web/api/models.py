@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from gateway.protocol.states import CANCEL_REASONS
+from gateway.protocol.reasons import CANCEL_REASONS
 
 Time = Annotated[
     str,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.errors import StorageUnavailable
+from gateway.services.reading import judge_purpose
 from gateway.web.control.bodies import OPERATOR, answer, members, text
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from gateway.ports.store import Transaction
     from gateway.running import Gateway
 
-PURPOSE_MOST = 200
 # A partner that is there has cosigned by then.
 COSIGNED_WITHIN_S = 3.0
 
@@ -29,12 +29,13 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
         That is one over this very entry, cosigned where there is a witness; where no partner answers, or none may
         be signed now, the newest there is.
         """
-        purpose = text(await members(request), "purpose", "")
+        purpose = text(await members(request), "purpose", "") or None
+        judge_purpose(gateway.rules.codelists, purpose)
 
         def work(tx: Transaction) -> int:
             return tx.log.append(
                 "audit.exported", actor=OPERATOR, obj=("log", gateway.settings.log_origin), at=gateway.clock(),
-                purpose=purpose[:PURPOSE_MOST] or None,
+                purpose=purpose,
             )  # fmt: skip
 
         seq = await gateway.store.write(work)
