@@ -42,8 +42,10 @@ def audit_search(
     case: Annotated[str | None, typer.Option(metavar="REF", help="A case reference.")] = None,
     obj: Annotated[str | None, typer.Option("--object", metavar="ID", help="What it was done to; a trace id.")] = None,
     outcome: Annotated[str | None, typer.Option(help="Such as accepted.")] = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME")] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="From then on, such as 2026-11-24 or 2026-11-24T08:00:00Z.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before then.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 50,
     everything: Annotated[bool, typer.Option("--all", help="All that fit, page after page; for an export.")] = False,
 ) -> None:
