@@ -51,6 +51,7 @@ class Facts:
     problem: str | None
     received_at_ms: int | None
     receipt_signed: str | None
+    receipt_checkpoint: str | None
     envelope: str | None
     envelope_signed: str | None
     event: Event | None
@@ -72,6 +73,7 @@ def read_facts(parts: Parts) -> Facts:
         problem=_text(outcome, "problem"),
         received_at_ms=_tried(times.parse_ms, str(received)),
         receipt_signed=_text(receipt, "iat"),
+        receipt_checkpoint=_text(receipt, "checkpoint"),
         envelope=_text(manifest, "eid"),
         envelope_signed=_text(manifest, "iat"),
         event=read_event(parts.event),
@@ -101,6 +103,12 @@ def is_receipt_entry(parts: Parts, data: bytes) -> bool:
     """Say whether leaf data is the recipient's entry that records this message."""
     found = _tried(entry.parse, data)
     return found is not None and (found.typ, found.event) == ("message.received", parts.digest)
+
+
+def entry_type(data: bytes) -> str | None:
+    """Return the type of an entry, None for one we do not know: whoever wrote it chose its text."""
+    found = _tried(entry.parse, data)
+    return found.typ if found is not None and found.typ in entry.ENTRY_TYPES else None
 
 
 def digest_of(event: bytes) -> bytes:

@@ -9,9 +9,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.evidence import files as f
-from gateway.evidence.facts import is_receipt_entry
-from gateway.evidence.parts import FORMAT
-from gateway.primitives import times
+from gateway.evidence.facts import entry_type, is_receipt_entry
+from gateway.evidence.parts import FORMAT, CardPart
+from gateway.evidence.signers import note_cards, signing_card
+from gateway.primitives import b64u, times
 from gateway.primitives.merkle import leaf_hash, node_hash
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.evidence.facts import Facts
     from gateway.evidence.parts import LogPart, Parts, StampPart
+    from gateway.protocol.card import Card
 
 _HEAD: Final = """\
 # Verify this bundle by hand
@@ -26,19 +28,51 @@ _HEAD: Final = """\
 Format `{format}`. Message `{message}`, from `{sender}` to `{recipient}`.
 
 `gateway evidence verify FILE.zip --fingerprint "…" --fingerprint "…"` does all of this and names every fault. The
-steps below have the same numbers. They need `unzip`, `sha256sum`, `xxd`, `jq`, and `openssl` 3.5 or later. Text
-in base64url is decoded with
+steps below have the same numbers. Each block can be pasted into a shell (`sh`) as it stands, in this order; they need
+`unzip`, `sha256sum`, `xxd`, `jq`, and `openssl` 3.5 or later (earlier ones know Ed25519 only, not ML-DSA-65). First:
 
+    T=$(mktemp -d)
     unb64u() {{ tr -- '-_' '+/' | awk '{{ while (length($0) % 4) $0 = $0 "="; print }}' | base64 -d; }}
+    payload() {{ jq -r .payload "$1" | unb64u; }}
+    der() {{ case $1 in
+        0) printf '\\060\\052\\060\\005\\006\\003\\053\\145\\160\\003\\041\\000' ;;
+        1) printf '\\060\\202\\007\\262\\060\\013\\006\\011\\140\\206\\110\\001\\145\\003\\004'
+           printf '\\003\\022\\003\\202\\007\\241\\000' ;; esac; }}
+    check() {{ openssl pkeyutl -verify -pubin -keyform DER -inkey "$T/key" -rawin -in "$T/input" -sigfile "$T/sig"; }}
+    signature() {{ jq -j ".signatures[$1].protected, \\".\\", .payload" "$2" > "$T/input"
+        jq -r ".signatures[$1].signature" "$2" | unb64u > "$T/sig"
+        (der "$1"; printf %s "$3" | unb64u) > "$T/key"; check; }}
+    card() {{ signature 0 "$1" "$(payload "$1" | jq -r '.roots[0].x')"
+        signature 1 "$1" "$(payload "$1" | jq -r '.roots[1].pub')"; }}
+    key() {{ jq -r ".signatures[$1].protected" "$2" | unb64u | jq -r .kid; }}
+    signed() {{ for n in 0 1; do
+        payload "$2" | jq --arg kid "$(key $n "$1")" '.keys[] | select(.kid == $kid)' > "$T/jwk"
+        jq -c '{{kid, status, nbf, exp, revoked}}' "$T/jwk"
+        signature $n "$1" "$(jq -r '.x // .pub' "$T/jwk")"; done; }}
+    noted() {{ rest=${{2#*+}}; sed '/^$/,$d' "$1" > "$T/text"
+        (der 0; printf %s "${{rest#*+}}" | base64 -d | tail -c 32) > "$T/key"
+        grep "^— ${{2%%+*}} " "$1" | while read -r dash name packed; do
+            printf %s "$packed" | base64 -d > "$T/line"
+            [ "$(head -c 4 "$T/line" | xxd -p)" = "${{rest%%+*}}" ] || continue
+            cp "$T/text" "$T/input"; tail -c 64 "$T/line" > "$T/sig"
+            if [ "$(wc -c < "$T/line")" = 76 ]; then
+                seconds=$((0x$(head -c 12 "$T/line" | tail -c 8 | xxd -p))); date -u -d "@$seconds" '+%F %T UTC'
+                (printf 'cosignature/v1\\ntime %s\\n' $seconds; cat "$T/text") > "$T/input"
+            fi; check; done; }}
 
 ## 1. The container
 
-`unzip FILE.zip`. Nothing in it is compressed, all times are 1980-01-01.
+    unzip -q FILE.zip -d bundle; cd bundle
+
+Nothing in it is compressed, all times are 1980-01-01.
 
 ## 2. The files
 
-Save these lines and give them to `sha256sum --check`. They, the page and this guide are listed in `manifest.json`
-too; there must be no other file.
+    jq -r '.files[] | .sha256 + "  " + .path' manifest.json | sha256sum --check
+    jq -r '"./manifest.json", "./" + .files[].path' manifest.json | sort > "$T/listed"
+    find . -type f | sort | diff - "$T/listed" && echo same
+
+Each file is `OK`, and there is no other. They are these, with the page and this guide:
 
 {sums}
 
@@ -50,18 +84,9 @@ fingerprint is the one that authority told you **by another way than this file**
 {cards}
 
 The fingerprint is SHA-256 over the card's `roots` in canonical JSON (RFC 8785), as eight numbers: bytes 4i to 4i+3,
-big-endian, modulo 100000.
+big-endian, modulo 100000. Here each card gives its own, and then twice `Signature Verified Successfully`:
 
-    jq -r .payload cards/NAME.jws | unb64u | jq -cSj .roots | sha256sum
-
-A signature is two signatures, both needed. For each `s` of the two in a `.jws` file, the signed bytes are
-`s.protected`, a full stop, and `payload`; `kid` in the decoded `protected` names the key in the card:
-
-    printf %s.%s "$PROTECTED" "$PAYLOAD" > input; printf %s "$SIGNATURE" | unb64u > signature
-    (printf '\\060\\052\\060\\005\\006\\003\\053\\145\\160\\003\\041\\000'; printf %s "$X" | unb64u) > ed25519.der
-    (printf '\\060\\202\\007\\262\\060\\013\\006\\011\\140\\206\\110\\001\\145\\003\\004'
-     printf '\\003\\022\\003\\202\\007\\241\\000'; printf %s "$PUB" | unb64u) > mldsa65.der
-    openssl pkeyutl -verify -pubin -keyform DER -inkey KEY.der -rawin -in input -sigfile signature
+{own}
 
 A key counts from `nbf` until before `exp`, while its card has not expired, unless it was revoked before the time in
 question. That time is the one the recipient logged (step 7), not today's.
@@ -99,12 +124,43 @@ def write_guide(parts: Parts, facts: Facts, files: Mapping[str, bytes]) -> bytes
     sums = "\n".join(f"    {sha256(content).hexdigest()}  {path}" for path, content in sorted(files.items()))
     cards = "\n".join(f"* `{card.party}`, card version {card.version}: `{card.fingerprint}`" for card in facts.cards)
     head = _HEAD.format(
-        format=FORMAT, message=parts.message, sender=parts.sender, recipient=parts.recipient, sums=sums, cards=cards
-    )
+        format=FORMAT, message=parts.message, sender=parts.sender, recipient=parts.recipient, sums=sums, cards=cards,
+        own="\n".join(_OWN.format(card=_path(card)) for card in facts.cards),
+    )  # fmt: skip
     sections = (
-        head, _event(parts), _manifest(parts), _receipt(parts), *_logs(parts), _schema(parts), _END, _stamps(parts),
+        head, _event(parts), _manifest(parts, facts), _receipt(parts, facts), *_logs(parts, facts), _schema(parts),
+        _END, _stamps(parts),
     )  # fmt: skip
     return "\n".join(sections).encode()
+
+
+_OWN: Final = """\
+    payload {card} | jq -cSj .roots | sha256sum | cut -c 1-64 | xxd -r -p | xxd -p -c 4 |
+        while read -r four; do printf '%05d ' $((0x$four % 100000)); done; echo
+    card {card}"""
+
+
+def _path(card: Card) -> str:
+    return f.card_path(CardPart(card.party, card.version, card.raw))
+
+
+def _signed(facts: Facts, party: str, path: str, raw: bytes) -> str:
+    card = signing_card(facts.cards, party, raw)
+    if card is None:
+        return f"No card of `{party}` in this bundle names the keys that signed `{path}`: nobody can say whose it is."
+    return (
+        f"Each key as the card of `{party}` has it, and `Signature Verified Successfully`, twice:\n\n"
+        f"    signed {path} {_path(card)}"
+    )
+
+
+def _noted(facts: Facts, party: str, path: str, text: str, use: str) -> str:
+    rows = [
+        f'    noted {path} "$(payload {_path(card)} | jq -r .{kind}.vkey)"'
+        for card, kind in note_cards(facts.cards, text, party)
+        if kind == use
+    ]
+    return "\n".join(rows) or f"    # no {use} key of a card in this bundle made a line of {path}"
 
 
 def _tree(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> str:
@@ -141,53 +197,73 @@ The last value is `root` in the payload of `{f.MANIFEST}`, there in base64url:
 """
 
 
-def _manifest(parts: Parts) -> str:
+def _manifest(parts: Parts, facts: Facts) -> str:
     return f"""\
 ## 5. The manifest
 
-Check both signatures of `{f.MANIFEST}` as in step 3, under keys in a card of `{parts.sender}`. Its payload names
-`iss` {parts.sender}, `aud` {parts.recipient} and `n` {parts.count}. So the sender signed this event for this recipient.
+{_signed(facts, parts.sender, f.MANIFEST, parts.manifest)}
+    payload {f.MANIFEST} | jq -c '{{iss, aud, eid, iat, n}}'
+
+It names `iss` {parts.sender}, `aud` {parts.recipient} and `n` {parts.count}. So the sender signed this event for this
+recipient.
 """
 
 
-def _receipt(parts: Parts) -> str:
+def _receipt(parts: Parts, facts: Facts) -> str:
     if parts.receipt is None:
         return "## 6. The receipt\n\nThere is none: the recipient's answer is not part of this bundle.\n"
+    digest = b64u.encode(parts.digest)
     return f"""\
 ## 6. The receipt
 
-Check both signatures of `{f.RECEIPT}` under keys in a card of `{parts.recipient}`. One of its `outcomes` has `event`
-equal to the digest of step 4; its `status` is the recipient's answer. Where `eid` and `manifest` are not null, they are
-those of step 5: `manifest` is the SHA-256 of `{f.MANIFEST}`.
+{_signed(facts, parts.recipient, f.RECEIPT, parts.receipt)}
+    payload {f.RECEIPT} | jq -c '{{iss, aud, iat, eid, manifest}}, (.outcomes[] | select(.event == "{digest}"))'
+
+The last line is the answer about the digest of step 4; its `status` is `accepted` or `rejected`. Where `eid` and
+`manifest` are not null, they are those of step 5; `manifest` is the SHA-256 of that file:
+
+    jq -r .payload {f.RECEIPT} | unb64u | jq -r '.manifest // ""' | unb64u | xxd -p -c 32; sha256sum {f.MANIFEST}
+
+The checkpoint it carries is signed by the recipient's log:
+
+    payload {f.RECEIPT} | jq -j .checkpoint > "$T/shown"
+{_noted(facts, parts.recipient, '"$T/shown"', facts.receipt_checkpoint or "", "log")}
 """
 
 
-def _logs(parts: Parts) -> tuple[str, ...]:
+def _logs(parts: Parts, facts: Facts) -> tuple[str, ...]:
     theirs = parts.log_of(parts.recipient)
     others = [log for log in parts.logs if log.party != parts.recipient]
+    lines = "\n".join(
+        _noted(facts, log.party, f.log_path(log.party, "checkpoint"), log.checkpoint, "witness") for log in parts.logs
+    )
     return (
-        "## 7. The recipient's log\n\n" + (_log(parts, theirs) if theirs else "It is not part of this bundle.\n"),
-        _COSIGNED,
-        "## 9. The sender's log\n\n"
-        + ("\n".join(_log(parts, log) for log in others) or "It is not part of this bundle.\n"),
+        "## 7. The recipient's log\n\n"
+        + (_log(parts, facts, theirs) if theirs else "It is not part of this bundle.\n"),
+        _COSIGNED.format(lines=lines or "    # no log is part of this bundle"),
+        "## 9. The sender's log\n\n" + ("\n".join(_log(parts, facts, log) for log in others) or _ABSENT),
     )
 
 
+_ABSENT: Final = "It is not part of this bundle.\n"
 _CHECKPOINT: Final = """\
-`{base}/checkpoint` is signed by the log key of a card (`log.vkey`; format: C2SP signed-note, tlog-checkpoint). It
-says: {size} entries, and their root in base64.
+`{base}/checkpoint` (C2SP signed-note, tlog-checkpoint) says: {size} entries, and their root in base64. It is signed by
+the log key of a card:
+
+{lines}
 """
 
 
-def _log(parts: Parts, log: LogPart) -> str:
+def _log(parts: Parts, facts: Facts, log: LogPart) -> str:
     base = f"log/{log.party}"
-    told = [_CHECKPOINT.format(base=base, size=log.size)]
+    lines = _noted(facts, log.party, f"{base}/checkpoint", log.checkpoint, "log")
+    told = [_CHECKPOINT.format(base=base, size=log.size, lines=lines)]
     for at, one in enumerate(log.entries):
         leaf = leaf_hash(one.data)
-        what = "the recipient's entry of this message" if is_receipt_entry(parts, one.data) else "an entry"
+        what = ", the recipient's entry of this message" if is_receipt_entry(parts, one.data) else ""
         told.append(
-            f"Entry {one.index}, {what}:\n\n"
-            f"    jq -r '.entries[{at}].data' {base}/entries.json | unb64u\n"
+            f"Entry {one.index}, `{entry_type(one.data) or 'unknown'}`{what}:\n\n"
+            f"    jq -r '.entries[{at}].data' {base}/entries.json | unb64u; echo\n"
             f"    (printf '\\000'; jq -r '.entries[{at}].data' {base}/entries.json | unb64u) | sha256sum"
             f"   # {leaf.hex()}\n\n" + _tree(leaf, one.index, log.size, one.path) + "\n"
         )
@@ -201,10 +277,14 @@ def _log(parts: Parts, log: LogPart) -> str:
 _COSIGNED: Final = """\
 ## 8. Who else vouches
 
-A line in the recipient's checkpoint that begins with the name of the sender's witness (`witness.vkey` in its card) is a
-cosignature (C2SP tlog-cosignature v1): key id (4 bytes), time (8 bytes, seconds), Ed25519 signature (64 bytes) over
-`cosignature/v1`, `time …` and the text above the blank line. It says: at that time, this log had these entries. Where
-a key of step 5 or 6 was revoked later, only a cosignature of an earlier time keeps that step good.
+A line of the *other* party's witness (`witness.vkey` in its card) is a cosignature (C2SP tlog-cosignature v1): key id
+(4 bytes), time (8 bytes, seconds), Ed25519 signature (64 bytes) over `cosignature/v1`, `time …` and the text above the
+blank line. It says: at that time, this log had these entries. The time, and that it holds:
+
+{lines}
+
+Where a key of step 5 or 6 was revoked later, only a cosignature of the recipient's log of an earlier time keeps that
+step good.
 """
 
 

@@ -29,18 +29,18 @@ h1{font-size:1.6rem}h2{font-size:1.3rem;margin-top:3rem}h3{font-size:1.06rem}
 table{border-collapse:collapse;width:100%;margin:.5rem 0 1.5rem}
 th,td{text-align:left;vertical-align:top;padding:.3rem .75rem .3rem 0;border-bottom:1px solid var(--edge)}
 td{overflow-wrap:break-word}
-th{font-weight:600}tbody th{width:34%}code,pre{font-family:ui-monospace,monospace;font-size:.875rem}
+th{font-weight:600}tbody th{width:40%}code,pre{font-family:ui-monospace,monospace;font-size:.875rem}
 pre{background:var(--wash);padding:.75rem;white-space:pre-wrap;overflow-wrap:anywhere}
 nav a{margin-right:1rem;color:inherit}
 .mark{border:2px solid;padding:.25rem .5rem;display:inline-block;font-weight:600}
 @media (max-width:45rem){table{display:block;overflow-x:auto}h1{overflow-wrap:anywhere}}
-@page{margin:14mm}
+@page{size:A4;margin:14mm}
 @media print{:root{--paper:#fff;--ink:#000;--muted:#333;--edge:#888;--wash:#f1f4f6}
 body{margin:0;padding:0;max-width:none;font-size:8.5pt;line-height:1.35}section[lang=km]{line-height:1.45}nav{display:none}
 h1{font-size:13pt;margin:0}h2{font-size:11pt;margin:.6rem 0}h3{font-size:9.5pt;margin:.6rem 0 .2rem;break-after:avoid}
 p{margin:.4rem 0}.state{font-size:10pt}pre{font-size:8pt;padding:.4rem}
 table{margin:.2rem 0 .6rem}th,td{padding-block:.15rem}
-section+section{break-before:page}tr,pre{break-inside:avoid}}
+section+section{break-before:page}tr,.check{break-inside:avoid}}
 """
 
 
@@ -75,8 +75,8 @@ def _section(parts: Parts, facts: Facts, language: str) -> str:
         f"<h3>{say('logs')}</h3>{_logs(facts, language)}",
         f"<h3>{say('cards')}</h3>{_cards(facts, language)}",
         f"<h3>{say('gaps')}</h3>" + (f"<ul>{gaps}</ul>" if gaps else f"<p>{say('whole')}</p>"),
-        f"<h3>{say('check')}</h3><p>{say('checking')}</p>",
-        '<pre lang="en">gateway evidence verify FILE.zip --fingerprint "…" --fingerprint "…"</pre></section>',
+        f'<div class="check"><h3>{say("check")}</h3><p>{say("checking")}</p>',
+        '<pre lang="en">gateway evidence verify FILE.zip --fingerprint "…" --fingerprint "…"</pre></div></section>',
     ))  # fmt: skip
 
 
