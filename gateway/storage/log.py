@@ -46,7 +46,7 @@ _DATA = compiled(
     "end",
 )
 _LEAVES = compiled(
-    select(e.leaf).where(e.seq >= bindparam("start"), e.seq < bindparam("end")).order_by(e.seq), "start", "end"
+    select(e.seq, e.leaf).where(e.seq >= bindparam("start"), e.seq < bindparam("end")).order_by(e.seq), "start", "end"
 )
 _ROWS = compiled(select(e.seq, e.data).order_by(e.seq))
 _FILED = compiled(select(e.seq, e.at, e.typ, e.actor, e.obj, e.jti, e.case_ref, e.outcome, e.data).order_by(e.seq))
@@ -81,7 +81,12 @@ class LogReader:
         if level:
             return ()
         start = number * TILE_WIDTH
-        return [leaf for (leaf,) in self._run(_LEAVES, (start, start + TILE_WIDTH))]
+        found: list[bytes] = []
+        for seq, leaf in self._run(_LEAVES, (start, start + TILE_WIDTH)):
+            if seq != start + len(found):
+                break  # one is gone: those behind it must not be taken for their neighbours
+            found.append(leaf)
+        return found
 
     def rows(self) -> Iterator[tuple[int, bytes]]:
         """Yield (number, leaf data) of every entry, in order."""

@@ -119,3 +119,13 @@ def test_a_database_changed_behind_the_gateways_back_is_found(home: Home) -> Non
         database.commit()
     found = json.loads(home.run("audit", "verify", "-o", "json", code=3).out)
     assert found["first_bad_index"] == 4
+
+
+def test_an_entry_deleted_behind_the_gateways_back_is_named_and_no_other(home: Home) -> None:
+    """Those behind it are not blamed: their hashes still stand beside them."""
+    with closing(sqlite3.connect(home.path / "data" / "gateway.db")) as database:
+        database.execute("DELETE FROM entries WHERE seq = 4")
+        database.commit()
+    found = json.loads(home.run("audit", "verify", "-o", "json", code=3).out)
+    assert found["first_bad_index"] == 4
+    assert {fault["index"] for fault in found["faults"]} == {4, None}
