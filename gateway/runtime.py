@@ -59,7 +59,7 @@ from gateway.transport.tls import ExchangeTls
 from gateway.transport.tsa import open_authority
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from gateway.casework.codelists import CodeLists
     from gateway.config import Settings
@@ -89,9 +89,9 @@ async def open_gateway(
     )
     try:
         # Before anything loads them: a certificate that expired while we were down, or is damaged, is made anew.
-        keys.renew_tls(world.clock(), hosts(settings))
+        renewed = keys.renew_tls(world.clock(), hosts(settings))
         gateway = _compose(settings, keys, world, store, agreement, codelists, lists, observe)
-        await _prepare(gateway)
+        await _prepare(gateway, renewed)
         try:
             yield gateway
         finally:
@@ -235,7 +235,7 @@ def _timestamping(
     )  # fmt: skip
 
 
-async def _prepare(gateway: Gateway) -> None:
+async def _prepare(gateway: Gateway, renewed: Sequence[str]) -> None:
     """Bring stored state in line with the code and files of today."""
 
     def take_epoch(tx: Transaction) -> int:
@@ -255,7 +255,7 @@ async def _prepare(gateway: Gateway) -> None:
     await gateway.directory.load()
     await gateway.witnessing.load()
     await (gateway.timestamping.load() if gateway.timestamping else gateway.store.write(forget))
-    await gateway.keyroom.advance()
+    await gateway.keyroom.advance(renewed)
     await gateway.store.write(lambda tx: _note_settings(tx, gateway))
     gateway.submitter.unanswered = await gateway.store.write(lambda tx: tx.outbox.open_count())
 

@@ -6,24 +6,36 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from gateway.errors import MalformedRequest
+from gateway.ports.common import Actor
 from gateway.protocol.reasons import REVOKE_REASONS
 from gateway.services.coded import judge_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.ports.common import Actor, Clock, Entropy
+    from gateway.ports.common import Clock, Entropy
     from gateway.ports.store import Store, Transaction
     from gateway.protocol.card import Card
     from gateway.protocol.ids import Kid
     from gateway.services.identity import Identity
 
+SYSTEM = Actor("gateway", "system")
 Use = Literal["sig", "enc", "log", "witness"]
 USES: tuple[Use, ...] = ("sig", "enc", "log", "witness")
 
 
 class Record(Protocol):
     """What is told of one key."""
+
+    @property
+    def name(self) -> str:
+        """What its files are called: `sig-1`."""
+        ...
+
+    @property
+    def use(self) -> str:
+        """What it is for."""
+        ...
 
     @property
     def kids(self) -> tuple[Kid, ...]:
@@ -43,6 +55,10 @@ class Record(Protocol):
 
 class Ring(Protocol):
     """What of the key ring this service moves."""
+
+    def records(self) -> Sequence[Record]:
+        """Return every key that is held."""
+        ...
 
     def rotate(self, use: Use, now_ms: int, entropy: Entropy) -> Record:
         """Make a new key."""
@@ -125,16 +141,34 @@ class KeyRoom:
         Raises MalformedRequest for another, NotFound, or Clash when it is revoked already.
         """
         judge_code("reason", reason, REVOKE_REASONS)
+        before = self._ring.records()
         kids = self._ring.revoke(kid, self._clock(), self._entropy)
         await self._log("key.revoked", ("key", " ".join(kids)), actor, reason)
+        await self._log_moves(before, actor, but=kids)
         card = await self._identity.publish()
         return KeyChange(kids, "revoked", self._clock(), card, card_due=card is None)
 
-    async def advance(self) -> None:
-        """Do what is due: activate waiting keys, renew certificates that expire soon, publish the card."""
+    async def advance(self, renewed: Sequence[str] = ()) -> None:
+        """Do what is due: activate waiting keys, renew certificates that expire soon, publish the card.
+
+        Each change is logged, as one of an operator's is; `renewed` are certificates made anew before the log was open.
+        """
+        before = self._ring.records()
         self._ring.advance(self._clock())
-        self._renew(force=False)
+        await self._log_moves(before, SYSTEM)
+        renewed = [*renewed, *self._renew(force=False)]
+        if renewed:
+            await self._log("key.rotated", ("certificate", " ".join(renewed)), SYSTEM, "tls")
         await self._identity.publish()
+
+    async def _log_moves(self, before: Sequence[Record], actor: Actor, *, but: Sequence[Kid] = ()) -> None:
+        """Log each key that is new, has another status, or is gone; `but` is logged by the caller."""
+        held, now = {record.name: record for record in before}, self._ring.records()
+        moved = [(record, record.status) for record in now if held.get(record.name) != record]
+        gone = [(record, "expired") for record in before if record.name not in {one.name for one in now}]
+        for record, status in [*moved, *gone]:
+            if record.kids != tuple(but):
+                await self._log("key.rotated", ("key", " ".join(record.kids)), actor, f"{record.use} {status}")
 
     def _renew(self, *, force: bool) -> Sequence[str]:
         renewed = self._renew_tls(self._clock(), force)
