@@ -71,7 +71,14 @@ def check_event(parts: Parts, findings: Findings) -> Event | None:
 
 
 def check_manifest(parts: Parts, keys: Keys, findings: Findings) -> tuple[Manifest | None, list[Signed]]:
-    """Do step 5: the sender signed a root, and the event is under it."""
+    """Do step 5: the sender signed a root, and the event is under it; or it is said to be in no envelope."""
+    if parts.manifest is None:
+        nowhere = (parts.place, parts.count, parts.path) == (0, 0, ())
+        findings.check(
+            MANIFEST, nowhere and parts.receipt is None, f.PLACE, "of no envelope, and yet with a place or a receipt",
+            "what shows that it was sent was taken out",
+        )  # fmt: skip
+        return None, []
     try:
         manifest = read_manifest(parts.manifest, keys.any_key(parts.sender))
     except AuthenticationFailed as fault:
@@ -138,7 +145,7 @@ def _read(parts: Parts, keys: Keys) -> Receipt:
 
 
 def _check_envelope(parts: Parts, manifest: Manifest | None, receipt: Receipt, findings: Findings) -> None:
-    same = receipt.manifest_sha256 == sha256(parts.manifest).digest()
+    same = parts.manifest is not None and receipt.manifest_sha256 == sha256(parts.manifest).digest()
     named = manifest is None or receipt.eid == manifest.eid
     findings.check(
         RECEIPT, same and named, f.RECEIPT, "it answers another envelope", "receipt and manifest do not belong together"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 T = TypeVar("T")
 
-GAPS = ("redacted", "no-receipt", "no-recipient-entry", "recipient-not-cosigned", "sender-not-cosigned")
+GAPS = ("redacted", "no-envelope", "no-receipt", "no-recipient-entry", "recipient-not-cosigned", "sender-not-cosigned")
 """What a bundle may lack without being wrong, by code; `words` has them in full."""
 UNJUDGED = ("no-timestamp", "timestamp-unjudged")
 """The same of what only the caller can say: whether a timestamp is wanted, and whose is believed."""
@@ -166,6 +166,7 @@ def _gaps(parts: Parts, logs: Sequence[LogFacts]) -> tuple[str, ...]:
     recorded = theirs is not None and any(is_receipt_entry(parts, one.data) for one in theirs.entries)
     lacking = {
         "redacted": parts.event is None,
+        "no-envelope": parts.manifest is None,
         "no-receipt": parts.receipt is None,
         "no-recipient-entry": not recorded,
         "recipient-not-cosigned": recorded and not cosigned.get(parts.recipient),

@@ -161,7 +161,7 @@ def _is_row(row: object) -> bool:
 def read_parts(files: Files, listing: Mapping[str, Any], faults: list[tuple[str, str]]) -> Parts | None:
     """Return the parts that can be read; (file, fault) of each that cannot go to `faults`.
 
-    None where manifest or place is missing: then there is nothing to check a message against.
+    None where the place is missing, or the manifest of an envelope: there is nothing to check a message against.
     """
     logs = tuple(
         log
@@ -172,10 +172,13 @@ def read_parts(files: Files, listing: Mapping[str, Any], faults: list[tuple[str,
         CardPart(found[1], int(found[2]), files[found[0]]) for found in map(_CARD.fullmatch, sorted(files)) if found
     )
     place = _tried(lambda: _read_place(_needed(files, PLACE)), PLACE, faults)
-    manifest = _tried(lambda: _needed(files, MANIFEST), MANIFEST, faults)
-    if place is None or manifest is None:
+    if place is None:
         return None
     digest, index, size, path = place
+    # Of no envelope: the message was never sent, and only its sender's log speaks of it.
+    manifest = files.get(MANIFEST) if size == 0 else _tried(lambda: _needed(files, MANIFEST), MANIFEST, faults)
+    if size and manifest is None:
+        return None
     return Parts(
         message=listing["message"], sender=listing["sender"], recipient=listing["recipient"],
         exporter=listing["exporter"], event=files.get(EVENT), digest=digest, place=index, count=size, path=path,

@@ -183,6 +183,8 @@ def _event(parts: Parts) -> str:
         else "The digest of the event is SHA-256 of the byte 00 and the line:\n\n"
         f"    (printf '\\000'; cat {f.EVENT}) | sha256sum"
     )
+    if parts.manifest is None:
+        return f"## 4. The event\n\n{seen}\n\nIt is `{parts.digest.hex()}`. No envelope holds it.\n"
     return f"""\
 ## 4. The event
 
@@ -198,6 +200,10 @@ The last value is `root` in the payload of `{f.MANIFEST}`, there in base64url:
 
 
 def _manifest(parts: Parts, facts: Facts) -> str:
+    if parts.manifest is None:
+        return (
+            "## 5. The manifest\n\nThere is none: the message was in no envelope. Only the sender's log speaks of it.\n"
+        )
     return f"""\
 ## 5. The manifest
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gateway.ledger.entry import Entry
     from gateway.protocol.manifest import Manifest
 
+_ANSWERED = frozenset({"message.sent", "message.settled", "message.received"})
+"""Entries that a message has which was in an envelope."""
 REWRITTEN = "the entry was changed, or was never in this log"
 
 
@@ -53,6 +55,17 @@ def check_log(
         _check_same_log(log, head, answer, findings)
     cosignatures = sorted(head.cosignatures, key=lambda one: one.time_s) if head is not None else ()
     return Logged(log.party, head, tuple(found), tuple(cosignatures))
+
+
+def check_submitted(parts: Parts, told: Logged | None, findings: Findings) -> None:
+    """Do what step 9 asks of a message in no envelope: nothing else is signed than the log that took it."""
+    if parts.manifest is None:
+        named = (one for one in told.entries if told.head is not None) if told is not None else ()
+        findings.check(
+            OWN_LOG, any((one.typ, one.event) == ("message.accepted", parts.digest) for one in named),
+            log_path(parts.sender, "entries.json"), "no entry shows that the message was submitted",
+            "nothing in this file is signed that is about the message",
+        )  # fmt: skip
 
 
 def _head(log: LogPart, keys: Keys, step: int, findings: Findings) -> Checkpoint | None:
@@ -90,7 +103,9 @@ def _check_words(
 ) -> None:  # fmt: skip
     """Judge whether an entry is about this message and agrees with what was signed."""
     path = log_path(log.party, "entries.json")
-    if one.typ == "message.sent":
+    if parts.manifest is None and one.typ in _ANSWERED:
+        ours = False
+    elif one.typ == "message.sent":
         ours = manifest is None or (one.event, one.obj_id) == (manifest.root, manifest.eid)
     else:
         named = one.jti is not None or one.event is not None

@@ -58,7 +58,8 @@ class CardPart:
 class Parts:
     """Everything about one message. `place` of `count` is where its event stood in its envelope.
 
-    `event` None: redacted, only its `digest` is shown. `receipt` None: the recipient never answered.
+    `event` None: redacted, only its `digest` is shown. `receipt` None: the recipient never answered. `manifest` None:
+    it is in no envelope, `count` is 0 and the sender's log alone speaks of it.
     `schema` is in JCS, so that its SHA-256 is the event's `schemadigest`.
     """
 
@@ -71,7 +72,7 @@ class Parts:
     place: int
     count: int
     path: tuple[bytes, ...]
-    manifest: bytes
+    manifest: bytes | None
     receipt: bytes | None
     cards: tuple[CardPart, ...]
     logs: tuple[LogPart, ...]

@@ -27,7 +27,7 @@ from gateway.evidence.findings import (
     Fault,
     Findings,
 )
-from gateway.evidence.logs import Logged, check_log, check_revocations
+from gateway.evidence.logs import Logged, check_log, check_revocations, check_submitted
 from gateway.evidence.stamps import check_stamp
 from gateway.evidence.trust import Keys, check_cards
 from gateway.primitives.times import format_ms
@@ -88,6 +88,7 @@ def verify_bundle(
     logs = {log.party: check_log(parts, log, manifest, answer, keys, findings) for log in parts.logs}
     for party in logs.keys() - {parts.sender, parts.recipient}:
         findings.fault(LIST, f.log_path(party, ""), "the log of a third party", "nothing in the bundle needs it")
+    check_submitted(parts, logs.get(parts.sender), findings)
     _check_times(parts, [*signed, *more], manifest, answer, logs, keys, findings)
     _check_schema(parts, event, findings)
     _check_pages(parts, files, findings)
@@ -245,9 +246,11 @@ def _proves(
     parts: Parts, manifest: Manifest | None, answer: Answer | None, logs: dict[str, Logged], stamped: Sequence[LogPart]
 ) -> tuple[str, ...]:
     """Say what holds, in words; only for a bundle without faults."""
-    assert manifest is not None
-    what = f"message {parts.message} for {parts.recipient} in envelope {manifest.eid}"
-    said = [f"{parts.sender} signed {what} at {format_ms(manifest.iat_ms)}"]
+    what = f"message {parts.message} for {parts.recipient}"
+    if manifest is not None:
+        said = [f"{parts.sender} signed {what} in envelope {manifest.eid} at {format_ms(manifest.iat_ms)}"]
+    else:
+        said = [f"{parts.sender} took {what} to be sent; nothing here shows that it was"]
     if answer is not None:
         reason = f" ({answer.outcome.problem})" if answer.outcome.problem else ""
         said.append(f"{parts.recipient} {answer.outcome.status} it{reason} and signed that")

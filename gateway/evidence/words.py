@@ -79,6 +79,11 @@ _TABLE: Final[dict[str, tuple[str, str, str]]] = {
         "Isi pesan tidak disertakan. Sidik digitalnya ada: siapa pun yang memiliki pesan dapat mencocokkannya.",
         "ខ្លឹមសារនៃសារមិនត្រូវបានដាក់បញ្ចូលទេ។ កូដសង្ខេបមាននៅទីនេះ៖ អ្នកដែលមានសារអាចប្រៀបធៀបបាន។",
     ),
+    "no-envelope": (
+        "No envelope with this message was signed: nothing but the sender's own log speaks of it.",
+        "Tidak ada sampul bertanda tangan yang memuat pesan ini: hanya log pengirim sendiri yang mencatatnya.",
+        "គ្មានស្រោមសំបុត្រដែលបានចុះហត្ថលេខាមានសារនេះទេ៖ មានតែកំណត់ហេតុរបស់អ្នកផ្ញើប៉ុណ្ណោះដែលនិយាយអំពីវា។",
+    ),
     "no-receipt": (
         "The recipient's signed receipt is not here. What it answered, only its log can show, where it is here.",
         "Tanda terima yang ditandatangani penerima tidak ada. Jawabannya hanya dapat ditunjukkan lognya, bila ada.",

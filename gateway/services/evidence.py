@@ -103,7 +103,7 @@ class Evidence:
         """Return the bundle of a message, after the export is in the log.
 
         `redacted` None: whole for who may read events, without the event for others. Raises NotFound, NotPermitted,
-        and Clash where nothing was ever sent: then there is nothing two parties have signed.
+        Clash where what its sender signed is not held, and Paused where our log is not signed so far yet.
         """
         may_read = permitted(account, "event.read")
         if redacted is False and not may_read:
@@ -128,22 +128,30 @@ class Evidence:
         sender, recipient = (self._me, row["partner"]) if out else (row["partner"], self._me)
         envelope = await self._reads.envelope(row["eid"]) if row["eid"] else None
         if envelope is None or not envelope["manifest"]:
-            detail = (
-                "this message was never sent, so nothing is signed yet; `gateway audit search --message` has the log"
-            )
-            raise Clash(detail)
+            if not out:
+                raise Clash("its sender's signed envelope is not held; `gateway audit search --message` has the log")
+            return await self._unsent(row, event)
         digests = [envelope["digests"][at : at + 32] for at in range(0, len(envelope["digests"]), 32)]
         place = digests.index(row["digest"])
         receipt = await self._reads.receipt(row["jti"]) if out else await self._answer(row)
-        logs = [await self._own_log(row, envelope)]
+        logs = [await self._own_log(row, envelope["leaf"])]
         if out and row["partner_leaf"] is not None:
             logs += await self._partner_entries.part(row)
-        cards = await self._cards(row, envelope["manifest"], receipt, logs)
+        cards = await self._cards(row, [envelope["manifest"], *([receipt] if receipt else [])], logs)
         return Parts(
             message=row["jti"], sender=sender, recipient=recipient, exporter=self._me, event=event,
             digest=row["digest"], place=place, count=len(digests), path=tuple(merkle.inclusion_path(digests, place)),
             manifest=envelope["manifest"], receipt=receipt, cards=cards, logs=tuple(logs),
             schema=self._schema(event),
+        )  # fmt: skip
+
+    async def _unsent(self, row: Row, event: bytes | None) -> Parts:
+        """Return what shows of a message that was in no envelope yet: what our log says, and who cosigned that."""
+        logs = (await self._own_log(row, None),)
+        return Parts(
+            message=row["jti"], sender=self._me, recipient=row["partner"], exporter=self._me, event=event,
+            digest=row["digest"], place=0, count=0, path=(), manifest=None, receipt=None,
+            cards=await self._cards(row, [], logs), logs=logs, schema=self._schema(event),
         )  # fmt: skip
 
     async def _answer(self, row: Row) -> bytes | None:
@@ -169,15 +177,15 @@ class Evidence:
         await self._store.write(work)
         return fresh
 
-    async def _own_log(self, row: Row, envelope: Row) -> LogPart:
+    async def _own_log(self, row: Row, sent: int | None) -> LogPart:
         numbers = {
             e["seq"]
             for e in await self._own_rows(row["jti"])
             if (found := entry.parse(e["data"])).typ in chain.IN_BUNDLE and found.event in {None, row["digest"]}
         }
         # Of the envelopes that carried it only the answered one is in the bundle, and so is its entry.
-        if envelope["leaf"] is not None:
-            numbers.add(envelope["leaf"])
+        if sent is not None:
+            numbers.add(sent)
         wanted = sorted(numbers)
         size, text = await self._checkpoint(wanted)
 
@@ -205,13 +213,11 @@ class Evidence:
             raise Paused(detail)
         return newest.size, newest.note
 
-    async def _cards(
-        self, row: Row, manifest: bytes, receipt: bytes | None, logs: Sequence[LogPart]
-    ) -> tuple[CardPart, ...]:
+    async def _cards(self, row: Row, signed: Sequence[bytes], logs: Sequence[LogPart]) -> tuple[CardPart, ...]:
         times = [at for at in (row["at"], row["received_at"], row["settled_at"]) if at is not None]
         texts = [text for log in logs for text in (log.checkpoint, log.stamp.checkpoint if log.stamp else "") if text]
         held = {party: await self._reads.cards(party) for party in sorted((self._me, row["partner"]))}
-        return choose_cards(held, times, [manifest, *([receipt] if receipt else [])], texts)
+        return choose_cards(held, times, signed, texts)
 
     def _schema(self, event: bytes | None) -> bytes | None:
         """Return the schema an event names, in JCS: its SHA-256 is then the event's `schemadigest`."""

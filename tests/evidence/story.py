@@ -201,6 +201,15 @@ class Story:
         )  # fmt: skip
 
 
+def unsent(story: Story, *more: bytes) -> Parts:
+    """Return what id.imigrasi would export of a message that never was in an envelope; `more` are further entries."""
+    parts = story.parts()
+    taken = story.entry(2, story.sent_ms - 9, "message.accepted", actor_role="client", actor_sub="c-1")
+    late = story.entry(6, story.sent_ms + DAY_MS, "audit.alarm", outcome="undelivered")
+    log = story.log(story.id, story.kh, [taken, late, *more])
+    return replace(parts, manifest=None, receipt=None, place=0, count=0, path=(), logs=(log,))
+
+
 def again(files: dict[str, bytes], changes: dict[str, bytes | None]) -> bytes:
     """Forge a bundle: change files, then make page, guide, list and container fit them, as a careful forger would."""
     held = {**files, **{path: content for path, content in changes.items() if content is not None}}

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.errors import Clash, NotFound, NotPermitted
+from gateway.errors import NotFound, NotPermitted
 from gateway.evidence import files as f
 from gateway.evidence.verify import verify_bundle
 from gateway.ports.people import Account
 from gateway.services.accounts import LOCAL_OPERATOR
 from gateway.services.evidence import ATTEMPTS_MOST, READS_MOST
+from gateway.services.lateness import Lateness
 from gateway.services.reading import Reader
 from tests.evidence.conftest import EXAMPLE, Exchange, cosigned, evidence_of, export
 from tests.evidence.story import files_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.ports.store import Transaction
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+HOUR_MS = 3_600_000
 AUDITOR = Account("a-1", "auditor", person=True, role="auditor", created_at=0, disabled_at=None)
 
 
@@ -198,22 +200,44 @@ async def test_other_bytes_under_the_same_id_are_another_matter(exchange: Exchan
     assert len(verdict.parts.logs[0].entries) == 1
 
 
-async def test_a_message_never_sent_has_no_evidence_yet(exchange: Exchange) -> None:
-    """Nothing is signed between the two: the log alone has it, and the error says so."""
+async def test_a_message_that_nobody_answers_has_its_senders_evidence(exchange: Exchange) -> None:
+    """It was tried, so a manifest is signed; no receipt. What is not there is not found."""
     pair = exchange.pair
     await pair.b.listen(False)
     try:
         [waiting] = await pair.a.submit(example(EXAMPLE))
         await pair.a.tried()
-        # It was tried, so a manifest is signed; what was never tried has none.
         verdict = judged(exchange, await export(pair.a, waiting.jti))
         assert verdict.faults == ()
-        assert "no-receipt" in verdict.gaps
-        row = dict(await pair.a.gateway.queries.message(waiting.jti) or {})
-        with pytest.raises(Clash):
-            await evidence_of(pair.a)._collect(row | {"eid": None}, None)
+        assert verdict.gaps[:1] == ("no-receipt",)
     finally:
         await pair.b.listen()
     with pytest.raises(NotFound):
         await evidence_of(pair.a).export("01935b2c-0000-7000-8000-000000000001", LOCAL_OPERATOR)
     await pair.settle()
+
+
+async def test_a_message_in_no_envelope_has_negative_evidence(exchange: Exchange) -> None:
+    """While nothing leaves, it has the log: taken, late, cosigned. Once it is answered, the bundle is a whole one."""
+    gateway, (name, why) = exchange.pair.a.gateway, ("untimestamped", "nothing leaves in this test")
+    gateway.witnessing.gate.close(name, why)
+    try:
+        [waiting] = await exchange.pair.a.submit(example(EXAMPLE) | {"urgency": "FLASH"})
+        await Lateness(gateway.store, lambda: gateway.clock() + HOUR_MS).look()
+        await gateway.checkpoints.sign()
+        await cosigned(exchange.pair.a)
+        raw = await export(exchange.pair.a, waiting.jti)
+        verdict = judged(exchange, raw)
+        assert verdict.faults == ()
+        assert verdict.gaps == ("no-envelope", "no-receipt", "no-recipient-entry")
+        assert "message.accepted" in verdict.proves[1]
+        assert "audit.alarm undelivered" in verdict.proves[1]
+        assert await export(exchange.pair.a, waiting.jti) == raw
+        redacted = judged(exchange, await export(exchange.pair.a, waiting.jti, redacted=True))
+        assert (redacted.faults, redacted.gaps[:2]) == ((), ("redacted", "no-envelope"))
+    finally:
+        gateway.witnessing.gate.open(name)
+    await exchange.pair.settle()
+    answered = judged(exchange, await export(exchange.pair.a, waiting.jti))
+    assert (answered.faults, answered.gaps[:1]) != ((), ("no-envelope",))
+    assert any("audit.alarm undelivered" in text and "message.settled" in text for text in answered.proves)

@@ -21,7 +21,7 @@ from gateway.evidence.container import write
 from gateway.evidence.findings import LIST, LOG, OWN_LOG, PAGES, STAMP
 from gateway.evidence.verify import verify_bundle
 from tests.docs.pages import listed
-from tests.evidence.story import DAY_MS, START_MS, Story, again, files_of
+from tests.evidence.story import DAY_MS, START_MS, Story, again, files_of, unsent
 from tests.support.tsa import OpensslAuthority
 
 SECOND = Path(__file__).resolve().parents[2] / "docs" / "verify_evidence.py"
@@ -49,6 +49,15 @@ def stories() -> dict[str, tuple[bytes, list[str]]]:
     story.status, story.problem = "rejected", "expired"
     found["rejected"] = (write_bundle(story.parts()), story.fingerprints)
     found["no receipt"] = (write_bundle(replace(TRUE.parts(), receipt=None)), TRUE.fingerprints)
+    found["never sent"] = (write_bundle(unsent(TRUE)), TRUE.fingerprints)
+    for name, bent in {
+        "never sent, with a receipt": {"receipt": TRUE.parts().receipt},
+        "never sent, with a manifest": {"manifest": TRUE.parts().manifest},
+        "never sent, without a log": {"logs": ()},
+        "never sent, and sent by its log": {"logs": TRUE.parts().logs[:1]},
+        "never sent, with a place": {"place": 1},
+    }.items():
+        found[name] = (write_bundle(replace(unsent(TRUE), **bent)), TRUE.fingerprints)
     found["another answer in the log"] = (
         write_bundle(replace(TRUE.parts(), logs=(TRUE.parts().logs[0], story.parts().logs[1]))), TRUE.fingerprints,
     )  # fmt: skip
@@ -198,7 +207,7 @@ def test_the_stories_are_of_both_sorts() -> None:
     """Agreement on bad bundles alone, or on good ones alone, would show nothing."""
     good = {name for name, (raw, given) in STORIES.items() if verify_bundle(raw, fingerprints=given).ok}
     assert good == {
-        "true", "redacted", "rejected", "no receipt", "an answer asked for later", "revoked, seen before",
+        "true", "redacted", "rejected", "no receipt", "never sent", "an answer asked for later", "revoked, seen before",
     }  # fmt: skip
     assert len(STORIES) > 30
 

@@ -30,7 +30,7 @@ from gateway.evidence.findings import (
 from gateway.evidence.parts import CardPart
 from gateway.evidence.verify import Verdict, verify_bundle
 from gateway.protocol.ids import PartyId
-from tests.evidence.story import JTI, START_MS, Party, Story, again, files_of
+from tests.evidence.story import JTI, START_MS, Party, Story, again, files_of, unsent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,6 +166,48 @@ def test_each_fault_says_what_it_means() -> None:
     held[f.EVENT] = flipped(held[f.EVENT], 200)
     for fault in judged(write(held.items())).faults:
         assert fault.meaning
+
+
+# --- a message in no envelope --------------------------------------------------------------------------
+
+
+def test_a_message_in_no_envelope_is_proved_by_its_senders_log() -> None:
+    """Negative evidence: submitted, and late; what is not shown is said, and that it was sent is not claimed."""
+    raw = write_bundle(unsent(STORY))
+    verdict = judged(raw)
+    assert verdict.faults == ()
+    assert verdict.gaps == ("no-envelope", "no-receipt", "no-recipient-entry")
+    assert verdict.proves == (
+        f"id.imigrasi took message {JTI} for kh.gdi to be sent; nothing here shows that it was",
+        "the log of id.imigrasi holds it: entry 2 message.accepted, entry 6 audit.alarm undelivered",
+        "kh.gdi/bcx/witness/1 saw that log at 2026-11-24T02:00:02.000Z",
+    )
+    assert not {f.MANIFEST, f.RECEIPT} & files_of(raw).keys()
+    assert judged(write_bundle(replace(unsent(STORY), event=None, schema=None))).gaps[0] == "redacted"
+
+
+UNSENT: dict[str, tuple[Callable[[], Parts], set[int]]] = {
+    "the receipt is there": (lambda: replace(unsent(STORY), receipt=STORY.parts().receipt), {MANIFEST, RECEIPT}),
+    "its manifest is there": (lambda: replace(unsent(STORY), manifest=STORY.parts().manifest), {MANIFEST}),
+    "it has a place": (lambda: replace(unsent(STORY), place=1), {MANIFEST}),
+    "no log at all": (lambda: replace(unsent(STORY), logs=()), {OWN_LOG}),
+    "the recipient's log alone": (lambda: replace(unsent(STORY), logs=STORY.parts().logs[1:]), {LOG, OWN_LOG}),
+    "the log tells that it was sent": (lambda: replace(unsent(STORY), logs=STORY.parts().logs[:1]), {OWN_LOG}),
+    "another message was submitted": (
+        lambda: replace(unsent(STORY), logs=(STORY.log(STORY.id, STORY.kh, [
+            STORY.entry(2, START_MS, "message.accepted", event=bytes(32)),
+        ]),)), {OWN_LOG},
+    ),
+    "nobody signed the log": (lambda: replace(unsent(STORY), logs=(replace(
+        unsent(STORY).logs[0], checkpoint=STORY.parts().logs[1].checkpoint),)), {OWN_LOG}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNSENT)
+def test_what_was_in_an_envelope_cannot_be_passed_off_as_unsent(name: str) -> None:
+    """Whoever takes out the envelope has to take out all that speaks of it, and keep the entry that took it."""
+    parts, found = UNSENT[name]
+    assert steps(judged(write_bundle(parts()))) == found
 
 
 # --- a careful forger: list, page and container fit ---------------------------------------------------

@@ -292,7 +292,7 @@ def evidence_routes(of: EvidenceOf) -> list[Route]:
         ),
         Route(
             "GET", f"{PREFIX}/evidence/{{id}}", ("evidence.export",), of.get_bundle, "Fetch the evidence of a message",
-            tag, media_type="application/zip", problems=(400, 404, 409),
+            tag, media_type="application/zip", problems=(400, 404, 409, 503),
             params=(Param("redacted", "true: without the event, its digest only; absent: with it where you may read "
                           "events", {"type": "boolean"}), ETAG),
             text="A bundle `bcx-evidence/1`; `gateway evidence verify` checks it offline. The audit log has the export "
