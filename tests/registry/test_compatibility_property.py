@@ -36,10 +36,12 @@ def _break(rng: Random, reader: dict[str, Any], writer: dict[str, Any]) -> tuple
 def test_verdicts_agree_with_instances() -> None:
     """No proved pair is broken by an instance; a third are proved, half of the others are shown broken."""
     rng = Random(SEED)
-    proved = shown = refused = tried = 0
-    for _ in range(PAIRS):
+    proved = shown = refused = tried = untried = 0
+    while proved + refused < PAIRS:
         old = generators.document(rng)
         new = generators.changed(rng, old)
+        if new == old:
+            continue  # proved without a look: it would count for nothing
         reader, writer = (new, old) if rng.random() < 0.5 else (old, new)
         found = can_read(reader, writer)
         broken, valid = _break(rng, reader, writer)
@@ -49,8 +51,9 @@ def test_verdicts_agree_with_instances() -> None:
         else:
             proved += 1
             tried += valid
+            untried += not valid
             assert broken is None, json.dumps({"reader": reader, "writer": writer, "instance": broken})
-    assert proved * 3 >= PAIRS
+    assert (proved - untried) * 3 >= PAIRS, "a pair counts as proved where an instance could have broken it"
     assert shown * 2 >= refused > PAIRS // 10
     assert tried >= 20 * proved, "the proved pairs were not really tried"
 
@@ -71,7 +74,7 @@ def test_crowded_schemas_hide_no_break_in_a_universe_of_small_values() -> None:
     proved = shown = refused = 0
     while proved + refused < 3000:
         reader, writer = crowded.pair(rng)
-        if list(growth_findings(reader)) or list(growth_findings(writer)):
+        if reader == writer or list(growth_findings(reader)) or list(growth_findings(writer)):
             continue
         writes, reads = compile_schema(writer), compile_schema(reader)
         broken = [v for v in crowded.UNIVERSE if writes.is_valid(v) and not reads.is_valid(v)]
