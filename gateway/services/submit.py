@@ -149,8 +149,8 @@ class Submitter:
         await self._store.write(work)
 
     async def advise(self, request: SubmitRequest, account: Account) -> Advice:
-        """Return the least handling the message must have in its case, and advice that refuses nothing."""
-        ready = self._prepare(request)
+        """Return the least handling a message must have, with the files it names, and advice that refuses nothing."""
+        ready = self._prepare(await self._encloser.preview(request, account))
 
         def work(tx: Transaction) -> Advice:
             case = None

@@ -248,11 +248,12 @@ async def test_a_message_takes_its_files_along(api: Api, pair: Pair) -> None:
     scan, ticket = await taken(api, jpeg(), SCAN), await taken(api, pdf(), TICKET)
     body = example(REFERRAL) | {"attachments": [scan.id, ticket.id]}
     dry = await api.call("POST", "/messages?dry_run=true", json=body)
+    advised = await api.call("POST", "/messages/advice", json=body)
 
     answer = await api.submit(body)
     await pair.settle()
 
-    assert dry.json == {"valid": True}
+    assert (dry.json, advised.status) == ({"valid": True}, 200)
     found = (await api.get(f"/messages/{answer.json['id']}")).json
     assert (found["state"], found["attempts_made"]) == ("accepted", 1)
     event = (await api.get(f"/messages/{answer.json['id']}/event")).json
@@ -280,9 +281,10 @@ async def test_a_message_takes_its_files_along(api: Api, pair: Pair) -> None:
 async def test_a_message_names_uploads_of_its_caller(
     api: Api, what: str, ids: object, status: int, pointer: str
 ) -> None:
-    """Nothing else, in a dry run as in earnest."""
+    """Nothing else, in a dry run and in advice as in earnest."""
     body = example(REFERRAL) | {"attachments": ids}
-    for answer in (await api.submit(body), await api.call("POST", "/messages?dry_run=true", json=body)):
+    judged = [await api.call("POST", f"/messages{path}", json=body) for path in ("?dry_run=true", "/advice")]
+    for answer in (await api.submit(body), *judged):
         assert (answer.status, answer.json["errors"][0]["pointer"]) == (status, pointer), what
 
 

@@ -67,8 +67,8 @@ def message_routes(of: Messages) -> list[Route]:
         Route(
             "POST", f"{path}/advice", ("message.submit",), of.post_advice, "Show the handling a message must have",
             tag, m.Advice, m.MessageRequest, problems=(400, 404, 413, 415, 422),
-            text="Computed from its type, its content, its case and what it answers. `handling` may be left out. "
-                 "Nothing is accepted.",
+            text="Computed from its type, its content, its files, its case and what it answers. `handling` may be "
+                 "left out. Nothing is accepted.",
         ),
         Route(
             "POST", f"{path}/retry", ("queue.operate",), of.post_retry, "Try again what waits since then", tag,
