@@ -1,8 +1,9 @@
-"""A second reading of docs/protocol.md §3 to §8: the golden envelope, opened by its formulas and nothing of ours."""
+"""A second reading of docs/protocol.md §3 to §8 and §14.1: opened by its formulas and nothing of ours."""
 
 from __future__ import annotations
 
 import json
+import os
 from base64 import urlsafe_b64decode
 from hashlib import sha3_256, sha256, shake_256
 from typing import Any
@@ -12,7 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from gateway.protocol.attachment import AttachmentId, Opening, Sealing, context
+from gateway.protocol.ids import PartyId
 from tests.docs.pages import ROOT
 
 VECTORS: dict[str, Any] = json.loads((ROOT / "tests/vectors/bcx-1.json").read_text("utf-8"))
@@ -81,3 +86,36 @@ def test_the_fingerprint_of_the_golden_card_is_computed_as_the_page_says() -> No
     digest = sha256(json.dumps(roots, separators=(",", ":")).encode()).digest()
     groups = [int.from_bytes(digest[at : at + 4], "big") % 100_000 for at in range(0, 32, 4)]
     assert " ".join(f"{group:05d}" for group in groups) == VECTORS["card"]["fingerprint"]
+
+
+def chunks(key: bytes, about: bytes, head: bytes) -> tuple[AESGCM, bytes, bytes]:
+    """Return cipher, base nonce and commitment of §14.1."""
+    info = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0" + head + about
+    derived = HKDFExpand(SHA512(), 32 + 12 + 32, info).derive(key)
+    return AESGCM(derived[:32]), derived[32:44], derived[44:]
+
+
+def nonce(base: bytes, number: int) -> bytes:
+    """Return the nonce of a chunk, counted from 0."""
+    return (int.from_bytes(base) ^ number).to_bytes(12)
+
+
+def sealed_chunks(key: bytes, about: bytes, salt: bytes, plain: bytes) -> bytes:
+    """Encrypt §14.1: chunks of 16 KiB, the last one shorter."""
+    cipher, base, commitment = chunks(key, about, salt)
+    parts = [plain[at : at + 16_384] for at in range(0, len(plain) + 1, 16_384)]
+    return salt + commitment + b"".join(cipher.encrypt(nonce(base, n), part, b"") for n, part in enumerate(parts))
+
+
+def test_an_attachment_opens_both_ways_by_the_formulas_of_the_page() -> None:
+    """Around the ends of chunks and past 256 of them: what we seal opens there, what is sealed there opens here."""
+    key, salt, name = os.urandom(32), os.urandom(24), "0192f5c4-8a4e-7c3b-9f21-6d0e5b7a1c42"
+    about = b"bcx-attachment/1\nid.imigrasi\nkh.gdi\n" + name.encode()
+    ours = context(PartyId("id.imigrasi"), PartyId("kh.gdi"), AttachmentId(name))
+    for size in (1, 16_383, 16_384, 16_385, 32_768, 257 * 16_384 + 7):
+        plain = os.urandom(size)
+        sealing = Sealing(key, ours)
+        sealed = sealing.add(plain) + sealing.end()
+        assert sealed == sealed_chunks(key, about, sealed[:24], plain)
+        opening = Opening(key, ours)
+        assert opening.add(sealed_chunks(key, about, salt, plain)) + opening.end() == plain
