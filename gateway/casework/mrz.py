@@ -22,6 +22,7 @@ _WEIGHTS: Final = (7, 3, 1)
 _VALUES: Final = {c: i for i, c in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")} | {FILLER: 0}
 _LINE: Final = re.compile("[A-Z0-9<]+")
 _NAME: Final = re.compile("[A-Z<]+")
+_KIND: Final = re.compile("[A-Z][A-Z<]")
 # A part that is not known is filled, from the day backwards (part 3, §4.8).
 _DATE: Final = re.compile("[0-9]{6}|[0-9]{4}<<|[0-9]{2}<<<<|<<<<<<")
 _CODE: Final = re.compile("[A-Z]{1,3}<{0,2}")
@@ -130,6 +131,7 @@ def _names(zone: _Zone, line: int, field: str) -> tuple[str, str, bool]:
 def _td3(lines: Sequence[str], pointer: str) -> tuple[Mrz | None, tuple[Finding, ...]]:
     first, second = lines
     zone = _Zone(pointer)
+    zone.form(0, "document code", first[0:2], _KIND)
     zone.form(0, "issuing State", first[2:5], _CODE)
     primary, secondary, cut = _names(zone, 0, first[5:])
     zone.digit(1, "document number", second[0:9], second[9])
@@ -158,6 +160,7 @@ def _td3(lines: Sequence[str], pointer: str) -> tuple[Mrz | None, tuple[Finding,
 def _td2(lines: Sequence[str], pointer: str) -> tuple[Mrz | None, tuple[Finding, ...]]:
     first, second = lines
     zone = _Zone(pointer)
+    zone.form(0, "document code", first[0:2], _KIND)
     zone.form(0, "issuing State", first[2:5], _CODE)
     primary, secondary, cut = _names(zone, 0, first[5:])
     number, optional = zone.number(1, second[0:9], second[9], second[28:35])
@@ -185,6 +188,7 @@ def _td2(lines: Sequence[str], pointer: str) -> tuple[Mrz | None, tuple[Finding,
 def _td1(lines: Sequence[str], pointer: str) -> tuple[Mrz | None, tuple[Finding, ...]]:
     first, second, third = lines
     zone = _Zone(pointer)
+    zone.form(0, "document code", first[0:2], _KIND)
     zone.form(0, "issuing State", first[2:5], _CODE)
     number, optional = zone.number(0, first[5:14], first[14], first[15:30])
     zone.common(1, second[15:18], second[0:6], second[7], second[8:14])

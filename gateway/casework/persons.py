@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import phonenumbers
 
 from gateway.casework import mrz as zones
-from gateway.casework.dates import A_DAY, parse_day, read_partial, span_of
+from gateway.casework.dates import A_DAY, Span, read_partial, span_of
 from gateway.casework.mrznames import any_agrees
 from gateway.casework.shapes import Json, number, obj, rows, text, texts
 from gateway.errors import Finding
@@ -26,8 +26,14 @@ _LATIN_MARKS: Final = frozenset(" '-.,")
 _PLAIN_LATIN: Final = re.compile("[A-Za-z '.,-]*")
 # Overrides, embeddings, isolates and marks: text that reads otherwise than it is stored.
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_PASSPORTS: Final = frozenset(("P", "PD", "PO"))
+# The one State that zones name by another code than ISO 3166-1 (Doc 9303 part 3, section 5).
+_IN_ZONE: Final = {"DEU": "D"}
+_ORIGINAL: Final = frozenset(("LEGAL", "BIRTH", "TRAVEL_DOCUMENT"))
+_RENDERED: Final = frozenset(("TRAVEL_DOCUMENT", "TRANSLITERATION"))
 _KHMER_DEPRECATED: Final = frozenset("\u17a3\u17a4\u17b4\u17b5")
 _ZWSP: Final = "\u200b"
+_NOT_NFC: Final = "not in Unicode NFC: one text must have one spelling in bytes"
 _OTHER_SCRIPTS: Final[dict[str, re.Pattern[str]]] = {
     "Hans": re.compile(r"[\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U000323af\u00b7\u30fb ]+"),
     "Hant": re.compile(r"[\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U000323af\u00b7\u30fb ]+"),
@@ -40,6 +46,7 @@ def check(person: Json, pointer: str, on: date) -> Iterator[Finding]:
     """Yield what does not hold in one person; `on` is the message's day."""
     for i, name in enumerate(rows(person, "names")):
         yield from name_faults(name, f"{pointer}/names/{i}")
+    yield from transliteration_faults(person, pointer)
     for i, contact in enumerate(rows(person, "contacts")):
         if (text(contact, "kind") or "").upper() == "PHONE" and not is_phone(text(contact, "value") or ""):
             yield Finding(f"{pointer}/contacts/{i}/value", "not an international number (E.164)", "E-PHONE")
@@ -58,10 +65,12 @@ def script_fault(value: str, script: str) -> str | None:
         return None
     if any(c in _BIDI or (unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs", "Cn") and c != _ZWSP) for c in value):
         return "a control, invisible or unassigned character"
+    if not unicodedata.is_normalized("NFC", value):
+        return _NOT_NFC
     if _ZWSP in value and script != "Khmr":
         return "a zero-width space outside Khmer"
     if script == "Latn":
-        fine = all(c in _LATIN_MARKS or _latin(c) for c in unicodedata.normalize("NFC", value))
+        fine = all(c in _LATIN_MARKS or _latin(c) for c in value)
     elif script == "Khmr":
         if not _KHMER_DEPRECATED.isdisjoint(value):
             return "a deprecated or invisible Khmer character"
@@ -78,7 +87,7 @@ def text_fault(value: str) -> str | None:
     for c in value:
         if c in _BIDI or (unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") and c not in "\n\t"):
             return "a control, bidi or unassigned character"
-    return None
+    return None if unicodedata.is_normalized("NFC", value) else _NOT_NFC
 
 
 def name_faults(name: Json, pointer: str) -> Iterator[Finding]:
@@ -96,6 +105,22 @@ def name_faults(name: Json, pointer: str) -> Iterator[Finding]:
         yield Finding(f"{pointer}/secondaryIdentifier", "a single name has no second part: leave it out", "E-SCHEMA")
 
 
+def transliteration_faults(person: Json, pointer: str) -> Iterator[Finding]:
+    """Yield the Latin names of a person whose own name is in another script that do not say how they came about (§3.2).
+
+    A name of a civil register may be Latin by itself, and an alias in another script says nothing of the passport.
+    """
+    held = rows(person, "names")
+    original = [name for name in held if text(name, "nameType") in _ORIGINAL]
+    if all(text(name, "script") in (None, "Latn", "Zyyy") for name in original):
+        return
+    for i, name in enumerate(held):
+        rendered = text(name, "script") == "Latn" and text(name, "nameType") in _RENDERED
+        if rendered and text(name, "transliterationScheme") is None:
+            where = f"{pointer}/names/{i}/transliterationScheme"
+            yield Finding(where, "needed beside a name in another script", "E-SCHEMA")
+
+
 def is_phone(value: str) -> bool:
     """Tell whether a value has the form of E.164 and a calling code that exists.
 
@@ -107,7 +132,10 @@ def is_phone(value: str) -> bool:
 
 
 def birth_faults(birth: Json, pointer: str, on: date) -> Iterator[Finding]:
-    """Yield what does not hold in a birth: no such day, in the future, or at odds with the stated age."""
+    """Yield what does not hold in a birth: no such day, in the future, or ages that are none.
+
+    A stated age may differ from the written date: both are told, and the protective reading counts (P04).
+    """
     span, fault = read_partial(birth)
     if fault is not None:
         yield Finding(f"{pointer}/value", fault, "E-DATE")
@@ -123,17 +151,21 @@ def birth_faults(birth: Json, pointer: str, on: date) -> Iterator[Finding]:
 
 def document_faults(document: Json, pointer: str, person: Json, owner: str, on: date) -> Iterator[Finding]:
     """Yield what does not hold in one travel document, by itself and against its holder (at `owner`)."""
-    issued, expires = text(document, "issuedOn"), text(document, "expiresOn")
-    for field, value in (("issuedOn", issued), ("expiresOn", expires)):
-        if value is not None and parse_day(value) is None and span_of(value) is None:
+    spans: dict[str, Span] = {}
+    for field in ("issuedOn", "expiresOn"):
+        value = text(document, field)
+        span = span_of(value)
+        if span is not None:
+            spans[field] = span
+        elif value is not None:
             yield Finding(f"{pointer}/{field}", "there is no such day", "E-DATE")
-    first, last = parse_day(issued), parse_day(expires)
-    if first is not None and last is not None and first > last:
+    issued, expires = spans.get("issuedOn"), spans.get("expiresOn")
+    if issued is not None and expires is not None and issued.first > expires.last:
         yield Finding(f"{pointer}/expiresOn", "expires before it was issued", "E-DATE")
-    if first is not None and first > on + A_DAY:
+    if issued is not None and issued.first > on + A_DAY:
         yield Finding(f"{pointer}/issuedOn", "issued in the future", "E-DATE")
     born, _ = read_partial(obj(person, "birth"))
-    if first is not None and born is not None and first < born.first:
+    if issued is not None and born is not None and issued.last < born.first:
         yield Finding(f"{pointer}/issuedOn", "issued before its holder's birth", "E-DATE")
     lines = texts(document, "mrz")
     if lines:
@@ -147,6 +179,7 @@ def document_faults(document: Json, pointer: str, person: Json, owner: str, on: 
 def zone_faults(zone: zones.Mrz, document: Json, pointer: str, person: Json, owner: str) -> Iterator[Finding]:
     """Yield E-MRZ-VIZ where a zone contradicts what is declared; only what both state is compared."""
     compared = (
+        (_kind_differs(zone.document_code, text(document, "documentType")), f"{pointer}/documentType", "document type"),
         (_number_differs(zone.number, text(document, "number")), f"{pointer}/number", "document number"),
         (_code_differs(zone.issuer, text(document, "issuer")), f"{pointer}/issuer", "issuing State"),
         (_date_differs(zone.expiry, text(document, "expiresOn")), f"{pointer}/expiresOn", "date of expiry"),
@@ -185,8 +218,12 @@ def _number_differs(zone: str, declared: str | None) -> bool:
     return declared is not None and zone != re.sub(r"[\s-]", "", declared.upper())
 
 
+def _kind_differs(zone: str, declared: str | None) -> bool:
+    return declared in _PASSPORTS and not zone.startswith("P")
+
+
 def _code_differs(zone: str, declared: str | None) -> bool:
-    return declared is not None and zone != declared
+    return declared is not None and zone != _IN_ZONE.get(declared, declared)
 
 
 def _date_differs(zone: str, declared: str | None) -> bool:
@@ -202,7 +239,7 @@ def _sex_differs(zone: str, declared: str | None) -> bool:
 
 def _nationality_differs(zone: str, person: Json) -> bool:
     stated = {text(entry, "country") for entry in rows(person, "nationalities")} - {None}
-    return bool(stated) and zone not in stated
+    return bool(stated) and zone not in {_IN_ZONE.get(country, country) for country in stated if country}
 
 
 def _name_differs(zone: zones.Mrz, person: Json) -> bool:

@@ -31,7 +31,8 @@ PERSON: dict[str, Any] = {
     "contacts": [{"kind": "PHONE", "value": "112"}], "birth": {"value": NO_DAY, "precision": "DAY", "ageStated": 9},
     "documents": [DOCUMENT], "nationalities": [{"country": "UTO"}, {"country": "KHM"}], "isMinor": "YES",
     "riskFlags": ["FAMILY_INVOLVED", "OFFICIAL_COMPLICITY", "PROTECTION_CLAIM"], "photoRef": "gone",
-    "consent": {"obtainedOn": AHEAD, "withdrawnOn": "2026-01-01"},
+    "consent": {"obtainedOn": AHEAD, "withdrawnOn": "2026-01-01"}, "warrant": {"date": AHEAD},
+    "bestInterests": {"date": AHEAD},
 }  # fmt: skip
 # The same for the members of a row that holds a person, of `meta`, and of `data`.
 HOLDER: dict[str, Any] = {"claimedDocument": DOCUMENT, "photoRef": "gone"}
@@ -56,7 +57,8 @@ DATA: dict[str, Any] = {
     "period": {"from": "2026-02-01", "to": "2026-01-01"}, "actionsTaken": [{"date": AHEAD}],
     "eventPeriod": {"from": {"value": NO_DAY, "precision": "DAY"}}, "questions": [{"qId": "q1"}] * 2,
     "health": {"certRef": "gone"}, "target": {"messageId": "01900000-0000-7000-8000-000000000009"},
-    "consent": {"obtainedOn": AHEAD}, "claimedDocument": DOCUMENT,
+    "consent": {"obtainedOn": AHEAD}, "claimedDocument": DOCUMENT, "bestInterests": {"date": AHEAD},
+    "periodFrom": AHEAD, "validity": {"from": AHEAD, "until": "2026-01-01"}, "erasureCertificate": {"erasedAt": AHEAD},
 }  # fmt: skip
 PEOPLE = ("persons", "subjectPersons", "subjects", "facilitators", "person", "subject", "relatives")
 MEMBERS = sorted({*PERSON, *HOLDER, *META, *DATA, *PEOPLE})

@@ -11,13 +11,21 @@ import pytest
 from gateway.casework.codelists import CodeLists
 from gateway.casework.counting import counts_of
 from gateway.casework.policies import CaseFacts
-from tests.casework.casefile import Spoil, codes, judge, message, places
+from gateway.casework.policies.content import MAX_BYTES
+from tests.casework.casefile import Spoil, codes, context, judge, message, places
 
 SUMARNI = "case.referral/s1-sumarni"
 CHILD = "victim.assistance.referral/s5-child-khmer-script"
 ALERT = "subject.alert/s6-two-nationalities"
 NAMED = "passport.deferral.notice/s4-one-applicant-consents"
 DEFERRAL = "departure.deferral.notice/s3-group-of-four"
+WEEK = "passport.deferral.notice/s4-one-week-seven-applications"
+MOVEMENT = "repatriation.movement/s8-departure"
+ISSUED = "identity.verify.response/s2-partial-1"
+CERTIFICATE = "case.update/s7-erasure-certificate"
+BULLETIN = "route.bulletin/s6-batam-johor-bavet"
+ASKED = "info.request/s7-crossing-history"
+REPORT = "case.update/s1-located"
 MIB = 1024 * 1024
 
 
@@ -39,7 +47,10 @@ def passport(**fields: str) -> Spoil:
     [
         (passport(issuedOn="2026-11-25"), set()),  # the sender's day may be ahead of UTC
         (passport(issuedOn="2026-11-26"), {("E-DATE", "/persons/0/documents/0/issuedOn")}),
-        (passport(issuedOn="2033-01"), set()),  # a month is not compared to the day
+        (passport(issuedOn="2026-11"), set()),  # a month may have been its first day
+        (passport(issuedOn="2027"), {("E-DATE", "/persons/0/documents/0/issuedOn")}),
+        (passport(issuedOn="2023-06", expiresOn="2023"), set()),
+        (passport(issuedOn="2023-06", expiresOn="2022"), {("E-DATE", "/persons/0/documents/0/expiresOn")}),
         (passport(expiresOn="2033-02-30"), {("E-DATE", "/persons/0/documents/0/expiresOn")}),
         (passport(issuedOn="1999-03-13"), {("E-DATE", "/persons/0/documents/0/issuedOn")}),
         (passport(issuedOn="1999-03-14"), set()),
@@ -110,6 +121,86 @@ def test_a_leg_without_a_date_is_judged_by_the_event() -> None:
     facts = message(SUMARNI, lambda data: data.update(route=[leg]))
     assert places(judge(facts)) == {("E-CODE", "/route/0/to/checkpoint")}
     leg["date"] = {"value": "2024", "precision": "YEAR"}
+    assert judge(facts) == ()
+
+
+FUTURE, TOMORROW = "2026-11-26", "2026-11-25"
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "pointer"),
+    [
+        (WEEK, lambda d, day: d.update(periodFrom=day, periodTo=day), "/periodFrom"),
+        (MOVEMENT, lambda d, day: d["milestones"][-1].update(at=f"{day}T00:00:00.000Z"), "/milestones/9/at"),
+        (ISSUED, lambda d, day: d["results"][2]["travelDocument"].update(issuedOn=day),
+         "/results/2/travelDocument/issuedOn"),
+        (ALERT, lambda d, day: d["subject"].update(warrant={"issuer": "A court", "ref": "1", "date": day}),
+         "/subject/warrant/date"),
+        (CHILD, lambda d, day: d["bestInterests"].update(date=day), "/bestInterests/date"),
+        (CERTIFICATE, lambda d, day: d["erasureCertificate"].update(erasedAt=f"{day}T00:00:00.000Z"),
+         "/erasureCertificate/erasedAt"),
+        (SUMARNI, lambda d, day: d["eventPeriod"].update(to={"value": day, "precision": "DAY"}), "/eventPeriod/to"),
+    ],
+)  # fmt: skip
+def test_nothing_is_told_before_it_happened(name: str, spoil: Any, pointer: str) -> None:
+    """Every day of something done: E-DATE where it lies ahead, a day of grace for the sender's zone."""
+    assert places(judge(message(name, lambda data: spoil(data, FUTURE)))) == {("E-DATE", pointer)}
+    assert judge(message(name, lambda data: spoil(data, TOMORROW))) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "pointer"),
+    [
+        (WEEK, lambda d: d.update(periodFrom="2026-11-15", periodTo="2026-11-09"), "/periodTo"),
+        (BULLETIN, lambda d: d["validity"].update({"from": "2026-11-20", "until": "2026-11-19"}), "/validity/until"),
+        (ASKED, lambda d: d["period"].update({"from": "2026-11-20", "to": "2026-11-19"}), "/period/to"),
+        (WEEK, lambda d: d.update(validUntil="2026-11-23"), "/validUntil"),
+        (ALERT, lambda d: d.update(validUntil="2026-11-23"), "/validUntil"),
+        (ALERT, lambda d: d.update(validUntil="2027-11-25"), "/validUntil"),
+    ],
+)
+def test_no_period_runs_backwards_and_nothing_ends_before_its_message(name: str, spoil: Spoil, pointer: str) -> None:
+    """E-DATE at the end of each: passports of a week, a bulletin, a search, an alert."""
+    assert places(judge(message(name, spoil))) == {("E-DATE", pointer)}
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        (REPORT, lambda d, fill: d.update(reason=fill)),
+        (BULLETIN, lambda d, fill: d.update(documentsPattern=fill)),
+    ],
+)
+def test_a_report_and_a_bulletin_have_a_limit_of_their_own(name: str, spoil: Any) -> None:
+    """256 and 512 KiB of data as it is sent, to the byte; one more is E-SIZE."""
+    empty = len(context(message(name, lambda data: spoil(data, ""))).raw)
+    limit = MAX_BYTES[name.partition("/")[0]]
+    assert limit == {REPORT: 256, BULLETIN: 512}[name] * 1024
+    assert judge(message(name, lambda data: spoil(data, "x" * (limit - empty)))) == ()
+    assert places(judge(message(name, lambda data: spoil(data, "x" * (limit - empty + 1))))) == {("E-SIZE", "")}
+
+
+@pytest.mark.parametrize("script", ["Latn", "Khmr"])
+def test_a_name_has_one_spelling_in_bytes(script: str) -> None:
+    """E-SCRIPT for what is not in NFC, in names and in texts: the same look would be another name to a search."""
+    spelled = {"Latn": "Nguye\u0302\u0303n", "Khmr": "\u1780\u17dd\u17d2\u1781"}[script]
+    facts = message(SUMARNI, lambda d: d["persons"][0]["names"].append(
+        {"nameType": "ALIAS", "script": script, "fullName": spelled}))  # fmt: skip
+    assert ("E-SCRIPT", "/persons/0/names/1/fullName") in places(judge(facts))
+    assert codes(judge(facts)) == {"E-SCRIPT"}
+    assert places(judge(message(SUMARNI, lambda d: d.update(summary=d["summary"] + spelled)))) == {
+        ("E-SCRIPT", "/summary")
+    }
+
+
+def test_a_latin_name_beside_another_script_says_how_it_came_about() -> None:
+    """E-SCHEMA where a passport's Latin form of a Chinese or Khmer name is silent; an alias there asks nothing."""
+    facts = message(ALERT, lambda d: [d["subject"]["names"][i].pop("transliterationScheme") for i in (1, 2)])
+    assert places(judge(facts)) == {
+        ("E-SCHEMA", "/subject/names/1/transliterationScheme"), ("E-SCHEMA", "/subject/names/2/transliterationScheme"),
+    }  # fmt: skip
+    for name in facts.data["subject"]["names"]:
+        name["nameType"] = "ALIAS" if name["script"] != "Latn" else name["nameType"]
     assert judge(facts) == ()
 
 

@@ -146,6 +146,8 @@ def test_odd_but_legal_zones(lines: tuple[str, str]) -> None:
         build("TEST00001", "<<<", "990314", "F", "330101", "", "SUMARNI"),
         build("TEST00001", "IDN", "990314", "F", "330101", "", "S1MARNI"),
         build("TEST00001", "IDN", "990314", "F", "330101", "", "<SUMARNI"),
+        ("<" + TD3[0][1:], TD3[1]),
+        ("P1" + TD3[0][2:], TD3[1]),
     ],
 )
 def test_zones_that_are_none(lines: tuple[str, ...]) -> None:
@@ -222,6 +224,11 @@ def test_only_what_both_state_is_compared() -> None:
         ({"expiresOn": "2013"}, "/d/expiresOn"),
     ):
         assert [f.pointer for f in zone_faults(zone, document, "/d", {}, "")] == [pointer]
+    assert [f.pointer for f in zone_faults(replace(zone, document_code="V"), {"documentType": "P"}, "/d", {}, "")] == [
+        "/d/documentType"
+    ]
+    german = replace(zone, issuer="D", nationality="D")
+    assert list(zone_faults(german, {"issuer": "DEU"}, "/d", {"nationalities": [{"country": "DEU"}]}, "")) == []
     two = {"nationalities": [{"country": "IDN"}, {"country": "UTO"}]}
     assert list(zone_faults(zone, {}, "/d", two, "")) == []
     assert [f.pointer for f in zone_faults(zone, {}, "/d", {"nationalities": [{"country": "IDN"}]}, "/p")] == [

@@ -163,6 +163,15 @@ def test_p04_an_alert_on_a_child_needs_the_prosecutor_and_shows_no_photo() -> No
     assert ("E-MINOR", "/subject") in places(found)
 
 
+def test_p04_an_alert_on_a_child_goes_with_the_prosecutors_reference() -> None:
+    """The warrant stands where the schema has it, at the subject; without its reference it is none."""
+    warrant = {"issuer": "Prosecutor, test", "ref": "TEST-1", "date": "2026-11-01"}
+    facts = message(ALERT, lambda d: d["subject"].update(isMinor="YES", warrant=warrant), handling=("H1", "H2", "V1"))
+    assert judge(facts) == ()
+    facts.data["subject"]["warrant"].pop("ref")
+    assert places(judge(facts)) == {("E-MINOR", "/subject")}
+
+
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
@@ -236,7 +245,7 @@ def test_p07_a_fine_asks_for_its_waiver() -> None:
 
 def test_p08_a_person_decides() -> None:
     """Alert, refusal and declining need an officer's role and time; a computed status is nobody's opinion."""
-    assert places(judge(message(ALERT, lambda d: d["meta"].pop("humanReview")))) == {("E-SCHEMA", "/humanReview")}
+    assert places(judge(message(ALERT, lambda d: d["meta"].pop("humanReview")))) == {("E-SCHEMA", "/meta/humanReview")}
     refusal = message("info.response/refused-and-ambiguous", lambda d: d["meta"].pop("humanReview", None))
     assert ("E-SCHEMA", "/meta/humanReview") in places(judge(refusal))
     contested = put("victimContexts", 0, "traffickingAssessments", 0, "status", value="Contested")

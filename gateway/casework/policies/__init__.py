@@ -44,6 +44,7 @@ ALONE: Final[tuple[Policy, ...]] = (
     content.persons_hold,
     content.codes_in_force,
     content.dates_hold,
+    content.size_holds,
     content.rows_hold,
     course.urgent_question,
     course.jurisdiction,

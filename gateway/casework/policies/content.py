@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from gateway.casework.policies.facts import Context
 
 MAX_ROWS: Final = 500
+KIB: Final = 1024
+# §4, hard limits of the types whose texts could make more of them than the case can use; all others: protocol.md §4.5.
+MAX_BYTES: Final = {"case.update": 256 * KIB, "route.bulletin": 512 * KIB}
 _RFI_DAYS: Final = 731  # 4.3: a crossing history of 24 months at most
 _ALERT_DAYS: Final = 365  # 4.11
 _LEGS: Final = ("route", "itinerary", "legs")
@@ -108,21 +111,21 @@ def _between(first: date | None, last: date | None) -> Span | None:
 
 
 # Members at which something stands that must have happened, and those with a span of their own.
+_HAPPENED_ONCE: Final = (
+    ("bestInterests", "date"),
+    ("erasureCertificate", "erasedAt"),
+    ("riskAssessment", "date"),
+    ("subjectRequest", "receivedOn"),
+)
+_HAPPENED_ROWS: Final = (("milestones", "at"), ("crossings", "at"), ("actionsTaken", "date"))
 _HAPPENED: Final = frozenset(
     (
-        "deferredAt",
-        "deferredOn",
-        "crossings",
-        "actionsTaken",
-        "riskAssessment",
-        "subjectRequest",
-        "victimContexts",
-        "victimContext",
-        "assessments",
+        *("deferredAt", "deferredOn", "periodFrom", "results", "victimContexts", "victimContext", "assessments"),
+        *(key for key, _ in (*_HAPPENED_ONCE, *_HAPPENED_ROWS)),
     )
 )
-_BOUNDED: Final = frozenset(("period", "validUntil"))
-DATES: Final = _HAPPENED | _BOUNDED | {"humanReview", "consent", "eventPeriod"}
+_BOUNDED: Final = frozenset(("period", "periodFrom", "validity", "validUntil"))
+DATES: Final = _HAPPENED | _BOUNDED | {"humanReview", "consent", "warrant", "eventPeriod"}
 
 
 def dates_hold(ctx: Context) -> Iterator[Finding]:
@@ -145,37 +148,55 @@ def dates_hold(ctx: Context) -> Iterator[Finding]:
 
 
 def _bounds_hold(ctx: Context) -> Iterator[Finding]:
-    period = obj(ctx.data, "period")
-    first, last = parse_day(text(period, "from")), parse_day(text(period, "to"))
-    if first is not None and last is not None and last < first:
-        yield Finding("/period/to", "the period runs backwards", "E-DATE")
-    elif ctx.subject == "info.request" and first is not None and last is not None and (last - first).days > _RFI_DAYS:
+    for pointer, first, last in _stretches(ctx):
+        if first is not None and last is not None and last < first:
+            yield Finding(pointer, "the period runs backwards", "E-DATE")
+    asked = obj(ctx.data, "period")
+    first, last = parse_day(text(asked, "from")), parse_day(text(asked, "to"))
+    if ctx.subject == "info.request" and first is not None and last is not None and (last - first).days > _RFI_DAYS:
         yield Finding("/period", "longer than 24 months", "E-DATE")
     until = parse_day(text(ctx.data, "validUntil"))
     last = ctx.today + timedelta(days=_ALERT_DAYS)
-    if ctx.subject == "subject.alert" and until is not None and not ctx.today <= until <= last:
+    if until is not None and until < ctx.today:
+        yield Finding("/validUntil", "lies before the message", "E-DATE")
+    elif ctx.subject == "subject.alert" and until is not None and until > last:
         yield Finding("/validUntil", "not within 365 days from now", "E-DATE")
 
 
+def _stretches(ctx: Context) -> Iterator[tuple[str, date | None, date | None]]:
+    """Yield pointer, first and last day of each period of whole days."""
+    for pointer, holder, start, end in (
+        ("/period/to", obj(ctx.data, "period"), "from", "to"),
+        ("/periodTo", ctx.data, "periodFrom", "periodTo"),
+        ("/validity/until", obj(ctx.data, "validity"), "from", "until"),
+    ):
+        yield pointer, parse_day(text(holder, start)), parse_day(text(holder, end))
+
+
 def _happened(ctx: Context) -> Iterator[tuple[str, Any, str]]:
-    if "humanReview" in ctx.meta:
-        yield "/meta/humanReview", obj(ctx.meta, "humanReview"), "at"
+    """Yield (pointer, holder, member) of each date that lies behind whoever sent it."""
+    yield "/meta/humanReview", obj(ctx.meta, "humanReview"), "at"
     for person in ctx.persons:
         consent, pointer = ctx.consent_of(person)
-        if consent:
-            yield pointer, consent, "obtainedOn"
-    if _HAPPENED.isdisjoint(ctx.present):
-        return
-    yield "", ctx.data, "deferredAt"
-    yield "", ctx.data, "deferredOn"
+        yield pointer, consent, "obtainedOn"
+        for key in ("warrant", "bestInterests"):
+            yield f"{person.pointer}/{key}", obj(person.data, key), "date"
+    if not _HAPPENED.isdisjoint(ctx.present):
+        yield from _happened_in(ctx)
+
+
+def _happened_in(ctx: Context) -> Iterator[tuple[str, Any, str]]:
+    for key in ("deferredAt", "deferredOn", "periodFrom"):
+        yield "", ctx.data, key
     for pointer, _, assessment in ctx.assessments:
         yield pointer, assessment, "decidedOn"
-    for i, crossing in enumerate(rows(ctx.data, "crossings")):
-        yield f"/crossings/{i}", crossing, "at"
-    for i, action in enumerate(rows(ctx.data, "actionsTaken")):
-        yield f"/actionsTaken/{i}", action, "date"
-    yield "/riskAssessment", obj(ctx.data, "riskAssessment"), "date"
-    yield "/subjectRequest", obj(ctx.data, "subjectRequest"), "receivedOn"
+    for key, member in _HAPPENED_ONCE:
+        yield f"/{key}", obj(ctx.data, key), member
+    for key, member in _HAPPENED_ROWS:
+        for i, row in enumerate(rows(ctx.data, key)):
+            yield f"/{key}/{i}", row, member
+    for i, row in enumerate(rows(ctx.data, "results")):
+        yield f"/results/{i}/travelDocument", obj(row, "travelDocument"), "issuedOn"
 
 
 def _period_holds(ctx: Context) -> Iterator[Finding]:
@@ -185,8 +206,9 @@ def _period_holds(ctx: Context) -> Iterator[Finding]:
     for key, reason in (("from", fault), ("to", other)):
         if reason is not None:
             yield Finding(f"/eventPeriod/{key}/value", reason, "E-DATE")
-    if first is not None and first.first > ctx.today + A_DAY:
-        yield Finding("/eventPeriod/from", "begins in the future", "E-DATE")
+    for key, span in (("from", first), ("to", last)):
+        if span is not None and span.first > ctx.today + A_DAY:
+            yield Finding(f"/eventPeriod/{key}", "lies in the future", "E-DATE")
     if first is not None and last is not None and last.last < first.first:
         yield Finding("/eventPeriod/to", "the period runs backwards", "E-DATE")
     victims = [person for person in ctx.persons if not person.suspect]
@@ -197,6 +219,13 @@ def _period_holds(ctx: Context) -> Iterator[Finding]:
         if told is not None and born is not None and told.last < born.first:
             yield Finding("/eventPeriod", "lies before the birth of a victim", "E-DATE")
             return
+
+
+def size_holds(ctx: Context) -> Iterator[Finding]:
+    """§4: no more bytes than the type may have. E-SIZE."""
+    most = MAX_BYTES.get(ctx.subject)
+    if most is not None and len(ctx.raw) > most:
+        yield Finding("", f"more than {most // KIB} KiB", "E-SIZE")
 
 
 def rows_hold(ctx: Context) -> Iterator[Finding]:

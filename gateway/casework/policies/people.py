@@ -30,14 +30,14 @@ def p04_child(ctx: Context) -> Iterator[Finding]:
     """P04: a child, or one who may be: guardian or best interests, RC-MINOR, no photo in an alert. E-MINOR.
 
     V1+H1+H2 come with the minimum handling (E-HANDLING). A reference may be PENDING for up to 72 hours where
-    speed protects: identity checks and deferrals. An alert needs the prosecutor's reference.
+    speed protects: identity checks and deferrals. An alert needs the prosecutor's reference (`warrant`).
     """
     children = [person for person in ctx.persons if person.minor]
     for child in children:
         if ctx.subject == "subject.alert":
             if "photoRef" in child.data:
                 yield Finding(f"{child.pointer}/photoRef", f"{_DOUBT}: no photograph in an alert", "E-MINOR")
-            if not text(ctx.data, "prosecutorRef"):
+            if not text(obj(child.data, "warrant"), "ref"):
                 yield Finding(child.pointer, f"{_DOUBT}: an alert needs the prosecutor's reference", "E-MINOR")
         elif (fault := _safeguard(ctx, child)) is not None:
             yield fault
@@ -184,7 +184,6 @@ def p08_human_review(ctx: Context) -> Iterator[Finding]:
     declined = ctx.subject == "case.update" and text(ctx.data, "toStatus") == "DECLINED"
     moved = text(ctx.data, "toStatus") != text(ctx.data, "fromStatus")
     if ctx.subject == "subject.alert" or refused or (declined and moved):
-        reviews = (obj(ctx.data, "humanReview"), obj(ctx.meta, "humanReview"))
-        if not any(text(review, "role") and text(review, "at") for review in reviews):
-            where = "/humanReview" if ctx.subject == "subject.alert" else "/meta/humanReview"
-            yield Finding(where, "an officer's role and time are needed", "E-SCHEMA")
+        reviewed = obj(ctx.meta, "humanReview")
+        if not (text(reviewed, "role") and text(reviewed, "at")):
+            yield Finding("/meta/humanReview", "an officer's role and time are needed", "E-SCHEMA")
