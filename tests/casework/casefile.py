@@ -45,6 +45,7 @@ def message(name: str, spoil: Spoil | None = None, **changes: Any) -> MessageFac
     """Return a shipped example as a message from the other party, its data spoilt in place, then changed."""
     example = copy.deepcopy(_read(name))
     data = example["data"]
+    data["meta"].setdefault("language", "eng")
     retention = data["meta"]["retention"]
     last = class_maximum(retention["class"], NOW_MS)
     if last is not None:

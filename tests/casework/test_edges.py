@@ -193,6 +193,25 @@ def test_a_name_has_one_spelling_in_bytes(script: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "fine"),
+    [(SUMARNI, False), (ASKED, False), ("info.response/s7-final", False), (BULLETIN, False), (REPORT, True)],
+)
+def test_what_the_partner_must_read_is_in_english(name: str, fine: bool) -> None:
+    """E-SCHEMA at the language for summary, question, answer and title; without a language everywhere."""
+    found = judge(message(name, lambda data: data["meta"].update(language="ind")))
+    assert places(found) == (set() if fine else {("E-SCHEMA", "/meta/language")})
+    silent = judge(message(name, lambda data: data["meta"].pop("language"), side="receiver"))
+    assert places(silent) == {("E-SCHEMA", "/meta/language")}
+
+
+def test_an_answer_without_words_may_have_any_language() -> None:
+    """Codes and crossings need no English."""
+    facts = message("info.response/s7-final", lambda data: data["meta"].update(language="ind"))
+    facts.data["answers"][0].pop("text")
+    assert judge(facts) == ()
+
+
 def test_a_latin_name_beside_another_script_says_how_it_came_about() -> None:
     """E-SCHEMA where a passport's Latin form of a Chinese or Khmer name is silent; an alias there asks nothing."""
     facts = message(ALERT, lambda d: [d["subject"]["names"][i].pop("transliterationScheme") for i in (1, 2)])

@@ -32,6 +32,7 @@ from tests.casework.casefile import (
     message,
     places,
 )
+from tests.schemas import shelf
 
 SUMARNI = "case.referral/s1-sumarni"
 CHILD = "victim.assistance.referral/s5-child-khmer-script"
@@ -153,6 +154,22 @@ def test_p04_pending_is_no_safeguard_in_a_referral() -> None:
         lambda d: (d.pop("bestInterests"), d.update(guardian={"guardianRef": "PENDING", "dueBy": "PT24H"})),
     )
     assert places(judge(facts)) == {("E-MINOR", "/guardian")}
+
+
+def test_p04_a_childs_corrected_birth_goes_with_a_safeguard_that_may_be_pending() -> None:
+    """The State that confirms names the guardian, or says by when; without either E-MINOR at the row."""
+
+    def corrected(data: dict[str, Any]) -> None:
+        data["results"][4]["result"] = "CONFIRMED_WITH_CORRECTION"
+        data["results"][4].pop("travelDocument", None)
+        data["results"][4]["confirmedPerson"] = {"birth": {"value": "2010-01-02", "precision": "DAY"}}
+
+    facts = message("identity.verify.response/s2-partial-1", corrected)
+    assert facts.data["meta"]["retention"]["class"] == "RC-MINOR"
+    assert places(judge(facts)) == {("E-MINOR", "/results/4/confirmedPerson")}
+    facts.data["results"][4]["confirmedPerson"]["guardian"] = {"guardianRef": "PENDING", "dueBy": "PT72H"}
+    assert judge(facts) == ()
+    assert shelf.findings(facts.subject, facts.data) == ()
 
 
 def test_p04_an_alert_on_a_child_needs_the_prosecutor_and_shows_no_photo() -> None:

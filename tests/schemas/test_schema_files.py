@@ -187,6 +187,21 @@ def test_extension_keywords_are_known_and_lists_stand_where_a_walk_meets_them(su
             assert found["closed"], where
 
 
+def test_an_offence_has_the_classification_of_the_code_list() -> None:
+    """ICCS stands twice, in the list and in the schema's conditions: they agree, and every offence is judged."""
+    seen: dict[str, tuple[bool, list[str]]] = {}
+    for rule in shelf.schema("case.referral")["allOf"]:
+        then = rule.get("then", {})
+        if "iccs" in then.get("properties", {}):
+            asked, said = rule["if"]["properties"]["offenceCategory"], then["properties"]["iccs"]
+            for code in asked.get("enum") or [asked["const"]]:
+                allowed = [said["const"]] if "const" in said else said.get("enum", [])
+                seen[code] = ("iccs" in then.get("required", []), allowed)
+    listed = {c["code"]: c.get("iccs") for c in shelf.codelist("offenceCategory")["codes"]}
+    both = {"TPPO_AND_TPPM": (False, [listed["TPPO"], listed["TPPM"]])}
+    assert seen == {code: (iccs is not None, [iccs] if iccs else []) for code, iccs in listed.items()} | both
+
+
 def test_files_are_limited_by_type_as_the_code_list_says() -> None:
     """Media types and sizes stand twice, in the list and in the schema: they agree."""
     rules = shelf.schema("case.referral")["$defs"]["Attachment"]["allOf"]

@@ -12,6 +12,7 @@ from tests.schemas import shelf
 Change = Callable[[Any], None]
 
 S1 = "case.referral/s1-sumarni"
+SITE = "case.referral/site-without-names"
 S2 = "identity.verify.request/s2-group-of-thirty"
 S3 = "departure.deferral.notice/s3-group-of-four"
 S4 = "passport.deferral.notice/s4-one-week-seven-applications"
@@ -358,6 +359,9 @@ REFUSED: tuple[tuple[str, str, Change, str, str], ...] = (
     ("a duplicate of nothing", CLOSED, put("reason", "DUPLICATE"), "", "E-REF"),
     ("closing in words", CLOSED, put("reason", "It is over."), "/reason", "E-CODE"),
     ("closing without feedback", CLOSED, drop("feedback"), "", "E-SCHEMA"),
+    ("the classification of another offence", S1, put("iccs", "08051"), "/iccs", "E-CODE"),
+    ("an offence without its classification", S1, drop("iccs"), "", "E-SCHEMA"),
+    ("a classification of what has none", SITE, put("iccs", "07023"), "/iccs", "E-CODE"),
     ("a trafficking referral without acts", S1, drop("tipActs"), "", "E-SCHEMA"),
     ("a trafficking referral of an adult without means", S1, drop("tipMeans"), "", "E-SCHEMA"),
     ("a crossing history without a period", S7Q, drop("period"), "", "E-SCHEMA"),
@@ -470,6 +474,8 @@ ACCEPTED: tuple[tuple[str, str, Change], ...] = (
         S1,
         put("persons/0/documents/0/discrepancyNote", "Day and month were swapped at the counter."),
     ),
+    ("both offences, classified as smuggling", S1, both(put("offenceCategory", "TPPO_AND_TPPM"), put("iccs", "08051"))),
+    ("both offences, not classified", S1, both(put("offenceCategory", "TPPO_AND_TPPM"), drop("iccs"))),
     ("a child victim, so no means", S1, both(drop("tipMeans"), put("persons/0/isMinor", "PRESUMED"))),
     ("an update that moves nothing", CLOSED, put("fromStatus", "CLOSED")),
     (

@@ -40,6 +40,7 @@ ALONE: Final[tuple[Policy, ...]] = (
     course.p20_files,
     words.no_hit_no_data,
     words.hidden_characters,
+    words.english_texts,
     keeping.p22_subject_request,
     content.persons_hold,
     content.codes_in_force,

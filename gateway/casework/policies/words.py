@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.casework.names import mentions
 from gateway.casework.persons import text_fault
+from gateway.casework.policies.keeping import BY_SUBJECT
 from gateway.casework.shapes import obj, rows, text, walk
 from gateway.casework.statistics import small_cells
 from gateway.errors import Finding
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 _NO_PERSONS: Final = frozenset(("route.bulletin", "stats.periodic"))
 # Where a text says what happened and persons are named by reference only (§4.1, §4.11, §3.8).
 _REFERENCES_ONLY: Final = {"case.referral": ("", "summary"), "subject.alert": ("grounds", "facts")}
+# Types whose texts the partner must read, and where: the catalogue has them in English (§3.1, §4).
+_ENGLISH: Final[dict[str, tuple[str, str | None]]] = {
+    "case.referral": ("summary", None),
+    "info.request": ("questions", "text"),
+    "info.response": ("answers", "text"),
+    "route.bulletin": ("title", None),
+}
 _UUID: Final = re.compile(r"(?:P-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BREAK: Final = r"(?<![0-9A-Za-z])"
 _PATTERNS: Final = (
@@ -104,6 +112,18 @@ def hidden_characters(ctx: Context) -> Iterator[Finding]:
     for pointer, _, value in walk(ctx.data):
         if isinstance(value, str) and not value.isascii() and (fault := text_fault(value)) is not None:
             yield Finding(pointer, fault, "E-SCRIPT")
+
+
+def english_texts(ctx: Context) -> Iterator[Finding]:
+    """§3.1: a message says the language of its texts, and what the partner must read is in English. E-SCHEMA."""
+    language = text(ctx.meta, "language")
+    key, member = _ENGLISH.get(ctx.subject, ("", None))
+    must = key in ctx.data if member is None else any(text(row, member) for row in rows(ctx.data, key))
+    # A type added later may have no language to say.
+    if language is None and ctx.subject in BY_SUBJECT:
+        yield Finding("/meta/language", "missing", "E-SCHEMA")
+    elif must and language != "eng":
+        yield Finding("/meta/language", "the texts of this type are in English: eng", "E-SCHEMA")
 
 
 def no_hit_no_data(ctx: Context) -> Iterator[Finding]:
