@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from gateway.errors import AuthenticationFailed, UnknownKey, WrongRecipient
+from gateway.errors import AuthenticationFailed, Finding, UnknownKey, WrongRecipient
 from gateway.primitives import merkle
 from gateway.protocol import jwe
 from gateway.protocol.manifest import MAX_EVENTS, read_manifest, sign_manifest
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from gateway.protocol.ids import EnvelopeId, Kid, PartyId
     from gateway.protocol.keys import OpenKey, SealKey, Signer, VerifyKey
+
+_ANOTHER = Finding("", "addressed to another party", "E-RECIPIENT")
+_NO_KEY = Finding("", "sealed to no key that decrypts here", "E-SIG")
 
 __all__ = ["MAX_EVENTS", "OpenedEnvelope", "Sealed", "open_sealed", "seal"]
 
@@ -105,14 +108,14 @@ def open_sealed(
 
     # (2) Meant for me, and from whom the connection says: a partner must not forward another's envelope.
     if sealed.aud != me:
-        raise WrongRecipient("envelope is for another party")
+        raise WrongRecipient("envelope is for another party", errors=(_ANOTHER,))
     if sealed.iss != peer:
         raise AuthenticationFailed("envelope is from another party than the connection")
 
     # (3) Sealed to a key of mine that may decrypt.
     key = open_key_for(sealed.kid)
     if key is None:
-        raise UnknownKey("envelope is sealed to no key that decrypts here")
+        raise UnknownKey("envelope is sealed to no key that decrypts here", errors=(_NO_KEY,))
 
     # (4) Decrypt; both signatures; manifest against header; number and root against the lines.
     line, events = _lines(jwe.decrypt(sealed, key))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gateway.errors import AuthenticationFailed, MalformedEnvelope, UnsupportedProfile
+from gateway.errors import AuthenticationFailed, Finding, MalformedEnvelope, UnsupportedProfile
 from gateway.primitives import b64u, strictjson
 from gateway.protocol.ids import EnvelopeId, Kid, parse_envelope_id
 from gateway.protocol.keys import HPKE_9_KE, X_WING_ENC_BYTES
@@ -110,7 +110,7 @@ def read(raw: bytes) -> Jwe:
     Raises UnsupportedProfile where the header names another profile, else MalformedEnvelope.
     """
     if len(raw) > MAX_REQUEST_BYTES:
-        raise MalformedEnvelope("envelope over 24 MiB")
+        raise MalformedEnvelope("envelope over 24 MiB", errors=(Finding("", "over 24 MiB", "E-SIZE"),))
     segments = raw.split(b".", _SEGMENTS)
     if len(segments) != _SEGMENTS:
         raise MalformedEnvelope("not five segments")

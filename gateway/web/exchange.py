@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gateway.errors import (
     Draining,
+    Finding,
     MalformedRequest,
     PartnerError,
     TooLarge,
@@ -216,7 +217,8 @@ async def _body(request: web.Request, media_type: str) -> bytes:
         # A compressed body could unpack to anything.
         raise UnsupportedMediaType("no Content-Encoding is read")
     if request.content_length is not None and request.content_length > MAX_REQUEST_BYTES:
-        raise TooLarge(f"a request is at most {MAX_REQUEST_BYTES} bytes")
+        detail = f"a request is at most {MAX_REQUEST_BYTES} bytes"
+        raise TooLarge(detail, errors=(Finding("", "over the size limit", "E-SIZE"),))
     try:
         return await request.read()
     except (ConnectionError, web.RequestPayloadError):

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gateway.errors import (
     AuthenticationFailed,
+    Finding,
     GatewayError,
     InvalidMode,
     InvalidSubject,
@@ -39,6 +40,8 @@ REGISTRY_PATH = "/registry"
 REGISTRY_TYPE = "application/vnd.schemaregistry.v1+json"
 TYPE_PREFIX = "urn:bcx:problem:"
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+_NOT_AUTHENTIC = Finding("", "a signature or a key does not hold", "E-SIG")
 
 TRACE_ID = web.RequestKey("trace_id", str)
 CALLER = web.RequestKey("caller", Actor)
@@ -113,8 +116,10 @@ def document(error: GatewayError, trace_id: str) -> dict[str, Any]:
         "code": error.slug,
         "trace_id": trace_id,
     }
-    # Every crypto failure looks alike to the peer: its reason stays in our log.
-    if error.detail and not isinstance(error, (AuthenticationFailed, LedgerError)):
+    if isinstance(error, AuthenticationFailed):
+        # Every crypto failure looks alike to the peer: its reason stays in our log.
+        return found | {"errors": [_NOT_AUTHENTIC.as_dict()]}
+    if error.detail and not isinstance(error, LedgerError):
         found["detail"] = error.detail
     if error.errors:
         found["errors"] = [finding.as_dict() for finding in error.errors]

@@ -40,6 +40,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).resolve().parents[1] / "vectors/bcx-1.json").read_text())
 REFUSED_EVENTS = {case["name"]: case for case in GOLDEN["refuse_event"]}
 REFUSED_ENVELOPES = {case["name"]: case["problem"] for case in GOLDEN["refuse_envelope"]}
+REFUSAL_OF = {"authentication-failed": ["E-SIG"], "unknown-key": ["E-SIG"], "wrong-recipient": ["E-RECIPIENT"]}
 TIMESTAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 MIB = 1024 * 1024
 
@@ -232,13 +233,16 @@ BENT: dict[str, Callable[[Live], bytes]] = {
 
 @pytest.mark.parametrize("name", REFUSED_ENVELOPES)
 async def test_a_golden_refusal_rebuilt_with_live_keys_names_its_problem(wire: Wire, name: str) -> None:
-    """400, problem+json, a `type` that ends in the code; and not a word about why crypto failed."""
+    """400, problem+json, a `type` that ends in the code, the code of refusals; not a word about why crypto failed."""
     status, kind, body = await wire.post(Live(wire.author).bent(name))
     problem = orjson.loads(body)
     assert (status, kind) == (400, "application/problem+json")
     assert problem["type"].endswith(":" + REFUSED_ENVELOPES[name])
+    found = [(error["code"], error["pointer"]) for error in problem.get("errors", ())]
+    assert found == [(code, "") for code in REFUSAL_OF.get(REFUSED_ENVELOPES[name], ())]
     if REFUSED_ENVELOPES[name] == "authentication-failed":
-        assert {"detail", "errors"}.isdisjoint(problem)
+        assert "detail" not in problem
+        assert problem["errors"][0]["reason"] == "a signature or a key does not hold"
 
 
 async def test_every_crypto_failure_looks_the_same_and_none_leaves_a_trace(wire: Wire) -> None:
