@@ -57,11 +57,16 @@ class CaseMessage:
 
     @property
     def effect(self) -> Effect:
-        """Return what it does to the clocks: a message of a type that opens cases, or a request, starts them (§4)."""
+        """Return what it does to the clocks.
+
+        A message of a type that opens cases, or a request, starts them (§4); so does submitting a declined case
+        again (§6.1), for it asks anew.
+        """
         data = dict(self.data)
         request = self.subject in REQUESTS
+        starts = self.opens or request or _move(self) == (CaseStatus.DECLINED, CaseStatus.SUBMITTED)
         return Effect(
-            sent_at=self.sent_at, urgency=self.urgency, starts=self.opens or request, request=request,
+            sent_at=self.sent_at, urgency=self.urgency, starts=starts, request=request,
             acknowledges=clocks.acknowledges(self.subject), final=clocks.final(self.subject, data),
             ends=clocks.ends(self.subject, data), answers=self.in_reply_to, reply_by=_reply_by(data),
         )  # fmt: skip

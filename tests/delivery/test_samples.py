@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from gateway.casework.remembered import gather, persons, progress
 from gateway.errors import PolicyViolation
+from tests.support.link import KH
 from tests.support.pair import Pair, Side, example
 
 if TYPE_CHECKING:
@@ -217,6 +218,40 @@ async def test_what_the_readme_of_the_samples_lists_beside_the_eight(story: Stor
     await story.tell("case.referral/site-without-names")
     asked = await story.tell("info.request/telephone-three-numbers")
     await story.tell("info.response/refused-and-ambiguous", str(asked.case), asked.jti)
+
+
+async def test_a_declined_case_that_is_submitted_again_is_asked_anew(story: Story) -> None:
+    """Received at once, with clocks by the urgency of the update; declined again it is over for good, on both sides."""
+    opened = await story.tell("case.referral/s1-sumarni")
+    ref = str(opened.case)
+
+    def report(origin: str, to: str, reason: str) -> dict[str, Any]:
+        data = example("case.update/s1-accepted")["data"]
+        data |= {"fromStatus": origin, "toStatus": to, "reason": reason}
+        review = {"role": "Head of section", "at": "2026-11-23T00:00:00.000Z"}
+        data["meta"] |= {"humanReview": review, "legalBasis": ["INT-PALERMO-TIP"]}
+        return {"data": data}
+
+    async def decline() -> None:
+        no = report("RECEIVED", "DECLINED", "Nobody of that name is known at the place given.")
+        await story.tell("case.update/s1-accepted", ref, **no)
+        over = await story.both(ref)
+        assert (over.lifecycle.status, [t.running for t in over.clocks.timed if t.running]) == ("DECLINED", [])
+
+    await decline()
+    again = report("DECLINED", "SUBMITTED", "A second witness names the building.") | {"recipient": KH}
+    sent = await story.tell("case.update/s1-accepted", ref, urgency="FLASH", **again)
+    asked = await story.both(ref)
+    [running] = [timed for timed in asked.clocks.timed if timed.running]
+    assert (asked.lifecycle.status, asked.lifecycle.resubmitted) == ("RECEIVED", True)
+    assert (running.message, running.turn, running.request) == (sent.jti, KH, False)
+    acknowledge, reply = running.clock.ack_due_ms, running.clock.reply_due_ms or 0
+    assert (acknowledge - running.from_ms, reply - running.from_ms) == (30 * 60_000, 4 * 3_600_000)
+
+    await decline()
+    with pytest.raises(PolicyViolation) as caught:
+        await story.pair.a.submit(example("case.update/s1-accepted") | again | {"case": ref})
+    assert [(f.code, f.pointer) for f in caught.value.errors] == [("E-STATE", "/data/toStatus")]
 
 
 async def test_a_case_with_something_open_is_not_closed(story: Story) -> None:
