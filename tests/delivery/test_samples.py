@@ -10,6 +10,8 @@ import pytest_asyncio
 
 from gateway.casework.remembered import gather, persons, progress
 from gateway.errors import PolicyViolation
+from tests.attachments.files import jpeg, pdf
+from tests.attachments.parties import attached, held
 from tests.support.link import KH
 from tests.support.pair import Pair, Side, example
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+JPEG, PDF = b"\xff\xd8\xff\xe0", b"%PDF"
 PLACEHOLDER = "01990000-0000-7000-8000-000000000001"
 
 
@@ -37,13 +40,28 @@ class Story:
         """Send an example and have it accepted on the other side; `about` stands in for the example's placeholder."""
         body = example(name) | {"case": case, "in_reply_to": reply} | changes
         text = orjson.dumps({key: value for key, value in body.items() if value is not None})
-        sender = self.pair.a if body["recipient"] == "kh.gdi" else self.pair.b
-        [sent] = await sender.submit(orjson.loads(text.replace(PLACEHOLDER.encode(), (about or PLACEHOLDER).encode())))
+        body = orjson.loads(text.replace(PLACEHOLDER.encode(), (about or PLACEHOLDER).encode()))
+        sender, reader = self.pair.sides if body["recipient"] == KH else reversed(self.pair.sides)
+        [sent] = await sender.submit(body)
         await sender.settle()
         row = await sender.gateway.queries.message(sent.jti)
         assert row is not None
         assert (row["state"], row["reason"]) == ("accepted", None), (name, row["errors"])
+        arrived = orjson.loads(await reader.gateway.queries.event(sent.jti) or b"{}")["data"]
+        assert arrived["meta"].pop("language") == "eng"
+        arrived["meta"]["retention"].pop("deleteBy", None)
+        files = [entry["attachmentId"] for entry in arrived.pop("attachments", [])]
+        assert (arrived, files) == (body["data"], body.get("attachments", [])), "letter by letter"
         return sent
+
+    async def files(self, *of: tuple[str, str, bytes]) -> list[str]:
+        """Give id.imigrasi files of some kind, media type and bytes."""
+        return [await attached(self.pair.a.gateway, raw, kind, media) for kind, media, raw in of]
+
+    async def arrived(self, names: list[str]) -> list[bytes | None]:
+        """Return how each file begins at kh.gdi."""
+        found = [await held(self.pair.b.gateway, name) for name in names]
+        return [raw and raw[:4] for raw in found]
 
     async def move(self, to: str, case: str) -> None:
         """Have the recipient kh.gdi report the next status."""
@@ -82,7 +100,9 @@ async def story(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Story
 
 async def test_s1_and_s7_from_the_referral_to_its_closing(story: Story) -> None:
     """Needs information, accepted, asked and answered, located, contested by the police, disputed, closed."""
-    opened = await story.tell("case.referral/s1-sumarni")
+    scans = await story.files(("PASSPORT_SCAN", "image/jpeg", jpeg()), ("TICKET", "application/pdf", pdf()))
+    opened = await story.tell("case.referral/s1-sumarni", attachments=scans)
+    assert await story.arrived(scans) == [JPEG, PDF]
     ref = str(opened.case)
     await story.tell("case.update/s1-needs-info", ref)
     supplement = example("case.update/s1-needs-info")
@@ -120,6 +140,7 @@ async def test_s7_corrections_and_erasure(story: Story) -> None:
     for name in ("correct-birth", "transliteration", "restrict-photograph", "erase-wrong-person", "erase-photograph"):
         await story.tell(f"record.action/s7-{name}", ref, about=opened.jti)
     assert await story.pair.b.gateway.queries.event(opened.jti) is not None, "a file goes without its message"
+    await story.tell("case.update/s7-erasure-certificate", ref, about=opened.jti)
     late = example("record.action/s7-subject-request")["data"]
     late["target"]["messageId"] = opened.jti
     late["subjectRequest"]["dueBy"] = "2039-01-01"
@@ -154,6 +175,7 @@ async def test_s2_and_s8_a_group_of_thirty_answered_in_three_partials_and_brough
         [request] = progress(await story.pair.b.gateway.queries.remembered(ref))
         seen.append((request.answered, len(request.rows), request.complete))
     assert seen == [(12, 30, False), (21, 30, False), (28, 30, True)], "two wait for a check in the field"
+    await story.tell("case.update/s8-three-who-do-not-travel", ref)
     for name in ("s8-departure", "s8-one-misses-the-transit"):
         await story.tell(f"repatriation.movement/{name}", ref)
     assert (await story.known(ref)).open_movements == 27
@@ -166,7 +188,9 @@ async def test_s2_and_s8_a_group_of_thirty_answered_in_three_partials_and_brough
 
 async def test_s3_a_group_that_did_not_leave(story: Story) -> None:
     """A notice that names nobody, and the alert it must not become is not hindered by it."""
-    opened = await story.tell("departure.deferral.notice/s3-group-of-four")
+    ticket = await story.files(("TICKET", "application/pdf", pdf()))
+    opened = await story.tell("departure.deferral.notice/s3-group-of-four", attachments=ticket)
+    assert await story.arrived(ticket) == [PDF]
     assert (await story.known(str(opened.case))).deferred == frozenset()
 
 
@@ -183,13 +207,10 @@ async def test_s4_a_notice_and_the_applicant_who_consents(story: Story) -> None:
 
 
 async def test_s5_a_child_whose_name_is_khmer(story: Story) -> None:
-    """Arrives letter by letter, in both scripts; her guardian is a suspect, so V2 goes with whatever follows."""
-    opened = await story.tell("victim.assistance.referral/s5-child-khmer-script")
-    event = orjson.loads(await story.pair.b.gateway.queries.event(opened.jti) or b"")
-    assert (
-        event["data"]["person"]["names"][0]
-        == example("victim.assistance.referral/s5-child-khmer-script")["data"]["person"]["names"][0]
-    )
+    """Her birth certificate goes along; her guardian is a suspect, so V2 goes with whatever follows."""
+    certificate = await story.files(("ID_SCAN", "image/jpeg", jpeg()))
+    opened = await story.tell("victim.assistance.referral/s5-child-khmer-script", attachments=certificate)
+    assert await story.arrived(certificate) == [JPEG]
     report = example("case.update/s1-accepted") | {"case": opened.case}
     with pytest.raises(PolicyViolation) as caught:
         await story.pair.b.submit(report)
