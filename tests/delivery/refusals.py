@@ -12,6 +12,7 @@ Spoil = Callable[[Any], object]
 S1 = "case.referral/s1-sumarni"
 GROUP = "identity.verify.request/s2-group-of-thirty"
 DEFERRAL = "departure.deferral.notice/s3-group-of-four"
+WEEK = "passport.deferral.notice/s4-one-week-seven-applications"
 NAMED = "passport.deferral.notice/s4-one-applicant-consents"
 CHILD = "victim.assistance.referral/s5-child-khmer-script"
 ALERT = "subject.alert/s6-two-nationalities"
@@ -190,6 +191,18 @@ FURTHER = (
             "role": "SUSPECT", "rolesInProcess": ["RecruiterOrIntermediary"], "suspicionGrounds": "x" * 40,
             "personEvaluation": {"source": "B", "information": "2"},
         }]), "E-NONPUNISH", "/data/subjects/0/personRef"),
+    Row("a class of another offence", S1, put("iccs", "08051"), "E-CODE", "/data/iccs"),
+    Row("a language that the partner does not read", S1, put("meta/language", "ind"), "E-SCHEMA",
+        "/data/meta/language"),
+    Row("a week that runs backwards", WEEK, put("periodTo", "2026-11-01"), "E-DATE", "/data/periodTo"),
+    Row("a bulletin over before it begins", BULLETIN, put("validity/until", "2026-11-19"), "E-DATE",
+        "/data/validity/until"),
+    Row("a Latin form that came from nowhere", ALERT, drop("subject/names/1/transliterationScheme"), "E-SCHEMA",
+        "/data/subject/names/1/transliterationScheme"),
+    Row("a name in another normal form", CHILD, put("person/names/0/fullName", "\u1780\u17dd\u17d2\u1781"), "E-SCRIPT",
+        "/data/person/names/0/fullName"),
+    Row("a zone of another kind of document", S1, put("persons/0/documents/0/mrz/0", "V<IDNSUMARNI" + 32 * "<"),
+        "E-MRZ-VIZ", "/data/persons/0/documents/0/documentType"),
     Row("a purpose of another type", BULLETIN, put("meta/purpose", "INVESTIGATION"), "E-SCHEMA", "/data/meta/purpose"),
 )  # fmt: skip
 
@@ -234,6 +247,11 @@ ODD = (
         "persons/0/nationalities", [{"country": "XXA", "status": "STATELESS_CLAIMED"}])), "", ""),
     Row("two nationalities", S1, put("persons/0/nationalities", [
         {"country": "IDN", "status": "VERIFIED"}, {"country": "MYS", "status": "CLAIMED"}]), "", ""),
+    Row("an alert on a child with the prosecutor's reference", ALERT, every(
+        put("subject/isMinor", "YES"), put("subject/birth", {"value": "2010", "precision": "YEAR"}),
+        drop("subject/documents"), put("subject/personRef", STRANGER[:-1] + "e"),
+        put("subject/warrant", {"issuer": "Prosecutor", "ref": "TEST-1", "date": "2026-11-01"})), "", "",
+        {"handling": ["V1", "H1", "H2"]}),
     # Somebody else than in the other rows: who is known to claim protection is not named to their State afterwards.
     Row("a claim told to another State", S1, every(
         put("persons/0/riskFlags", ["PROTECTION_CLAIM"]), put("persons/0/personRef", STRANGER),
