@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from gateway.errors import PolicyViolation
+from gateway.errors import PolicyViolation, SchemaViolation
 from tests.api.conftest import Api, serve
+from tests.attachments.files import pdf
+from tests.attachments.parties import attached
 from tests.delivery.conftest import Desk
-from tests.delivery.refusals import FURTHER, GROUP, ODD, POLICIES, S1, TWENTY, Row
+from tests.delivery.refusals import FURTHER, GROUP, ODD, POLICIES, S1, SCAN, TWENTY, Row
 from tests.support.hostile import filled
 from tests.support.link import ID
 from tests.support.pair import Pair, example, submitted
@@ -116,7 +118,7 @@ async def test_every_code_of_the_list_is_answered_somewhere(apis: dict[str, Api]
     assert {code["code"] for code in listed} == tried
 
 
-# Tried below (19, 20), in the tests of the envelope (a bad signature), and with attachments.
+# Tried below (19, 20), in the tests of the wire (signature and key of an envelope), and with attachments.
 ELSEWHERE = {"E-STATE", "E-REPLAY", "E-CLOCK", "E-RECIPIENT", "E-VERSION", "E-SIG", "E-MEDIA", "E-HASH"}
 
 
@@ -133,6 +135,22 @@ async def opened(desk: Desk, name: str = "case.referral/s1-sumarni") -> CaseRef:
 def refused(outcome: Outcome, code: str, pointer: str) -> None:
     """Assert a signed rejection with one code at one place."""
     assert (outcome.status, [(f.code, f.pointer) for f in outcome.errors]) == ("rejected", [(code, pointer)]), outcome
+
+
+async def test_12_a_scan_too_large_and_files_too_many(desks: dict[str, Desk], apis: dict[str, Api]) -> None:
+    """E-SIZE at the length of 5.1 MiB and at the list of 21, told by the message before any file is looked for."""
+    many = [f"0a000000-0000-4000-8000-0000000000{at:02}" for at in range(21)]
+    for files, pointer in (
+        ([SCAN | {"byteLength": 5_347_738}], "/data/attachments/0/byteLength"),
+        ([SCAN | {"attachmentId": name} for name in many], "/data/attachments"),
+    ):
+        event = desks["kh.gdi"].author.event(S1, data=filled(S1) | {"attachments": files})
+        refused(await desks["kh.gdi"].outcome(event), "E-SIZE", pointer)
+    gateway = apis["id.imigrasi"].side.gateway
+    uploads = [await attached(gateway, pdf()) for _ in many]
+    with pytest.raises(SchemaViolation) as caught:
+        await submitted(gateway, example(S1) | {"attachments": uploads})
+    assert [(f.code, f.pointer) for f in caught.value.errors] == [("E-SIZE", "/data/attachments")]
 
 
 async def test_18_an_alert_on_a_victim_of_the_case(desks: dict[str, Desk], apis: dict[str, Api]) -> None:
@@ -230,13 +248,20 @@ async def test_20_a_reply_weaker_than_its_request(desks: dict[str, Desk]) -> Non
     assert (await desk.outcome(report(4, "V1", "H1", "H2", "NP"))).status == "accepted"
 
 
-async def test_20_a_move_that_the_table_does_not_hold(desks: dict[str, Desk]) -> None:
-    """E-STATE: CLOSED to ACTION directly."""
+async def test_20_a_move_that_the_table_does_not_hold(desks: dict[str, Desk], apis: dict[str, Api]) -> None:
+    """E-STATE: CLOSED to ACTION directly, from either side."""
     desk = desks["kh.gdi"]
     case = await opened(desk)
     data = filled("case.update/s1-accepted") | {"fromStatus": "CLOSED", "toStatus": "ACTION"}
     event = desk.author.event("case.update/s1-accepted", data=data, case=case, case_seq=2)
     refused(await desk.outcome(event), "E-STATE", "/data/fromStatus")
+
+    api = apis["id.imigrasi"]
+    ours = (await api.submit(example(S1))).json["case"]
+    answer = await api.submit(example("case.update/s1-accepted") | {"recipient": "kh.gdi", "case": ours, "data": data})
+    assert (answer.status, [(e["code"], e["pointer"]) for e in answer.json["errors"]]) == (
+        422, [("E-STATE", "/data/fromStatus")],
+    )  # fmt: skip
 
 
 async def test_p02_the_agreement_that_ships_lets_no_personal_data_pass() -> None:
