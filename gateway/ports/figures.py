@@ -58,11 +58,15 @@ class Index(Protocol):
         ...
 
     def add(self, rows: Sequence[Indexed]) -> None:
-        """Store rows; one that is there already stays."""
+        """Store rows; one that is there already stays, and of a message erased meanwhile nothing is kept."""
         ...
 
     def forget_names(self, jtis: Sequence[str]) -> None:
-        """Delete the search keys of messages whose bodies are gone."""
+        """Delete the search keys of messages that are gone, or that nobody reads any more."""
+        ...
+
+    def forget_counts(self, jtis: Sequence[str]) -> None:
+        """Empty what messages that are gone said of persons, one by one, for statistics."""
         ...
 
 

@@ -53,7 +53,12 @@ class Records:
             tx.records.erase_body(sender, wanted.target, ours=sender == self._me)
             tx.memory.drop(sender, wanted.target)
             tx.index.forget_names([wanted.target])
+            tx.index.forget_counts([wanted.target])
             tx.attachments.erase_enclosed(sender, wanted.target)
+        if wanted.mark == "blocked":
+            # Its bytes cannot go in part yet; whom it names is found by it no more.
+            tx.memory.forget_names(sender, wanted.target)
+            tx.index.forget_names([wanted.target])
         file = wanted.part.startswith(FILE)
         name, done = wanted.part.removeprefix(FILE), str(wanted.mark)
         if file and wanted.mark == "erased":

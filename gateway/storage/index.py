@@ -6,10 +6,11 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, null, select, update
 
 from gateway.casework.dates import Span
 from gateway.casework.figures import Imported
+from gateway.casework.recordaction import MESSAGE, PART
 from gateway.ports.figures import Unread
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled, fixed, json_list, limited, values_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.ports.figures import Indexed
 
 n, f, m, o, i, b = t.names.c, t.figures.c, t.imports.c, t.outbox.c, t.inbox.c, t.bodies.c
+k, y = t.record_marks.c, t.tallies.c
 
 _UNREAD = {
     "out": limited(
@@ -47,6 +49,17 @@ _ADD_TALLY = compiled(insert(t.tallies).prefix_with("OR IGNORE").values(bound(_T
 _NAME = ("jti", "case_ref", "block", "folded", "latin", "sound")
 _ADD_NAME = compiled(insert(t.names).values(bound(_NAME)), *_NAME)
 _FORGET_NAMES = compiled(delete(t.names).where(n.jti.in_(values_of("jtis"))), "jtis")
+_FORGET_COUNTS = compiled(
+    update(t.tallies).where(y.jti.in_(values_of("jtis"))).values(counts=fixed("[]"), first=null(), last=null()), "jtis"
+)
+# A message may be erased while it is read; what was read out of it must not outlive it.
+_GONE = compiled(
+    select(k.jti, k.mark).where(
+        k.jti.in_(values_of("jtis")), k.part.in_([fixed(MESSAGE), fixed(PART)]),
+        k.mark.in_([fixed("erased"), fixed("blocked")]),
+    ),
+    "jtis",
+)  # fmt: skip
 _IMPORT = ("at", "account", "digest")
 _ADD_IMPORT = compiled(insert(t.imports).values(bound(_IMPORT)), *_IMPORT)
 _FIGURE = (
@@ -91,12 +104,20 @@ class IndexRows:
         self._many(_ADD_TALLY, [_tally(row) for row in rows if row.counted])
         self._many(
             _ADD_NAME,
-            [(r.jti, r.case_ref, k.block, k.folded, k.latin, k.sound) for r in rows if r.case_ref for k in r.names],
+            [(r.jti, r.case_ref, x.block, x.folded, x.latin, x.sound) for r in rows if r.case_ref for x in r.names],
         )
+        gone = self._run(_GONE, (json_list([row.jti for row in rows]),)).fetchall()
+        if gone:
+            self.forget_names([jti for jti, _ in gone])
+            self.forget_counts([jti for jti, mark in gone if mark == "erased"])
 
     def forget_names(self, jtis: Sequence[str]) -> None:
-        """Delete the search keys of messages whose bodies are gone."""
+        """Delete the search keys of messages that are gone, or that nobody reads any more."""
         self._run(_FORGET_NAMES, (json_list(jtis),))
+
+    def forget_counts(self, jtis: Sequence[str]) -> None:
+        """Empty what messages that are gone said of persons, one by one, for statistics."""
+        self._run(_FORGET_COUNTS, (json_list(jtis),))
 
 
 class FigureRows:

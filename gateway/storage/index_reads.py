@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, or_, select
 
+from gateway.casework.recordaction import MESSAGE, PART
 from gateway.storage import tables as t
 from gateway.storage.index import HELD, imported_of
 from gateway.storage.queries import Queries
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     Row = Mapping[str, Any]
 
 o, i, y, n, m = t.outbox.c, t.inbox.c, t.tallies.c, t.names.c, t.imports.c
+k = t.record_marks.c
 
 # A refused or abandoned message was published to nobody.
 _PUBLISHED = ("queued", "sending", "held", "accepted")
@@ -72,6 +74,7 @@ class IndexReads(Queries):
         return await self._all(statement.order_by(i.id))
 
     async def names(self, blocks: Sequence[str], limit: int) -> Sequence[Row]:
-        """Return the newest search keys of these blocks, with their cases."""
-        statement = select(n.case_ref, n.block, n.folded, n.latin, n.sound).where(n.block.in_(blocks))
+        """Return the newest search keys of these blocks, with their cases; none of a message nobody may read."""
+        readable = n.jti.not_in(select(k.jti).where(k.part.in_([MESSAGE, PART])))
+        statement = select(n.case_ref, n.block, n.folded, n.latin, n.sound).where(n.block.in_(blocks), readable)
         return await self._all(statement.order_by(n.id.desc()).limit(limit))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
 
-from gateway.casework.remembered import Record
+from gateway.casework.remembered import HEAD, NAME, Record
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled, fixed, json_list, limited
 
@@ -53,6 +53,13 @@ _KEYS_OF = compiled(
 )  # fmt: skip
 _ID = compiled(select(r.id).where(r.sender == bindparam("sender"), r.jti == bindparam("key")), "sender", "key")
 _DROP_KEYS = compiled(delete(t.remembered_keys).where(k.id == bindparam("record")), "record")
+# Names as texts are looked through for them; the references stay, by which a person stays protected.
+_DROP_NAMES = compiled(
+    delete(t.remembered_keys).where(
+        k.id == bindparam("record"), or_(k.key.like(fixed(NAME + "%")), k.key.like(fixed(HEAD + "%")))
+    ),
+    "record",
+)
 _DROP = compiled(delete(t.remembered).where(r.id == bindparam("record")), "record")
 
 _SET_LIVE = compiled(
@@ -135,6 +142,12 @@ class MemoryRows:
         if row is not None:
             self._run(_DROP_KEYS, row)
             self._run(_DROP, row)
+
+    def forget_names(self, sender: str, jti: str) -> None:
+        """Forget the names a message told: a part of it is to be erased, so nobody reads it any more."""
+        row = self._run(_ID, (sender, jti)).fetchone()
+        if row is not None:
+            self._run(_DROP_NAMES, row)
 
 
 class RecordRows:

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.protocol.ids import make_case_ref
+from gateway.services.indexing import indexed
 from gateway.web.api import models as m
 from tests.api.conftest import Api, serve
 from tests.support.pair import Pair, example
@@ -55,11 +56,7 @@ def kept(api: Api, needle: bytes) -> bool:
 
 async def test_an_erased_message_is_gone_on_both_sides_and_in_the_file(api: Api, kh: Api) -> None:
     """No event, no rows in the inbox, no name found by it, not a byte in the file; a tombstone and a log entry stay."""
-    body = example(REFERRAL)
-    name = body["data"]["persons"][0]["names"][0]
-    name |= {"fullName": "Kanarivati", "primaryIdentifier": "Kanarivati"}
-    body["data"]["persons"][0].pop("documents")
-    opened = await sent(api, body)
+    opened = await sent(api, named("Kanarivati"))
     assert all(kept(side, b"Kanarivati") for side in (api, kh))
     erased = await sent(api, action("ERASE", opened["case"], messageId=opened["id"]))
 
@@ -107,6 +104,64 @@ async def test_where_a_part_is_to_go_the_whole_is_blocked(api: Api, kh: Api) -> 
     assert (await kh.get(f"/messages/{opened['id']}/event", "officer")).status == 404
     shown = (await kh.get(f"/messages/{opened['id']}", "officer")).json["record"]
     assert {(r["part"].partition(":")[0], r["mark"]) for r in shown} == {("attachment", "erased"), ("part", "blocked")}
+
+
+def named(name: str) -> dict[str, Any]:
+    """Return a referral of somebody of this name."""
+    body = example(REFERRAL)
+    body["data"]["persons"][0]["names"][0] |= {"fullName": name, "primaryIdentifier": name}
+    body["data"]["persons"][0].pop("documents")
+    return body
+
+
+def keys_of(api: Api, jti: str) -> set[str]:
+    """Return by what a message is found in what is remembered, without the names themselves."""
+    with closing(sqlite3.connect(api.side.home / "data" / "gateway.db")) as db:
+        wanted = "SELECT key FROM remembered_keys WHERE id IN (SELECT id FROM remembered WHERE jti = ?)"
+        found = db.execute(wanted, (jti,)).fetchall()
+    return {key.partition(":")[0] if ":" in key else "ref" for (key,) in found}
+
+
+async def hits(api: Api, name: str) -> list[str]:
+    """Return the cases a search finds by a name."""
+    return [c["case"] for c in (await api.get("/cases", "officer", params={"q": name})).json["items"]]
+
+
+async def test_who_is_blocked_is_found_by_name_no_more_and_stays_protected(api: Api, kh: Api) -> None:
+    """Search and the texts that may name nobody forget the name, on both sides; the reference protects on."""
+    opened = await sent(api, named("Wiryasaputri"))
+    ref = example(REFERRAL)["data"]["persons"][0]["personRef"]
+    for side in (api, kh):
+        assert opened["case"] in await hits(side, "Wiryasaputri")
+        assert keys_of(side, opened["id"]) == {"ref", "name", "head"}
+    await sent(api, action("ERASE", opened["case"], messageId=opened["id"], personRef=ref))
+    for side in (api, kh):
+        assert opened["case"] not in await hits(side, "Wiryasaputri")
+        assert keys_of(side, opened["id"]) == {"ref"}
+
+
+async def test_who_is_restricted_is_found_by_name_once_that_is_lifted(api: Api, kh: Api) -> None:
+    """A search is a use; what only rests comes back whole."""
+    opened = await sent(api, named("Tresnaningsih"))
+    assert opened["case"] in await hits(kh, "Tresnaningsih")
+    await sent(api, action("RESTRICT", opened["case"], messageId=opened["id"]))
+    assert opened["case"] not in await hits(kh, "Tresnaningsih")
+    await sent(api, action("UNRESTRICT", opened["case"], messageId=opened["id"]))
+    assert opened["case"] in await hits(kh, "Tresnaningsih")
+
+
+async def test_what_is_erased_while_it_is_read_for_search_leaves_nothing(api: Api, kh: Api) -> None:
+    """The reader held its bytes already; neither a name nor a count of its persons is stored behind the erasing."""
+    opened = await sent(api, named("Kertanegarawati"))
+    gateway = kh.side.gateway
+    held = await gateway.store.write(lambda tx: tx.index.unread("in", 0, 1000, 1 << 30))
+    [late] = [indexed(message, message.event) for message in held if message.jti == opened["id"] and message.event]
+    await sent(api, action("ERASE", opened["case"], messageId=opened["id"]))
+    await gateway.store.write(lambda tx: tx.index.add([late]))
+    assert not kept(kh, b"kertanegarawati")
+    tally = await gateway.queries.tally(opened["id"])
+    assert tally is not None
+    assert (tally["counts"], tally["first"], tally["last"]) == ("[]", None, None)
 
 
 async def test_nobody_erases_the_other_sides_record_nor_what_is_not_answered(api: Api, kh: Api, pair: Pair) -> None:
