@@ -161,6 +161,10 @@ class Agreement:
                 return instrument
         return None
 
+    def any_instrument(self, at_ms: int) -> bool:
+        """Tell whether any transfer instrument is in force at `at_ms`."""
+        return any(instrument.period.covers(at_ms) for instrument in self.instruments)
+
 
 def parse_agreement(document: Mapping[str, Any], *, environment: str, name: str = "agreement.toml") -> Agreement:
     """Read the TOML document `name` (as `tomllib` gives it) for a gateway of this `environment`.

@@ -62,3 +62,18 @@ def resolve(document: Any, reference: str) -> Any:
         name = token.replace("~1", "/").replace("~0", "~")
         node = node[int(name)] if isinstance(node, list) else node[name]
     return node
+
+
+def declares(document: Any, *path: str) -> bool:
+    """Say whether `properties` has the member of this path, references followed."""
+    node = document
+    for name in path:
+        followed: set[str] = set()
+        while isinstance(node, dict) and "properties" not in node and node.get("$ref", "") not in {"", *followed}:
+            followed.add(node["$ref"])
+            node = resolve(document, node["$ref"])
+        properties = node.get("properties") if isinstance(node, dict) else None
+        if not isinstance(properties, dict) or name not in properties:
+            return False
+        node = properties[name]
+    return True

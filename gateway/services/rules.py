@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from gateway.casework.handling import missing
 from gateway.casework.names import heads_in
 from gateway.casework.policies import MessageFacts, Review
+from gateway.casework.policies.basis import PURPOSES
 from gateway.casework.policies.keeping import CLASS_DAYS, class_maximum
 from gateway.casework.policies.words import searched_text
 from gateway.casework.remembered import of_message
 from gateway.errors import Finding, NotFound, NotPermitted
+from gateway.registry.sensitivity import personal_classes
+from gateway.registry.vocabulary import declares
 from gateway.services.remember import NAMELESS, Judgement
 
 if TYPE_CHECKING:
@@ -22,9 +26,24 @@ if TYPE_CHECKING:
     from gateway.protocol.agreement import Agreement
     from gateway.protocol.event import Event
     from gateway.protocol.ids import PartyId
+    from gateway.registry.subject import SchemaVersion
     from gateway.services.catalogue import Catalogue
     from gateway.services.directory import Directory, KnownPartner
     from gateway.services.request import SubmitRequest
+
+
+class _BySchema(TypedDict, total=False):
+    classes: frozenset[str]
+    states_basis: bool
+
+
+@lru_cache(maxsize=256)
+def _learnt(schema: SchemaVersion, members: frozenset[str]) -> _BySchema:
+    return {
+        "classes": personal_classes(schema.document, members - {"meta"}),
+        "states_basis": declares(schema.document, "meta", "transferBasis"),
+    }
+
 
 # What a policy names as if it stood in `data` but is an attribute of the message.
 ATTRIBUTES = frozenset({"/handling", "/urgency", "/inReplyTo"})
@@ -67,14 +86,15 @@ class Rules:
         return {**data, "meta": filled}
 
     def judge_outbound(
-        self, request: SubmitRequest, data: Mapping[str, Any], urgency: str, partner: PartyId, now_ms: int
-    ) -> Judgement:
+        self, request: SubmitRequest, schema: SchemaVersion, data: Mapping[str, Any], urgency: str,
+        partner: PartyId, now_ms: int,
+    ) -> Judgement:  # fmt: skip
         """Judge a message of ours by itself; `refusals` decides once its case is known."""
         return self._judge(
             MessageFacts(
                 subject=request.subject, data=dict(data), handling=request.handling, urgency=urgency, sender=self.me,
                 recipient=partner, environment=self.environment, time_ms=now_ms, side="sender",
-                in_reply_to=request.in_reply_to,
+                in_reply_to=request.in_reply_to, **self._by_schema(schema, data),
             )
         )  # fmt: skip
 
@@ -85,6 +105,7 @@ class Rules:
                 subject=event.subject, data=event.data, handling=event.handling, urgency=event.urgency,
                 sender=event.source, recipient=self.me, environment=self.environment, time_ms=event.time_ms,
                 side="receiver", in_reply_to=event.in_reply_to,
+                **self._by_schema(self.catalogue.held(event), event.data),
             )
         )  # fmt: skip
 
@@ -112,5 +133,11 @@ class Rules:
         heads = heads_in(searched_text(review.context)) if message.subject in NAMELESS else frozenset()
         return Judgement(review, of_message(review.context, message.in_reply_to), heads)
 
+    def _by_schema(self, schema: SchemaVersion, data: Mapping[str, Any]) -> _BySchema:
+        """Return what the policies must learn from the schema of a type they have no rules for."""
+        return {} if schema.subject in PURPOSES else _learnt(schema, frozenset(data))
+
     def _in_force(self, code: str, reference: str | None, at_ms: int) -> bool:
+        if not code:
+            return self.agreement.any_instrument(at_ms)
         return self.agreement.transfer_instrument(code, reference or None, at_ms) is not None

@@ -274,7 +274,7 @@ class Submitter:
         if self._rules.agreement.needs_release(self._rules.me, partner.party, request.subject, now):
             detail = "the agreement asks for release by a second person, which this gateway does not offer yet"
             raise AgreementRefuses(detail, errors=(Finding("/type", detail),))
-        judged = self._rules.judge_outbound(request, data, urgency, partner.party, now)
+        judged = self._rules.judge_outbound(request, schema, data, urgency, partner.party, now)
         data_json = strictjson.dumps(data)
         most = MAX_MANIFEST_EVENT_BYTES if schema.is_manifest else MAX_EVENT_BYTES
         if len(data_json) + ATTRIBUTES_BYTES > most:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway.casework.handling import may_leave
 from gateway.casework.media import Screening
 from gateway.casework.policies import CaseFacts, prompts, review
+from gateway.casework.policies.basis import PURPOSES, p02_transfer
 from gateway.casework.policies.keeping import (
     ReadEntry,
     Tombstone,
@@ -23,6 +25,7 @@ from gateway.casework.policies.protection import p23_parts
 from gateway.errors import Finding
 from tests.casework.casefile import (
     NOW_MS,
+    SCHEMAS,
     Spoil,
     codelists,
     codes,
@@ -33,6 +36,9 @@ from tests.casework.casefile import (
     places,
 )
 from tests.schemas import shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SUMARNI = "case.referral/s1-sumarni"
 CHILD = "victim.assistance.referral/s5-child-khmer-script"
@@ -96,6 +102,43 @@ def test_p02_the_shipped_lookup_refuses_personal_data_only() -> None:
     """No instrument ships: a referral is E-TRANSFER, a bulletin without persons goes."""
     assert codes(review(message(SUMARNI), codelists=codelists())) == {"E-TRANSFER"}
     assert review(message(BULLETIN), codelists=codelists()) == ()
+
+
+def personal_fields(document: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield the way to every innermost field of VI or SU, `[]` for a row; no definition is entered twice on a way."""
+    todo: list[tuple[Any, tuple[str, ...], frozenset[str], bool]] = [(document, (), frozenset(), False)]
+    while todo:
+        node, way, seen, personal = todo.pop()
+        reference = node.get("$ref", "").rpartition("/")[2]
+        if reference:
+            if reference not in seen:
+                todo.append((document["$defs"][reference], way, seen | {reference}, personal))
+        elif "items" in node:
+            todo.append((node["items"], (*way, "[]"), seen, personal))
+        elif "properties" in node:
+            for name, field in node["properties"].items():
+                own = field["x-sensitivity"].startswith(("VI", "SU")) if "x-sensitivity" in field else personal
+                todo.append((field, (*way, name), seen, own))
+        elif personal and way[-1] != "personRef":  # a bare reference describes nobody
+            yield way
+
+
+def holding(way: tuple[str, ...]) -> Any:
+    """Return the least data that has this field."""
+    found: Any = "x"
+    for name in reversed(way):
+        found = [found] if name == "[]" else {name: found}
+    return found
+
+
+@pytest.mark.parametrize("subject", sorted(PURPOSES))
+def test_p02_every_field_of_victims_or_suspects_needs_a_basis(subject: str) -> None:
+    """Each alone, as the schema classes it, beside the person its type is about: none of them goes without."""
+    document = json.loads((SCHEMAS / subject / "1.0.0.json").read_bytes())
+    about = {name: {"sex": "X"} for name in ("person", "subject") if name in document["required"]}
+    tried = {way: message(BULLETIN, subject=subject, data=about | holding(way)) for way in personal_fields(document)}
+    assert ["/".join(way) for way, facts in tried.items() if not any(p02_transfer(context(facts)))] == []
+    assert bool(tried) is (subject not in {"route.bulletin", "stats.periodic"})
 
 
 def test_p03_sensitive_data_only_where_the_catalogue_has_room() -> None:

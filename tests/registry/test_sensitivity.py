@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from gateway.registry.lint import advise
-from gateway.registry.sensitivity import STRICTEST, sensitivity, unclassified
+from gateway.registry.sensitivity import STRICTEST, UNCLASSIFIED, personal_classes, sensitivity, unclassified
+from gateway.registry.vocabulary import declares
 from tests.schemas import shelf
 
 
@@ -42,6 +43,41 @@ def test_advice_names_each_field_without_a_class() -> None:
     wanted = {"/properties/b", "/properties/b/properties/d", "/$defs/e/properties/f"}
     assert set(unclassified(document)) == wanted
     assert {f.pointer for f in advise(document) if f.code == "advice-sensitivity"} == wanted
+
+
+def test_what_members_hold_is_told_by_class_to_any_depth() -> None:
+    """Through references, rows and a definition that holds itself; a member nobody declared fails closed."""
+    person: dict[str, Any] = {"properties": {"name": {"x-sensitivity": "VI*"}, "of": {"$ref": "#/$defs/person"}}}
+    person["properties"]["of"]["x-sensitivity"] = "OP"
+    document: dict[str, Any] = {
+        "properties": {
+            "plain": {"x-sensitivity": "OP", "if": {"properties": {"x": {}}}},
+            "rows": {"x-sensitivity": "OP", "items": {"$ref": "#/$defs/person"}},
+            "either": {"x-sensitivity": "VI/SU"},
+            "unnamed": {"type": "string"},
+            "below": {"x-sensitivity": "AG", "properties": {"misspelt": {"x-sensitivity": "vi"}}},
+        },
+        "$defs": {"person": person},
+    }
+    told = {name: personal_classes(document, [name]) for name in (*document["properties"], "other")}
+    assert told == {
+        "plain": set(), "rows": {"VI"}, "either": {"VI", "SU"}, "unnamed": {UNCLASSIFIED}, "below": {UNCLASSIFIED},
+        "other": {UNCLASSIFIED},
+    }  # fmt: skip
+    assert personal_classes(document, document["properties"]) == {"VI", "SU", UNCLASSIFIED}
+
+
+def test_a_member_is_declared_through_references() -> None:
+    """Where a type has room for its transfer basis; a reference to itself ends."""
+    meta = {"properties": {"transferBasis": {}}}
+    document: dict[str, Any] = {
+        "properties": {"meta": {"$ref": "#/$defs/Meta"}, "loop": {"$ref": "#/properties/loop"}, "no": True},
+        "$defs": {"Meta": meta},
+    }
+    assert declares(document, "meta", "transferBasis")
+    for path in (("meta", "purpose"), ("loop", "x"), ("no", "x"), ("gone",)):
+        assert not declares(document, *path), path
+    assert all(declares(shelf.schema(subject), "meta", "transferBasis") for subject in shelf.SUBJECTS)
 
 
 @pytest.mark.parametrize("subject", shelf.SUBJECTS)

@@ -63,6 +63,11 @@ def p02_transfer(ctx: Context) -> Iterator[Finding]:
     """
     if not ctx.personal:
         return
+    if not ctx.message.states_basis:
+        # A later type whose schema has no place to name a basis: then one must be in force all the same.
+        if not ctx.transfer("", "", ctx.message.time_ms):
+            yield Finding("", "personal data by its schema, and no transfer instrument is in force", "E-TRANSFER")
+        return
     basis = obj(ctx.meta, "transferBasis")
     code, where = text(basis, "code"), "/meta/transferBasis"
     if code in (None, "NO_PERSONAL_DATA"):

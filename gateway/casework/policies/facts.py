@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Side = Literal["sender", "receiver"]
 TransferLookup = Callable[[str, str, int], bool]
-"""(transfer basis code, instrument or consent reference, time in ms) -> is it in force then?"""
+"""(transfer basis code, instrument or consent reference, time in ms) -> is it in force then? Code "": is any?"""
 
 SUSPECT_ROLES: Final = frozenset(("SUSPECT", "FACILITATOR"))
 # State of a party (ISO 3166-1 alpha-2) as passports write it (alpha-3).
@@ -35,7 +35,10 @@ _LISTS: Final = ("persons", "subjectPersons", "subjects", "facilitators", "relat
 _ROWS: Final = (("items", "person"), ("manifest", "person"), ("results", "confirmedPerson"))
 _SINGLE: Final = ("person", "subject")
 _OPINIONS: Final = frozenset(("victimContexts", "victimContext", "assessments"))
-_ABOUT_PERSONS: Final = frozenset(("crossings", "candidates", "milestones", "travelDocs"))
+_ABOUT_PERSONS: Final = frozenset(
+    ("crossings", "candidates", "milestones", "travelDocs", "results", "items", "manifest", "victimContexts")
+)
+_LEGS: Final = frozenset(("route", "itinerary", "legs"))
 
 PERSONS: Final = frozenset((*_LISTS, *_SINGLE, "familyTracing", *(key for key, _ in _ROWS)))
 """The members of `data` that may describe persons."""
@@ -47,7 +50,11 @@ REFERRING: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class MessageFacts:
-    """One message as both sides see it. `sender` and `recipient` are party ids; `time_ms` is its `time`."""
+    """One message as both sides see it. `sender` and `recipient` are party ids; `time_ms` is its `time`.
+
+    `classes`: of a type that has no rules of its own here, VI and SU where its schema says so of a member the
+    message has, and another word where it says nothing. `states_basis`: there is room for `meta.transferBasis`.
+    """
 
     subject: str
     data: Json
@@ -59,6 +66,8 @@ class MessageFacts:
     time_ms: int
     side: Side = "sender"
     in_reply_to: str | None = None
+    classes: frozenset[str] = frozenset()
+    states_basis: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +182,14 @@ class Context:
 
     @property
     def personal(self) -> bool:
-        """Tell whether the message holds personal data at all, search keys and corrected values included."""
+        """Tell whether the message holds personal data at all: search keys, answers and corrections included."""
         return (
             self.content.victim_data
             or self.content.suspect_data
             or bool(rows(self.data, "searchKeys"))
-            or any(isinstance(row, dict) and "newValue" in row for row in rows(self.data, "changes"))
+            or bool(rows(self.data, "changes"))
+            or any(text(row, "text") for row in rows(self.data, "answers"))
+            or bool(self.message.classes)
         )
 
     def _content(self) -> Content:
@@ -189,8 +200,10 @@ class Context:
             or bool(self.assessments)
             or any(rows(self.data, key) for key in _ABOUT_PERSONS & self.present)
             or (self.subject == "repatriation.movement" and bool(rows(self.data, "persons")))
-            or any(obj(row, "travelDocument") for row in rows(self.data, "results")),
-            suspect_data=any(person.suspect for person in self.persons),
+            or "VI" in self.message.classes,
+            suspect_data=any(person.suspect for person in self.persons)
+            or any(text(leg, "bookingRef") for key in _LEGS & self.present for leg in rows(self.data, key))
+            or "SU" in self.message.classes,
             minor=any(person.minor for person in self.persons),
             victim=any(p.role == "PRESUMED_VICTIM" for p in self.persons) or not PROTECTED.isdisjoint(statuses),
             risk_flags=_NONE.union(general, *(person.flags for person in self.persons)),
