@@ -177,7 +177,8 @@ def _table(found: dict[str, Any]) -> list[dict[str, Any]]:
                 f"{figure['indicator']} {breakdown}",
                 {"figure": figure["label"], "breakdown": breakdown or None, "status": figure["status"],
                  "value": None, **{partner["party"]: None for partner in found["partners"]},
-                 "source": _sources(figure["sources"][:SOURCES_MOST]) if column == "value" else None},
+                 # A row that begins with a partner's figure has none of ours: its source is theirs.
+                 "source": _sources(figure["sources"][:SOURCES_MOST])},
             )  # fmt: skip
             row[column] = _value(figure)
             more = len(figure["sources"]) - SOURCES_MOST

@@ -199,7 +199,7 @@ class Statistics:
         for party, jtis in sorted(by_party.items()):
             messages = await self._edition(jtis, period)
             if messages:
-                figures = [p.figure for p in edition(messages)]
+                figures = [replace(p.figure, sources=(p.message_id,)) for p in edition(messages)]
                 found.append(Reported(party, [jti for jti, _ in messages], figures))
         return found
 

@@ -262,12 +262,14 @@ async def test_both_authorities_stand_side_by_side(api: Api, pair: Pair) -> None
     """What the partner reported of the same period is a column of its own."""
     body = example("stats.periodic/s8-quarter-with-suppressed-cells") | {"recipient": "id.imigrasi"}
     body["data"]["period"] = {"from": "2023-07-01", "to": "2023-09-30", "grain": "QUARTER"}
-    await pair.b.submit(body)
+    [told] = await pair.b.submit(body)
     await pair.settle()
     await bring_in(api, HEAD + "CAMPAIGN_EVENTS,2023-07,2023-09,12,Registry\n", "beside")
     query = {"from": "2023-07", "to": "2023-09", "language": "en"}
     found = (await api.get("/statistics", "officer", params=query)).json
-    assert [told["party"] for told in found["partners"]] == ["kh.gdi"]
+    [partner] = found["partners"]
+    assert partner["party"] == "kh.gdi"
+    assert {s["message"] for figure in partner["figures"] for s in figure["sources"]} == {told.jti}
     text = (await api.get("/statistics/page", "officer", params=query)).body.decode()
     row = re.search(r'<tr><th scope="row">Public campaign events</th>(.*?)</tr>', text, re.DOTALL)
     assert row is not None
