@@ -80,15 +80,15 @@ def exit_code(error: BaseException) -> int:
     return FAILURE
 
 
-def lines(error: GatewayError) -> list[str]:
-    """Return what is printed: the fault with its fix, then each finding on its own line."""
+def lines(error: GatewayError, most: int | None = None) -> list[str]:
+    """Return what is printed: the fault with its fix, then each finding on its own line, `most` of them."""
     text = error.detail or error.title
     shown = [f"error: {text}"]
     if not (len(error.errors) == 1 and error.errors[0].reason in text):
         shown += [
             f"  {found.pointer or '/'}: {found.reason}" + (f" [{found.code}]" if found.code else "")
-            for found in error.errors[:FINDINGS_MOST]
+            for found in error.errors[:most]
         ]
-    if len(error.errors) > FINDINGS_MOST:
-        shown.append(f"  and {len(error.errors) - FINDINGS_MOST} more")
+    if most is not None and len(error.errors) > most:
+        shown.append(f"  and {len(error.errors) - most} more; with `2> faults.txt` all of them are in that file")
     return shown

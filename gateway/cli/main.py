@@ -11,7 +11,7 @@ import typer
 from gateway import __version__
 from gateway.cli import attach, bench, demo, evidence, log, party, people, registry, start, stats, traffic
 from gateway.cli.common import ENV_TRACEBACK, ColorOption, HomeOption, OutputOption, given, note
-from gateway.cli.failure import FAILURE, INTERRUPTED, OK, USAGE, exit_code, lines
+from gateway.cli.failure import FAILURE, FINDINGS_MOST, INTERRUPTED, OK, USAGE, exit_code, lines
 from gateway.errors import GatewayError
 
 app = typer.Typer(
@@ -73,7 +73,8 @@ def _run() -> int:
         note("interrupted")
         return INTERRUPTED
     except GatewayError as error:
-        for line in lines(error):
+        # Whoever mends a sheet of 500 persons needs every fault; a screen holds so many.
+        for line in lines(error, FINDINGS_MOST if sys.stderr.isatty() else None):
             note(line)
         return exit_code(error)
     except Exception as error:

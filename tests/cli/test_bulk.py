@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from gateway.cli.failure import FINDINGS_MOST, lines
+from gateway.errors import Finding, SchemaViolation
 from tests.support.pair import example
 
 if TYPE_CHECKING:
@@ -33,18 +35,29 @@ def test_a_sheet_is_filled_in_sent_and_followed(home: Home, tmp_path: Path) -> N
     }  # fmt: skip
     message, sheet = tmp_path / "body.json", tmp_path / "group.csv"
     message.write_text(json.dumps(body), "utf-8")
-    rows = [LINES, LINES | {"person.sex": "Q"}]
+    rows = [LINES, *[LINES | {"person.sex": "Q"}] * 29]
 
     def write() -> None:
         sheet.write_text("\n".join([",".join(LINES), *(",".join(row.values()) for row in rows)]), "utf-8")
 
     write()
     refused = home.run("submit", str(message), "--rows", str(sheet), "--dry-run", code=1)
-    assert "line 3, column person.sex" in refused.err
-    rows[1] = LINES | {"person.names.0.fullName": "BUDI CONTOH"}
+    for line in range(3, 32):  # a file, no screen: every fault, not the first twenty
+        assert f"line {line}, column person.sex" in refused.err
+    rows = [LINES, LINES | {"person.names.0.fullName": "BUDI CONTOH"}]
     write()
     sent = home.json("submit", str(message), "--rows", str(sheet))
     progress = home.run("case", "progress", sent["case"])
     assert "answered 0 of 2" in progress.err
     assert [line.split("\t")[1:3] for line in progress.out.splitlines()] == [["1", "no"], ["2", "no"]]
     assert home.run("message", "rows", sent["id"]).out.count("BUDI CONTOH") == 1
+
+
+def test_a_screen_gets_the_first_faults_and_the_way_to_the_rest() -> None:
+    """Twenty of five hundred, how many more there are, and where they would all be."""
+    error = SchemaViolation("wrong", errors=tuple(Finding(f"/data/items/{at}", "wrong") for at in range(500)))
+    shown = lines(error, FINDINGS_MOST)
+    assert len(shown) == 22
+    assert "480 more" in shown[-1]
+    assert "2> faults.txt" in shown[-1]
+    assert len(lines(error)) == 501
