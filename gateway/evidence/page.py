@@ -84,7 +84,10 @@ def _marks(facts: Facts, language: str) -> str:
     # Whoever holds paper must see how it may be used (handling codes stand on every copy).
     if facts.event is None:
         return ""
-    return f'<p class="mark">{escape(word("handling", language))}: {escape(" ".join(facts.event.handling))}</p>'
+    marks = [f"{word('handling', language)}: {' '.join(facts.event.handling)}"]
+    if facts.event.environment == "test":
+        marks.insert(0, word("test", language))  # P24: nobody may take a rehearsal for a case
+    return "\n".join(f'<p class="mark">{escape(mark)}</p>' for mark in marks)
 
 
 def _about(parts: Parts, facts: Facts) -> list[tuple[str, str | None]]:

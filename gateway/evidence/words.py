@@ -33,6 +33,11 @@ _TABLE: Final[dict[str, tuple[str, str, str]]] = {
         "Penerima menolak pesan ini secara final.",
         "អ្នកទទួលបានបដិសេធសារនេះជាស្ថាពរ។",
     ),
+    "test": (
+        "Test system: no real persons",
+        "Sistem uji: bukan data orang sebenarnya",
+        "ប្រព័ន្ធសាកល្បង៖ គ្មានទិន្នន័យមនុស្សពិត",
+    ),
     "none": (
         "No answer of the recipient is in this file: it is not shown that the message arrived.",
         "Tidak ada jawaban penerima dalam berkas ini: tidak terbukti bahwa pesan telah sampai.",

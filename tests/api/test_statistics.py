@@ -227,15 +227,15 @@ async def test_small_cells_never_leave(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "figure", "label"),
+    ("language", "figure", "label", "mark"),
     [
-        ("en", "&gt; 5,000", "Departures postponed/refused at TPI"),
-        ("id", "&gt; 5.000", "Keberangkatan ditunda di TPI"),
-        ("km", "&gt; 5.000", "ការពន្យារពេលចេញដំណើរនៅច្រក"),
+        ("en", "&gt; 5,000", "Departures postponed/refused at TPI", "Test system"),
+        ("id", "&gt; 5.000", "Keberangkatan ditunda di TPI", "Sistem uji"),
+        ("km", "&gt; 5.000", "ការពន្យារពេលចេញដំណើរនៅច្រក", "ប្រព័ន្ធសាកល្បង"),
     ],
 )
 async def test_chart_and_page_in_three_languages(
-    api: Api, founded: int, language: str, figure: str, label: str
+    api: Api, founded: int, language: str, figure: str, label: str, mark: str
 ) -> None:
     """The chart has a title and says in words what it shows; the table beside it holds the same figures."""
     query = JAN_APR | {"language": language}
@@ -246,11 +246,13 @@ async def test_chart_and_page_in_three_languages(
     named = root.get("aria-labelledby", "").split()
     assert [part.tag for part in root if part.get("id") in named] == [f"{SVG}title", f"{SVG}desc"]
     assert label in (root.findtext(f"{SVG}desc") or "")
+    assert mark in (root.findtext(f"{SVG}title") or ""), "P24: a rehearsal is marked as one"
     assert root.findall(f"{SVG}polygon"), "more than 5,000 has an open end"
     assert b"style=" not in chart.body
     page = await api.get("/statistics/page", "auditor", params=query)
     text = page.body.decode()
     assert f'<html lang="{language}">' in text
+    assert mark in text.partition("<h1>")[2].partition("</h1>")[0]
     assert f'<th scope="row">{label}</th>' in text
     assert f'<td class="number">{figure}</td>' in text
     assert text.count("<svg ") == 1

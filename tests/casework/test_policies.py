@@ -538,6 +538,16 @@ def test_p21_no_numbers_of_persons_in_a_bulletin(text: str) -> None:
     )
 
 
+def test_p21_a_message_without_personal_data_has_none_in_words() -> None:
+    """A report that moves a case may name its reason, not a person; one that states opinions has a basis for more."""
+    for text in ("NIK 3299014503990001 was used", "mail contoh@example.org", "phone +62 800 000 0003"):
+        told = put("reason", value=text)
+        assert places(judge(message("case.update/s1-needs-info", told))) == {("E-PII", "/reason")}
+    assert judge(message("case.update/s1-needs-info")) == ()
+    opinion = message("case.update/s7-police-opinion", put("reason", value="passport A1234567 was shown to the police"))
+    assert judge(opinion) == ()
+
+
 def test_p21_a_referral_speaks_of_persons_by_reference() -> None:
     """The summary may not hold a name of the message's own persons."""
     facts = message(SUMARNI, lambda d: d.update(summary=d["summary"] + " Her name is Sumarni."))

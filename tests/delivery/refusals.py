@@ -14,6 +14,7 @@ GROUP = "identity.verify.request/s2-group-of-thirty"
 DEFERRAL = "departure.deferral.notice/s3-group-of-four"
 WEEK = "passport.deferral.notice/s4-one-week-seven-applications"
 NAMED = "passport.deferral.notice/s4-one-applicant-consents"
+WEEK = "passport.deferral.notice/s4-one-week-seven-applications"
 CHILD = "victim.assistance.referral/s5-child-khmer-script"
 ALERT = "subject.alert/s6-two-nationalities"
 RFI = "info.request/s7-crossing-history"
@@ -222,6 +223,8 @@ POLICIES = (
         "E-HANDLING", "/data/meta/recipientUnit", {"handling": ["V1", "H2", "NP", "EO"]}),
     Row("P21 a name in a summary", S1, put("summary", "Sumarni was told of a factory, and taken to Bavet instead."),
         "E-PII", "/data/summary"),
+    Row("P21 a number in a notice about nobody", WEEK, every(drop("facilitators"),
+        put("patternNote", "All gave the number +62 800 0000 0003.")), "E-PII", "/data/patternNote"),
     Row("P24 a real document in the test environment", S1, document(number="A1234567"), "E-PII",
         "/data/persons/0/documents/0/number"),
 )  # fmt: skip

@@ -146,7 +146,14 @@ def test_each_language_has_the_whole_story(language: str) -> None:
     """Ids, digests, times and fingerprints stand in each; and the words are that language's own."""
     text = Page(FILES[f.PAGE]).text[language]
     story = Story()
-    for part in (PARTS.message, "XC-ID-2026-000123-8", "2026-11-24 02:00:00.050", *story.fingerprints, "H0 H2"):
+    for part in (
+        PARTS.message,
+        "XC-ID-2026-000123-8",
+        "2026-11-24 02:00:00.050",
+        *story.fingerprints,
+        "H0 H2",
+        words.word("test", language),
+    ):
         assert part in text
     for key in ("accepted", "steps", "cosigned", "checking", "delivered", "sent"):
         assert words.word(key, language) in text

@@ -56,12 +56,13 @@ def p19_attachments_nameless(ctx: Context) -> Iterator[Finding]:
 
 
 def p21_no_personal_text(ctx: Context) -> Iterator[Finding]:
-    """P21: texts of types without personal data hold no number, address or name of a person. E-PII.
+    """P21: texts of messages without personal data hold no number, address or name of a person. E-PII.
 
-    Names are those of the message's own persons; a referral's summary uses references instead of names.
+    So whatever has no field of VI or SU has none in words either. Names are those of the message's own persons; a
+    referral's summary uses references instead of names.
     """
     names = tuple(_names_in(ctx))
-    if ctx.subject in _NO_PERSONS:
+    if ctx.subject in _NO_PERSONS or not ctx.personal:
         for pointer, value in _texts(ctx):
             what = personal_data(value) or ("a person's name" if mentions(value, names) else None)
             if what is not None:

@@ -108,7 +108,8 @@ class StatisticsOf:
 
     async def _sheet(self, call: Call) -> Sheet:
         report = await self._gateway.statistics.report(self._question(call))
-        return Sheet(report, self._me, self._gateway.rules.codelists, self._language(call))
+        rules = self._gateway.rules
+        return Sheet(report, self._me, rules.codelists, self._language(call), test=rules.environment == "test")
 
     def _question(self, call: Call) -> Question:
         query = call.request.query

@@ -50,7 +50,8 @@ _Cell = tuple[str, frozenset[tuple[str, str]]]
 class Sheet:
     """The figures of a report in one language: rows of cells, one column for each authority, ours first."""
 
-    def __init__(self, report: Report, me: str, codelists: CodeLists, language: str) -> None:
+    def __init__(self, report: Report, me: str, codelists: CodeLists, language: str, *, test: bool) -> None:
+        self._test = test
         self._codelists = codelists
         self._report = report
         self.language = language
@@ -66,9 +67,10 @@ class Sheet:
 
     @property
     def title(self) -> str:
-        """The heading: what it is and of when."""
+        """The heading: what it is and of when; of a rehearsal, that it is one (P24)."""
         period = self._report.question.period
-        return f"{self.term('STATISTICS')}: {period.first.isoformat()} \u2013 {period.last.isoformat()}"
+        title = f"{self.term('STATISTICS')}: {period.first.isoformat()} \u2013 {period.last.isoformat()}"
+        return f"{title} ({self.term('TEST_ENVIRONMENT')})" if self._test else title
 
     @property
     def period(self) -> str:
