@@ -108,7 +108,7 @@ def gate(subject: str, source: str | None, information: str | None, pointer: str
     return Finding(pointer, "this evaluation is too weak for a message of this type", "E-EVAL")
 
 
-def may_leave(codes: Iterable[str], *, released: bool = False) -> Finding | None:
+def p10_may_leave(codes: Iterable[str], *, released: bool = False) -> Finding | None:
     """Judge an export or forward beyond the receiving authority (P10).
 
     H2 and OR need the originator's release; the caller logs a refusal as well as a release.

@@ -264,6 +264,22 @@ async def test_20_a_move_that_the_table_does_not_hold(desks: dict[str, Desk], ap
     )  # fmt: skip
 
 
+async def test_p22_a_data_subjects_request_that_is_answered_too_late(
+    desks: dict[str, Desk], apis: dict[str, Api]
+) -> None:
+    """E-DATE on the wire and at POST: due on the fourth day after its receipt."""
+    name, request = "record.action/s7-subject-request", {"right": "ACCESS", "receivedOn": "2026-11-20"}
+    desk = desks["id.imigrasi"]
+    data = filled(name) | {"subjectRequest": request | {"dueBy": "2026-11-24"}}
+    refused(await desk.outcome(desk.author.event(name, data=data)), "E-DATE", "/data/subjectRequest/dueBy")
+    in_time = filled(name) | {"subjectRequest": request | {"dueBy": "2026-11-23"}}
+    assert (await desk.outcome(desk.author.event(name, data=in_time))).status == "accepted"
+    refusal = await apis["kh.gdi"].submit(example(name) | {"data": data})
+    found = {(error["code"], error["pointer"]) for error in refusal.json["errors"]}
+    # The message it is about was not exchanged here, which is told beside it.
+    assert found == {("E-DATE", "/data/subjectRequest/dueBy"), ("E-REF", "/data/target/messageId")}
+
+
 async def test_p02_the_agreement_that_ships_lets_no_personal_data_pass() -> None:
     """E-TRANSFER at the sender and at the receiver until an instrument is named; a bulletin without persons goes."""
     desk = Desk()
