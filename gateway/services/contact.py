@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gateway.errors import (
     Conflict,
@@ -12,6 +12,7 @@ from gateway.errors import (
     MalformedReceipt,
     PartnerError,
     TransportError,
+    UnknownSigner,
 )
 from gateway.ledger.note import open_checkpoint, read_tree_head
 from gateway.logs import get_logger
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
     from gateway.ports.partner import Links, PartnerLink
     from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
+    from gateway.protocol.stream import Ping
     from gateway.services.directory import Directory
     from gateway.services.disputes import Disputes
 
 log = get_logger()
+
+T = TypeVar("T")
 
 CARD_EVERY_MS = 60_000
 """A card is fetched once a minute at most, however many envelopes ask for it (protocol.md §2)."""
@@ -127,14 +131,30 @@ class Contacts:
             reply = await link.ping(body)
             if reply.status != 200:
                 return None
-            answer = read_ping(
-                reply.body, iss=party, aud=self._directory.me,
-                key_for=lambda kid, alg: self._directory.verify_key(party, kid, alg),
-            )  # fmt: skip
+            answer = await self.reading(party, lambda: self.read_ping(party, reply.body), link)
         except (TransportError, PartnerError):
             return None
         await self.heard(party)
         return answer.iat_ms - (now + self._clock()) // 2
+
+    def read_ping(self, party: PartyId, raw: bytes) -> Ping:
+        """Verify a ping of a partner, or its answer to ours. Raises PartnerError."""
+        return read_ping(
+            raw, iss=party, aud=self._directory.me,
+            key_for=lambda kid, alg: self._directory.verify_key(party, kid, alg),
+        )  # fmt: skip
+
+    async def reading(self, party: PartyId, read: Callable[[], T], link: PartnerLink | None = None) -> T:
+        """Return what `read` verifies; where its signer is not held, fetch the card first (protocol.md §2).
+
+        The partner may have rotated its keys since we last saw its card. Raises what `read` raises.
+        """
+        try:
+            return read()
+        except UnknownSigner:
+            if not await (self.fetch_card(party) if link is None else self.refresh_card(party, link)):
+                raise
+        return read()
 
     async def refresh_card(self, party: PartyId, link: PartnerLink) -> bool:
         """Fetch the partner's card; return whether a newer one is now in force."""

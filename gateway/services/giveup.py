@@ -19,7 +19,7 @@ from gateway.protocol.event import (
     build_event,
 )
 from gateway.protocol.ids import MessageId, PartyId, uuid7
-from gateway.protocol.receipt import Outcome, read_receipt
+from gateway.protocol.receipt import Outcome, Receipt, read_receipt
 from gateway.protocol.states import State, Step, advance
 from gateway.protocol.void import Void, write_voids
 from gateway.services.partnerlog import leads_to_checkpoint
@@ -141,10 +141,7 @@ class GiveUp:
             reply = await link.get_message(row.jti)
             if reply.status != 200:
                 return None
-            found = read_receipt(
-                reply.body, iss=party, aud=self._directory.me, eid=None, manifest_sha256=None, digests=None,
-                key_for=lambda kid, alg: self._directory.verify_key(party, kid, alg),
-            )  # fmt: skip
+            found = await self._contacts.reading(party, lambda: self._read_answer(party, reply.body), link)
             await self._contacts.check_checkpoint(party, found.checkpoint)
             [outcome] = found.outcomes
             if outcome.jti not in {None, row.jti}:
@@ -156,6 +153,12 @@ class GiveUp:
             log.info("not told what became of a message", partner=party, message=row.jti, code=error.slug)
             return None
         return outcome, reply.body
+
+    def _read_answer(self, party: PartyId, raw: bytes) -> Receipt:
+        return read_receipt(
+            raw, iss=party, aud=self._directory.me, eid=None, manifest_sha256=None, digests=None,
+            key_for=lambda kid, alg: self._directory.verify_key(party, kid, alg),
+        )  # fmt: skip
 
     def _void(self, tx: Transaction, party: PartyId, asked: Sequence[Sent]) -> bool:
         # Meanwhile a person may have had one of them tried again: its number must stay good.

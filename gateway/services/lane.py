@@ -292,13 +292,9 @@ class Lane:
             )  # fmt: skip
 
         try:
-            found = read()
-        except UnknownSigner:
-            await self._contacts.refresh_card(self.party, link)
-            try:
-                found = read()
-            except UnknownSigner as error:
-                raise MalformedReceipt("signed with a key we do not hold") from error
+            found = await self._contacts.reading(self.party, read, link)
+        except UnknownSigner as error:
+            raise MalformedReceipt("signed with a key we do not hold") from error
         if any(o.jti not in {None, m.jti} for m, o in zip(outgoing.messages, found.outcomes, strict=True)):
             raise MalformedReceipt("an outcome names another message than its event")
         await self._contacts.check_checkpoint(self.party, found.checkpoint)

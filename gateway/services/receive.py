@@ -20,6 +20,7 @@ from gateway.errors import (
     PartnerError,
     Paused,
     PolicyRefused,
+    StorageUnavailable,
     Voided,
 )
 from gateway.logs import get_logger
@@ -52,6 +53,9 @@ log = get_logger()
 PARTNER_ROLE = "partner"
 DEFERRING = (ClockSkew, LocalFault, AttachmentMissing)
 """Not taken, not stored: the sender tries again."""
+CLOCK_STEP = 8
+SKEW_ALARM_EVERY_MS = 3_600_000
+"""A sender of many messages by a wrong clock is one alarm an hour: it must not grow our log at will."""
 
 
 class Receiver:
@@ -81,6 +85,7 @@ class Receiver:
         self._checkpoints = checkpoints
         self._clock = clock
         self._memory = CaseMemory(rules.me)
+        self._skew_alarmed: dict[PartyId, int] = {}
         self._listeners: list[Callable[[int, int], None]] = []
 
     def on_received(self, listener: Callable[[int, int], None]) -> None:
@@ -90,22 +95,44 @@ class Receiver:
     def open(self, raw: bytes, peer: PartyId) -> OpenedEnvelope:
         """Do steps (1) to (4). Raises PartnerError: the envelope as a whole is refused, unsigned; Paused."""
         self._gate.check()
-        return open_sealed(
+        envelope = open_sealed(
             raw, me=self._rules.me, peer=peer, open_key_for=self._keys.open_key,
             verify_key_for=lambda kid, alg: self._rules.directory.verify_key(peer, kid, alg),
         )  # fmt: skip
+        self._point("opened")
+        return envelope
 
     async def receive(self, envelope: OpenedEnvelope) -> tuple[bytes, Sequence[Outcome]]:
         """Do steps (5) to (12) for each event; return the receipt, signed after the commit, and the outcomes."""
         judged = await self._judge.judge(envelope)
-        if self._fault is not None:
-            self._fault("validated")
+        self._point("validated")
         outcomes, arrivals, stream_high = await self._store.write(lambda tx: self._commit(tx, envelope, judged))
+        if any(_skewed(item, outcome) for item, outcome in zip(judged, outcomes, strict=True)):
+            await self._alarm_skew(envelope.iss)
         if arrivals:
             accepted = sum(1 for arrival in arrivals if arrival.status == "accepted")
             for listener in self._listeners:
                 listener(accepted, len(arrivals) - accepted)
-        return self._sign(envelope.iss, outcomes, stream_high, envelope), outcomes
+        raw = self._sign(envelope.iss, outcomes, stream_high, envelope)
+        self._point("signed")
+        return raw, outcomes
+
+    async def _alarm_skew(self, sender: PartyId) -> None:
+        now = self._clock()
+        if 0 <= now - self._skew_alarmed.get(sender, -SKEW_ALARM_EVERY_MS) < SKEW_ALARM_EVERY_MS:
+            return
+        self._skew_alarmed[sender] = now
+        try:
+            await self._store.write(
+                lambda tx: tx.log.append(
+                    "audit.alarm", actor=Actor(sender, PARTNER_ROLE), obj=("party", sender), at=now,
+                    outcome=ClockSkew.slug,
+                )
+            )  # fmt: skip
+        except StorageUnavailable:
+            # The answer stands all the same, and the next such message is alarmed.
+            del self._skew_alarmed[sender]
+        log.error("our clock and the partner's differ", partner=sender, fix=f"gateway partner ping {sender}")
 
     async def answer_again(self, sender: PartyId, jti: MessageId) -> bytes:
         """Return the receipt for one earlier message: `GET messages/{jti}`, with the log entry and its proof."""
@@ -128,6 +155,10 @@ class Receiver:
             entry, path = await self._store.write(lambda tx: (tx.log.data(leaf), tx.log.proof(leaf, size)))
             found = replace(found, entry=entry, proof=tuple(path))
         return self._sign(sender, [found], high, None, checkpoint)
+
+    def _point(self, name: str) -> None:
+        if self._fault is not None:
+            self._fault(name)
 
     # --- inside the transaction -------------------------------------------------------------------
 
@@ -308,6 +339,11 @@ class Receiver:
             manifest_sha256=envelope.manifest_sha256 if envelope else None, outcomes=outcomes,
             checkpoint=latest.note if latest else "", stream_high=stream_high, signer=self._keys.signer(now),
         )  # fmt: skip
+
+
+def _skewed(item: Judged, outcome: Outcome) -> bool:
+    """Say whether a clock, not a neighbour, is why an event was deferred."""
+    return outcome.status == "deferred" and item.failed_at == CLOCK_STEP and isinstance(item.error, ClockSkew)
 
 
 def _deferred(item: Judged, error: PartnerError, now: int) -> Outcome:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from gateway.ports.common import Clock
     from gateway.ports.partner import Reply
     from gateway.protocol.ids import PartyId
-    from gateway.protocol.stream import StreamItem
+    from gateway.protocol.stream import Stream, StreamItem
+    from gateway.services.contact import Contacts
     from gateway.services.directory import Directory
 
     Row = Mapping[str, Any]
@@ -82,11 +83,13 @@ class Reconciler:
         self,
         reads: _Reads,
         directory: Directory,
+        contacts: Contacts,
         link: Callable[[PartyId], AbstractAsyncContextManager[_Link]],
         clock: Clock,
     ) -> None:
         self._reads = reads
         self._directory = directory
+        self._contacts = contacts
         self._link = link
         self._clock = clock
 
@@ -118,14 +121,18 @@ class Reconciler:
             detail = f"{party} answered {reply.status} to the question what it holds; try again later"
             raise TransportError(detail, retry_after_s=reply.retry_after_s)
         try:
-            stream = read_stream(
-                reply.body, iss=party, aud=self._directory.me, from_seq=start,
-                key_for=lambda kid, alg: self._directory.verify_key(party, kid, alg),
-            )  # fmt: skip
+            stream = await self._contacts.reading(party, lambda: self._read(party, start, reply.body))
         except PartnerError:
             detail = f"the list {party} sent does not verify under its card; see `gateway partner show {party}`"
             raise TransportError(detail) from None
+        await self._contacts.heard(party)
         return stream.items
+
+    def _read(self, party: PartyId, start: int, raw: bytes) -> Stream:
+        return read_stream(
+            raw, iss=party, aud=self._directory.me, from_seq=start,
+            key_for=lambda kid, alg: self._directory.verify_key(party, kid, alg),
+        )  # fmt: skip
 
 
 def _compare(found: Reconciliation, ours: Sequence[Row], theirs: Sequence[StreamItem]) -> None:

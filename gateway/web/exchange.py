@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import weakref
 from dataclasses import dataclass
@@ -12,25 +13,24 @@ from aiohttp import web
 from gateway.errors import (
     Draining,
     Finding,
+    GatewayError,
     MalformedRequest,
     PartnerError,
     TooLarge,
     UnknownParty,
-    UnknownSigner,
     UnsupportedMediaType,
 )
 from gateway.logs import get_logger
 from gateway.ports.common import Actor, Clock
 from gateway.protocol.ids import PartyId, parse_message_id
 from gateway.protocol.jwe import MAX_REQUEST_BYTES
-from gateway.protocol.stream import StreamItem, read_ping, sign_ping, sign_stream
+from gateway.protocol.stream import StreamItem, sign_ping, sign_stream
 
 if TYPE_CHECKING:
     from asyncio import BaseTransport
 
     from gateway.ports.keys import KeyRing
     from gateway.ports.store import Store
-    from gateway.protocol.envelope import OpenedEnvelope
     from gateway.services.contact import Contacts
     from gateway.services.deposit import Deposits
     from gateway.services.directory import Directory
@@ -148,7 +148,7 @@ class _Handlers:
         party: PartyId = request[PARTY]
         raw = await _body(request, JOSE)
         try:
-            envelope = await self._open(raw, party)
+            envelope = await self._parts.contacts.reading(party, lambda: self._parts.receiver.open(raw, party))
         except PartnerError as error:
             log.warning("envelope refused", partner=party, code=error.slug, detail=error.detail)
             await self._parts.refusals.note("envelope.refused", Actor(party, "partner"), error.slug)
@@ -156,15 +156,6 @@ class _Handlers:
         await self._parts.contacts.heard(party)
         receipt, _ = await self._parts.receiver.receive(envelope)
         return web.Response(body=receipt, content_type=JOSE_JSON)
-
-    async def _open(self, raw: bytes, party: PartyId) -> OpenedEnvelope:
-        try:
-            return self._parts.receiver.open(raw, party)
-        except UnknownSigner:
-            # The partner may have rotated its keys since we last saw its card (protocol.md §2).
-            if not await self._parts.contacts.fetch_card(party):
-                raise
-        return self._parts.receiver.open(raw, party)
 
     async def get_message(self, request: web.Request) -> web.Response:
         """GET messages/{jti}: what became of one message."""
@@ -180,6 +171,7 @@ class _Handlers:
         """GET stream?from=N&limit=M: what I hold of yours."""
         party: PartyId = request[PARTY]
         start, limit = _query_number(request, "from", 1), _query_number(request, "limit", STREAM_MOST)
+        await self._parts.contacts.heard(party)
         rows = await self._parts.store.write(lambda tx: tx.inbox.stream(party, start, min(limit, STREAM_MOST)))
         items = [
             StreamItem(row.stream_seq, parse_message_id(row.jti), row.digest, row.status)
@@ -193,19 +185,22 @@ class _Handlers:
         )  # fmt: skip
         return web.Response(body=body, content_type=JOSE_JSON)
 
-    async def get_card(self, _request: web.Request) -> web.Response:
+    async def get_card(self, request: web.Request) -> web.Response:
         """GET card: our card in force."""
+        # The card is served in every state, also where nothing can be written (protocol.md §6).
+        with contextlib.suppress(GatewayError):
+            await self._parts.contacts.heard(request[PARTY])
         return web.Response(body=self._parts.directory.mine.raw, content_type=JOSE_JSON)
 
     async def post_ping(self, request: web.Request) -> web.Response:
         """POST ping: signed both ways; reaches no case."""
         party: PartyId = request[PARTY]
         raw = await _body(request, JOSE_JSON)
-        directory = self._parts.directory
-        read_ping(raw, iss=party, aud=directory.me, key_for=lambda kid, alg: directory.verify_key(party, kid, alg))
-        await self._parts.contacts.heard(party)
+        contacts = self._parts.contacts
+        await contacts.reading(party, lambda: contacts.read_ping(party, raw))
+        await contacts.heard(party)
         now = self._parts.clock()
-        body = sign_ping(iss=directory.me, aud=party, iat_ms=now, signer=self._parts.keys.signer(now))
+        body = sign_ping(iss=self._parts.directory.me, aud=party, iat_ms=now, signer=self._parts.keys.signer(now))
         return web.Response(body=body, content_type=JOSE_JSON)
 
 

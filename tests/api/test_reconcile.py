@@ -124,9 +124,9 @@ async def test_each_disagreement_has_its_name(
 ) -> None:
     """Ours against theirs, one number: agreement is silent, each sort of difference is told apart."""
     gateway = pair.a.gateway
-    found = await Reconciler(Ours(ours), gateway.directory, lambda _party: Told(pair.b, theirs), gateway.clock).compare(
-        "kh.gdi"
-    )
+    found = await Reconciler(
+        Ours(ours), gateway.directory, gateway.contacts, lambda _party: Told(pair.b, theirs), gateway.clock
+    ).compare("kh.gdi")
 
     assert [difference.fault for difference in found.differences] == ([] if fault is None else [fault])
     assert found.agrees is (fault is None)
@@ -140,7 +140,7 @@ async def test_a_number_we_never_sent_is_strange_wherever_it_stands(pair: Pair) 
     theirs = [item(seq) for seq in range(1, 1502)]
 
     found = await Reconciler(
-        Ours(*rows), gateway.directory, lambda _party: Told(pair.b, theirs), gateway.clock
+        Ours(*rows), gateway.directory, gateway.contacts, lambda _party: Told(pair.b, theirs), gateway.clock
     ).compare("kh.gdi")
 
     assert [(d.seq, d.fault) for d in found.differences] == [(7, "strange"), (1200, "strange"), (1501, "strange")]
@@ -154,7 +154,9 @@ async def test_a_list_that_does_not_verify_is_no_list(pair: Pair, status: int, s
     told = Told(pair.b, [item(1)], status=status, spoil=spoil)
 
     with pytest.raises(TransportError):
-        await Reconciler(Ours(), gateway.directory, lambda _party: told, gateway.clock).compare("kh.gdi")
+        await Reconciler(Ours(), gateway.directory, gateway.contacts, lambda _party: told, gateway.clock).compare(
+            "kh.gdi"
+        )
 
 
 async def test_more_differences_than_fit_are_counted_as_more(pair: Pair) -> None:
@@ -162,8 +164,8 @@ async def test_more_differences_than_fit_are_counted_as_more(pair: Pair) -> None
     gateway = pair.a.gateway
     rows = [row(seq, "accepted") for seq in range(1, 1101)]
 
-    found = await Reconciler(Ours(*rows), gateway.directory, lambda _party: Told(pair.b, []), gateway.clock).compare(
-        "kh.gdi"
-    )
+    found = await Reconciler(
+        Ours(*rows), gateway.directory, gateway.contacts, lambda _party: Told(pair.b, []), gateway.clock
+    ).compare("kh.gdi")
 
     assert (len(found.differences), found.more) == (1000, True)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from gateway.protocol.receipt import Outcome
     from tests.delivery.conftest import Desk
 
+HOUR_MS = 3_600_000
+
 
 def said(outcome: Outcome) -> str:
     """Return status and problem in one word each."""
@@ -169,10 +171,30 @@ async def test_a_message_from_the_future_is_deferred_and_takes_its_case_with_it(
     assert [said(o) for o in found] == ["deferred clock-skew", "deferred clock-skew", "accepted"]
     assert found[0].retry_after_s == 80
     assert all(o.leaf is None for o in found[:2])
-    assert await desk.size() == size + 1
+    assert await desk.size() == size + 2  # the neighbour, and the alarm
     desk.now += 100_000
     first, _ = await desk.outcomes(ahead, follower)
     assert first.status == "accepted"
+
+
+async def test_a_wrong_clock_is_an_alarm_once_an_hour(desk: Desk) -> None:
+    """Of the two clocks nobody knows which is wrong: people must look, and the log must not grow by it."""
+
+    async def alarms() -> list[tuple[str, str]]:
+        rows = await desk.gateway.queries.entries(typ="audit.alarm", limit=10)
+        return [(row["actor"], row["outcome"]) for row in rows]
+
+    ahead = desk.author.event(time_ms=desk.now + 5 * HOUR_MS, expiry_ms=desk.now + DAY_MS)
+    late = desk.author.event(time_ms=desk.now - DAY_MS, expiry_ms=desk.now - 1000)
+    await desk.outcomes(ahead)
+    await desk.outcomes(late, iat_ms=desk.now - HOUR_MS)
+    assert await alarms() == [("id.imigrasi", "clock-skew")]
+    desk.now += HOUR_MS
+    await desk.outcomes(ahead)
+    assert await alarms() == [("id.imigrasi", "clock-skew")] * 2
+    desk.now += 9 * HOUR_MS
+    await desk.outcomes(ahead)
+    assert len(await alarms()) == 2
 
 
 async def test_a_follower_is_deferred_even_where_it_could_be_refused(desk: Desk) -> None:

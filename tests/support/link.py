@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import orjson
 
-from gateway.errors import GatewayError, PartnerError, StorageUnavailable, TransportError, UnknownSigner
+from gateway.errors import GatewayError, PartnerError, StorageUnavailable, TransportError
 from gateway.home import InitOptions, init, open_home
 from gateway.ports.common import Actor
 from gateway.ports.partner import Links, Reply, UploadReply
 from gateway.ports.people import StoredAnswer
 from gateway.protocol.ids import MessageId, PartyId, parse_message_id
-from gateway.protocol.stream import StreamItem, read_ping, sign_ping, sign_stream
+from gateway.protocol.stream import StreamItem, sign_ping, sign_stream
 from gateway.running import Gateway, World, wall_clock
 from gateway.runtime import open_gateway
 from gateway.services.accounts import LOCAL_OPERATOR
@@ -360,11 +360,7 @@ class Process:
 async def post_envelope(gateway: Gateway, party: PartyId, raw: bytes) -> Reply:
     """Do what the exchange listener does with an envelope, less the HTTP around it."""
     try:
-        envelope = gateway.receiver.open(raw, party)
-    except UnknownSigner:
-        if not await gateway.contacts.fetch_card(party):
-            raise
-        envelope = gateway.receiver.open(raw, party)
+        envelope = await gateway.contacts.reading(party, lambda: gateway.receiver.open(raw, party))
     except PartnerError as error:
         await gateway.refusals.note("envelope.refused", Actor(party, "partner"), error.slug)
         raise
@@ -381,7 +377,7 @@ async def _get_message(gateway: Gateway, party: PartyId, jti: str) -> Reply:
 
 async def _ping(gateway: Gateway, party: PartyId, raw: bytes) -> Reply:
     directory, now = gateway.directory, gateway.clock()
-    read_ping(raw, iss=party, aud=directory.me, key_for=lambda kid, alg: directory.verify_key(party, kid, alg))
+    await gateway.contacts.reading(party, lambda: gateway.contacts.read_ping(party, raw))
     await gateway.contacts.heard(party)
     body = sign_ping(iss=directory.me, aud=party, iat_ms=now, signer=gateway.keys.signer(now))
     return Reply(200, "application/jose+json", body, None)
@@ -507,6 +503,7 @@ class MemoryLink:
         """GET stream."""
 
         async def stream(gateway: Gateway, _body: bytes) -> Reply:
+            await gateway.contacts.heard(self._source.party)
             rows = await gateway.store.write(lambda tx: tx.inbox.stream(self._source.party, start, limit))
             items = [StreamItem(r.stream_seq, MessageId(r.jti), r.digest, r.status) for r in rows if r.jti is not None]
             now = gateway.clock()
@@ -522,6 +519,7 @@ class MemoryLink:
         """GET card."""
 
         async def card(gateway: Gateway, _body: bytes) -> Reply:
+            await gateway.contacts.heard(self._source.party)
             return Reply(200, "application/jose+json", gateway.directory.mine.raw, None)
 
         return await self._call("card", b"", card)

@@ -24,7 +24,7 @@ class Reference:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._reconciler = Reconciler(gateway.queries, gateway.directory, gateway.link, gateway.clock)
+        self._reconciler = Reconciler(gateway.queries, gateway.directory, gateway.contacts, gateway.link, gateway.clock)
 
     async def get_codelists(self, call: Call) -> web.Response:
         """GET /codelists: names and versions."""
