@@ -7,10 +7,14 @@ One table and one pass (protocol.md §4.1, CloudEvents 1.0); what ties attribute
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import Finding
 from gateway.protocol import members
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 URGENCIES: Final = ("FLASH", "URGENT", "PRIORITY", "ROUTINE", "INFO")
 ENVIRONMENTS: Final = ("prod", "test")
@@ -51,6 +55,7 @@ _SHAPES: Final = tuple(
 )
 _KNOWN: Final = frozenset([name for name, _, _ in _SHAPES] + ["data", "traceparent"])
 _ATTRIBUTE_NAME: Final = re.compile(r"[a-z0-9]+")
+MOST_FINDINGS: Final = 50  # more help nobody, and a partner may send a hundred thousand wrong names
 _LONGEST_ATTRIBUTE: Final = 1024  # of those with a pattern; all true ones are far shorter
 TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -69,10 +74,14 @@ def misshapen(document: dict[str, Any]) -> list[Finding]:
     if not isinstance(get("data"), dict):
         findings.append(Finding("/data", "not an object"))
     if not document.keys() <= _KNOWN:
-        for name in document.keys() - _KNOWN:
-            # The name came from the peer: it is not repeated.
-            if _ATTRIBUTE_NAME.fullmatch(name) is None:
-                findings.append(Finding("", "an attribute name that is not lower-case letters and digits"))
-            elif isinstance(document[name], (dict, list)):
-                findings.append(Finding("", "an extension attribute that is not a single value"))
+        findings += islice(_strange(document), MOST_FINDINGS - len(findings))
     return findings
+
+
+def _strange(document: dict[str, Any]) -> Iterator[Finding]:
+    """Judge the attributes this profile does not name; a name came from the peer and is not repeated."""
+    for name in document.keys() - _KNOWN:
+        if _ATTRIBUTE_NAME.fullmatch(name) is None:
+            yield Finding("", "an attribute name that is not lower-case letters and digits")
+        elif isinstance(document[name], (dict, list)):
+            yield Finding("", "an extension attribute that is not a single value")

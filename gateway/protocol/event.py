@@ -76,8 +76,6 @@ DEFAULT_LIFETIME_MS: Final = 14 * 86_400_000
 CLOCK_TOLERANCE_MS: Final = 120_000  # two clocks may differ by this much
 LONGEST_RETRY_AFTER_S: Final = 3600  # protocol.md §7: more does not count
 
-_MOST_FINDINGS: Final = 50
-
 
 class UnreadableEvent(MalformedEvent):
     """A malformed event; `jti` is its id where one of the right form could be read, for the outcome."""
@@ -162,7 +160,7 @@ def parse_event(line: bytes, *, is_manifest: Callable[[str], bool] = _never) -> 
     readable = jti if isinstance(jti, str) and members.MESSAGE_ID.fullmatch(jti) else None
     raise UnreadableEvent(
         "; ".join(f"{found.pointer}: {found.reason}" for found in findings[:5]),
-        errors=tuple(findings[:_MOST_FINDINGS]),
+        errors=tuple(findings),
         jti=None if readable is None else MessageId(readable),
     )
 

@@ -101,7 +101,9 @@ class Judge:
                 # (11) Casework policy, as far as the message alone tells; the rest inside the transaction.
                 casework = rules.judge_inbound(event)
         except PartnerError as error:
-            return Judged(digest, line, event, step, error, event.id)
+            # What is refused already needs no data any more: a hundred such must not be held at once.
+            kept = event if event.is_void else replace(event, data={})
+            return Judged(digest, line, kept, step, error, event.id)
         except Exception:
             # A message that breaks a validator must not take down those it came with, nor be refused for it.
             log.exception("judging a message failed", message=event.id, step=step)

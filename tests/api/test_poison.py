@@ -93,8 +93,9 @@ async def test_a_poison_message_stops_nothing(api: Api) -> None:
         b'{"data":' + b"[" * DEEP + b"]" * DEEP + b"}",
         b'{"data":{"a":"' + b"x" * 30_000_000 + b'"}}',
         b'{"data":{' + b",".join(b'"a%d":1' % i for i in range(100_000)) + b"}}",
+        b'{"data": [' + b"[[]]," * 2_000_000 + b"1]}",
     ],
-    ids=("objects 10,000 deep", "lists 10,000 deep", "30 MB", "100,000 members"),
+    ids=("objects 10,000 deep", "lists 10,000 deep", "30 MB", "100,000 members", "4,000,000 empty lists"),
 )
 async def test_a_poison_event_of_a_partner_is_refused_at_once(line: bytes) -> None:
     """Whoever signed it: it is an unreadable event, and the next one is judged."""

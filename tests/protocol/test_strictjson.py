@@ -59,6 +59,7 @@ REFUSED = {
     "surrogate-in-utf-8": (b'"\xed\xa0\x80"', "UTF-8"),
     "not-utf-8": (b'"\xff"', "UTF-8"),
     "utf-16": ('{"a":1}'.encode("utf-16"), "UTF-8"),
+    "too-many-values": (b"[" + b"[]," * 2**20 + b"[]]", "too many values"),
     "sixty-five-deep": (b"[" * 65 + b"]" * 65, "deep"),
     "sixty-five-deep-in-objects": (b'{"a":' * 65 + b"1" + b"}" * 65, "deep"),
     "sixty-five-deep-after-a-quote-in-text": (b'["\\"",' + b"[" * 64 + b"]" * 65, "deep"),
@@ -94,6 +95,16 @@ def test_the_reason_never_quotes_the_document() -> None:
         with pytest.raises(strictjson.NotStrict) as fault:
             strictjson.loads(raw)
         assert "SECRET" not in str(fault.value)
+
+
+def test_as_many_values_as_the_rule_allows_are_read() -> None:
+    """The count is of commas and opening brackets, wherever they stand: one more is too many."""
+    most = b"[" + b"1," * (strictjson.MAX_VALUES - 1) + b"1]"
+    assert len(strictjson.loads(most)) == strictjson.MAX_VALUES
+    with pytest.raises(strictjson.NotStrict, match="commas"):
+        strictjson.loads(most.replace(b"1]", b"1,1]"))
+    with pytest.raises(strictjson.NotStrict, match="commas"):
+        strictjson.loads(b'"' + b"," * (strictjson.MAX_VALUES + 1) + b'"')
 
 
 def test_a_smaller_depth_may_be_asked_for() -> None:
