@@ -7,6 +7,7 @@ that closed last year is right for last year's crossing and wrong for this year'
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -99,7 +100,9 @@ def _age(held: CodeList) -> tuple[int, ...]:
     return tuple(int(part) for part in held.version.split(".") if part.isdigit())
 
 
+@lru_cache(maxsize=256)
 def _read(name: str, raw: bytes) -> CodeList:
+    """Read one file; what never changes is read once a process, however many gateways it opens."""
     try:
         document = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

@@ -1,12 +1,13 @@
 """The checker: what must hold after every experiment, read from the homes of two stopped gateways.
 
-    check(home_a, home_b, promised={...}, drained=True, canaries=[...], traces=[...])
+    check(home_a, home_b, promised={...}, shown={...}, drained=True, canaries=[...], traces=[...])
 
 Its six parts are those of the project's promise: (1) every accepted message is answered by a verified
-receipt, cancelled on record or dead with an alarm; (2) nothing is seen twice; (3) both logs verify, each
-delivered message has one `accepted` leaf, and every checkpoint ever shown is a prefix of the final log;
-(4) numbers are gapless and digests agree; (5) no plaintext leaks; (6) nothing is left to do. It collects
-all violations before it raises, because the second one often explains the first.
+receipt, cancelled on record or dead with an alarm; (2) nothing is seen twice; (3) both logs verify, with our
+verifier and with Go's, each delivered message has one `accepted` leaf, and every checkpoint ever shown or
+cosigned is a prefix of the final log; (4) numbers are gapless and digests agree; (5) no plaintext leaks; (6)
+nothing is left to do: how long that took, and that a lost partner was probed, is for whoever watched. It
+collects all violations before it raises, because the second one often explains the first.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import PartnerError
+from gateway.errors import LedgerError, PartnerError
 from gateway.ledger import entry, note
-from gateway.ledger.tiles import TILE_WIDTH, split_hashes
+from gateway.ledger.tiles import TILE_WIDTH, export_files, split_hashes
 from gateway.ledger.verify import verify_rows
 from gateway.primitives import merkle
 from gateway.protocol.card import read_card
+from gateway.protocol.event import VOID
 from gateway.protocol.receipt import read_receipt
+from tests.support.golog import go_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -104,12 +107,14 @@ def check(
     b: Path | None = None,
     *,
     promised: Mapping[str, Iterable[str]] | None = None,
+    shown: Mapping[str, Sequence[str]] | None = None,
     drained: bool = True,
     canaries: Sequence[bytes] = (),
     traces: Iterable[bytes | Path] = (),
 ) -> None:
     """Check two homes, or one whose partner was a script; `promised` are the ids answered 202, by party.
 
+    `shown` are the ids an application saw that followed the inbox of a party from its first message on.
     `traces` are logs, temporary files and wire captures that must hold none of the `canaries`.
     Raises Violations.
     """
@@ -120,7 +125,7 @@ def check(
         _log(found, side)
         _fates(found, side, set((promised or {}).get(side.party, ())), drained=drained)
         _numbers_sent(found, side)
-        _seen_once(found, side)
+        _seen_once(found, side, (shown or {}).get(side.party))
     if len(sides) == 2:
         for sender, receiver in (sides, sides[::-1]):
             _agree(found, sender, receiver, drained=drained)
@@ -199,10 +204,14 @@ def _sha256(raw: bytes) -> bytes:
 # (2): nothing twice -------------------------------------------------------------------------------------
 
 
-def _seen_once(found: _Findings, side: Side) -> None:
-    shown = Counter((row["sender"], row["jti"]) for row in side.inbox if row["status"] == "accepted")
-    for (sender, jti), count in shown.items():
-        found.unless(count == 1, f"{side.party}: {jti} of {sender} is seen {count} times")
+def _seen_once(found: _Findings, side: Side, shown: Sequence[str] | None) -> None:
+    stored = [row["jti"] for row in side.inbox if row["status"] == "accepted" and row["subject"] != VOID]
+    for jti, count in Counter(stored if shown is None else shown).items():
+        found.unless(count == 1, f"{side.party}: {jti} is seen {count} times")
+    if shown is not None:
+        found.unless(
+            list(shown) == stored, f"{side.party}: an application saw {len(shown)} of {len(stored)}, or others"
+        )
     for row in side.inbox:
         if row["status"] == "accepted":
             body = side.bodies.get(row["body_id"])
@@ -226,6 +235,8 @@ def _log(found: _Findings, side: Side) -> None:
     for text in side.checkpoints:
         head = note.open_checkpoint(text, side.log_keys)
         found.unless(head.root == side.root(head.size), f"{side.party}: checkpoint {head.size} is no prefix")
+    fault = _go_fault(side)
+    found.unless(fault is None, f"{side.party}: Go's verifier says: {fault}")
     accepted = Counter(e.jti for e in side.entries if e.typ == "message.received" and e.outcome == "accepted")
     arrived = {row["jti"]: row for row in side.inbox if row["status"] == "accepted"}
     for jti in accepted.keys() | arrived.keys():
@@ -239,6 +250,31 @@ def _log(found: _Findings, side: Side) -> None:
             continue
         right = leaf is not None and leaf.event == row["digest"] and leaf.typ == "message.received"
         found.unless(right, f"{side.party}: entry {row['leaf']} does not record {row['jti']}")
+
+
+def _go_fault(side: Side) -> str | None:
+    """Have the newest checkpoint and all below it judged by Go."""
+    if not side.checkpoints:
+        return "no checkpoint"
+    text = side.checkpoints[-1]
+    head = note.read_tree_head(text)
+    key = next((key for key in side.log_keys if key.name == head.origin and _signed(text, key)), None)
+    if key is None:
+        return "signed under no key of its cards"
+    data = [row["data"] for row in side.leaves]
+    try:
+        files = list(export_files(head.size, lambda start, end: data[start:end], side.hashes))
+    except LedgerError as error:
+        return error.detail
+    return go_fault([("checkpoint", text.encode()), *files], key.vkey)
+
+
+def _signed(text: str, key: note.NoteKey) -> bool:
+    try:
+        note.open_checkpoint(text, [key])
+    except PartnerError:
+        return False
+    return True
 
 
 def _prefixes(found: _Findings, holder: Side, issuer: Side) -> None:
@@ -262,7 +298,11 @@ def _cosigned(found: _Findings, issuer: Side, witness: Side) -> None:
     ]
     held = [row["note"] for row in witness.witnessed if row["party"] == issuer.party]
     for text in shown + held:
-        head = note.open_checkpoint(text, issuer.log_keys, keys)
+        try:
+            head = note.open_checkpoint(text, issuer.log_keys, keys)
+        except PartnerError as error:
+            found.append(f"{witness.party}: holds a head of {issuer.party} that does not verify: {error.detail}")
+            continue
         found.unless(
             head.size <= len(issuer.leaves) and head.root == issuer.root(head.size),
             f"{witness.party}: cosigned {issuer.party} at {head.size}, which is no prefix of its log",

@@ -1,10 +1,15 @@
-"""Two real `gateway serve` processes under load, killed with -9 at random moments; then the checker."""
+"""Two real `gateway serve` processes under load, killed with -9 at random moments; then the checker.
+
+Beside each stands an application that follows its inbox, and between them a wire that keeps what passes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -25,6 +30,7 @@ from gateway.running import wall_clock
 from gateway.runtime import open_gateway
 from tests.support.checker import check
 from tests.support.pair import example, free_port
+from tests.support.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +41,8 @@ STARTED_WITHIN_S = 60.0
 DRAINED_WITHIN_S = 120.0
 PROVED_WITHIN_S = 120.0
 MOST_WAITING = 60
+LEAST_SEEN = 100_000
+LOOK_EVERY_S = 1.0
 CANARY = "Zyxwvq Kanarienvogel, held in a guarded building near the border"
 
 
@@ -47,14 +55,22 @@ async def until(holds: Callable[[], bool], within_s: float, what: str) -> float:
     return time.monotonic() - started
 
 
-async def make_homes(folder: Path) -> tuple[Path, Path]:
-    """Make two homes on free ports of loopback that have enrolled one another."""
+async def make_homes(folder: Path, wires: dict[str, tuple[int, int]] | None = None) -> tuple[Path, Path]:
+    """Make two homes on free ports of loopback that have enrolled one another.
+
+    `wires` is filled with, by party, the port its card names and the one it listens on; else they are one port.
+    """
     made = {}
     for party in ("id.imigrasi", "kh.gdi"):
-        exchange, api, ops = (f"127.0.0.1:{free_port()}" for _ in range(3))
+        exchange, api, ops, named = (free_port() for _ in range(4))
+        if wires is None:
+            named = exchange
+        else:
+            wires[party] = named, exchange
         options = InitOptions(
-            party=party, name=party, country=party[:2].upper(), environment="test", exchange_listen=exchange,
-            api_listen=api, ops_listen=ops,
+            party=party, name=party, country=party[:2].upper(), environment="test",
+            exchange_listen=f"127.0.0.1:{exchange}", exchange_url=f"https://127.0.0.1:{named}/bcx/v1",
+            api_listen=f"127.0.0.1:{api}", ops_listen=f"127.0.0.1:{ops}",
         )  # fmt: skip
         made[party] = init(folder / party, options, now_ms=wall_clock())
     cards = {}
@@ -78,6 +94,7 @@ class Served:
     bodies: tuple[str, ...]
     promised: set[str] = field(default_factory=set)
     restarts: list[float] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -85,18 +102,26 @@ class Served:
         """Everything it ever wrote."""
         return self.home.parent / f"{self.home.name}.log"
 
+    @property
+    def temporary(self) -> Path:
+        """Where its temporary files go."""
+        return self.home.parent / f"{self.home.name}.tmp"
+
     async def start(self) -> None:
         """Start `gateway serve`; return once it answers."""
+        self.temporary.mkdir(exist_ok=True)
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(  # noqa: ASYNC220 - its handle must outlive this loop
-                [GATEWAY, "--home", self.home, "serve"], stdout=output, stderr=output, cwd=self.home.parent
-            )
+                [GATEWAY, "--home", self.home, "serve"], stdout=output, stderr=output, cwd=self.home.parent,
+                env={**os.environ, "TMPDIR": str(self.temporary)},
+            )  # fmt: skip
         started = time.monotonic()
         while not await self._answers():
             assert self.process.poll() is None, self.output.read_text()[-3000:]
             assert time.monotonic() - started < STARTED_WITHIN_S, "not ready in time"
             await asyncio.sleep(0.02)
         self.restarts.append(time.monotonic() - started)
+        assert resource.prlimit(self.process.pid, resource.RLIMIT_CORE) == (0, 0), "core dumps are on"
 
     async def _answers(self) -> bool:
         try:
@@ -174,6 +199,34 @@ class Served:
                     assert answer.status in {429, 503}, await answer.text()
         return None
 
+    async def follow(self, over: asyncio.Event) -> None:
+        """Read the inbox behind what was read before, until told to stop and nothing is left there."""
+        after = ""
+        while True:
+            last = over.is_set()
+            items = await self._inbox(after)
+            self.shown += [item["id"] for item in items or ()]
+            if items:
+                after = items[-1]["cursor"]
+            elif last and items is not None:
+                return
+            else:
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _inbox(self, after: str) -> list[dict[str, Any]] | None:
+        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError, orjson.JSONDecodeError):
+            async with self.session() as session:
+                query = {"limit": "200", **({"after": after} if after else {})}
+                async with session.get("http://gateway/api/v1/inbox", params=query) as answer:
+                    if answer.status == 200:
+                        items: list[dict[str, Any]] = orjson.loads(await answer.read())["items"]
+                        return items
+        return None
+
+    def left(self) -> list[Path]:
+        """Return the files it left where personal data has no business: its output and its temporary files."""
+        return [self.output, *(path for path in self.temporary.rglob("*") if path.is_file())]
+
     async def die(self, times: int) -> None:
         """Be killed `times` times, each at a random moment, and come back."""
         for _ in range(times):
@@ -185,26 +238,35 @@ class Served:
 async def experiment(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     """Kill each side `kills` times under load both ways; then let both come to rest, and check. Return the measures."""
     chance = random.Random(seed)
-    home_a, home_b = await make_homes(folder)
+    wires: dict[str, tuple[int, int]] = {}
+    home_a, home_b = await make_homes(folder, wires)
     a = Served(home_a, random.Random(chance.random()), ("case.referral/s1-sumarni",))
     b = Served(home_b, random.Random(chance.random()), ("info.request/telephone-three-numbers",))
-    over = asyncio.Event()
-    try:
-        await asyncio.gather(a.start(), b.start())
-        loads = [asyncio.create_task(side.load(over)) for side in (a, b)]
-        await asyncio.gather(a.die(kills), b.die(kills))
-        over.set()
-        await asyncio.gather(*loads)
-        drained = await until(lambda: not (a.waiting() + b.waiting()), DRAINED_WITHIN_S, "drained")
-        proved = await until(lambda: a.unwitnessed() == b.unwitnessed() == (0, 0), PROVED_WITHIN_S, "proved")
-        await asyncio.gather(a.stop(), b.stop())
-    finally:
-        for side in (a, b):
-            if side.process is not None and side.process.poll() is None:
-                side.kill()
+    over, at_rest = asyncio.Event(), asyncio.Event()
+    relays = [Relay(*wire) for wire in wires.values()]
+    async with relays[0], relays[1]:
+        try:
+            await asyncio.gather(a.start(), b.start())
+            loads = [asyncio.create_task(side.load(over)) for side in (a, b)]
+            readers = [asyncio.create_task(side.follow(at_rest)) for side in (a, b)]
+            await asyncio.gather(a.die(kills), b.die(kills))
+            over.set()
+            await asyncio.gather(*loads)
+            drained = await until(lambda: not (a.waiting() + b.waiting()), DRAINED_WITHIN_S, "drained")
+            at_rest.set()
+            await asyncio.gather(*readers)
+            proved = await until(lambda: a.unwitnessed() == b.unwitnessed() == (0, 0), PROVED_WITHIN_S, "proved")
+            await asyncio.gather(a.stop(), b.stop())
+        finally:
+            for side in (a, b):
+                if side.process is not None and side.process.poll() is None:
+                    side.kill()
+    wire = [bytes(seen) for relay in relays for seen in relay.seen]
+    assert sum(map(len, wire)) > LEAST_SEEN, "the wire was not the one they used"
     check(
-        home_a, home_b, promised={"id.imigrasi": a.promised, "kh.gdi": b.promised}, canaries=[CANARY.encode()],
-        traces=[a.output, b.output],
+        home_a, home_b, promised={"id.imigrasi": a.promised, "kh.gdi": b.promised},
+        shown={"id.imigrasi": a.shown, "kh.gdi": b.shown}, canaries=[CANARY.encode()],
+        traces=[*a.left(), *b.left(), *wire],
     )  # fmt: skip
     restarts = sorted(a.restarts + b.restarts)
     assert restarts[len(restarts) // 2] < READY_WITHIN_S

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+CANARY = "Zyxwvq Kanarienvogel, held in a guarded building near the border"
+
+
 async def _tried(process: Process, work: Coroutine[Any, Any, Any]) -> Any:
     try:
         return await process.until_dead(work)
@@ -27,7 +30,9 @@ async def _exchange(two: Two) -> None:
         await two.revive()
         if two.a.promised:
             break
-        await _tried(two.a, two.a.submit(example("case.referral/s1-sumarni")))
+        body = example("case.referral/s1-sumarni")
+        body["data"]["summary"] = CANARY
+        await _tried(two.a, two.a.submit(body))
     await two.drained()
     case = two.b.look("SELECT ref FROM cases")[0][0]
     await _tried(two.b, two.b.submit({**example("case.update/s1-accepted"), "case": case}))
@@ -58,7 +63,10 @@ def sweep(victim: str, kind: Literal["kill", "fail"], start: int, stride: int) -
     while True:
         two = Two()
         step, _ = run_virtual(exchange_with_fault(two, victim, kind, at))
-        check(two.a.home, two.b.home, promised={ID: two.a.promised, KH: two.b.promised})
+        check(
+            two.a.home, two.b.home, promised={ID: two.a.promised, KH: two.b.promised}, canaries=[CANARY.encode()],
+            traces=two.network.seen,
+        )  # fmt: skip
         two.discard()
         if step is None:
             return met
