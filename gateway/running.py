@@ -154,7 +154,8 @@ class Gateway:
 
     def _follow(self) -> None:
         active = [p.party for p in self.directory.partners.values() if p.active]
-        self.dispatcher.follow(active)
+        # The lane of one that is suspended sends nothing, but gives up what is past its time.
+        self.dispatcher.follow(self.directory.partners)
         self.attachments.carrier.follow(active)
         self.witnessing.follow()
 

@@ -96,6 +96,9 @@ class GiveUp:
         tx.memory.suspend(self._directory.me, row.jti)
         if row.subject == VOID:
             tx.outbox.retell_voids(row.jti)
+        if state is State.CANCELLED and row.attempts == 0:
+            # It never left, and nobody can have it tried again; whatever left waits for the partner's word.
+            self._settler.never_taken(tx, row)
         typ = "message.dead" if state is State.DEAD else "message.cancelled"
         tx.log.append(typ, actor=actor, obj=("message", row.jti), at=now, jti=row.jti, event=row.digest,
                       case=row.case_ref, outcome=reason)  # fmt: skip
@@ -190,6 +193,8 @@ class GiveUp:
             )
         ])  # fmt: skip
         tx.outbox.voids_told([r.jti for r in rows], jti)
+        for row in rows:
+            self._settler.never_taken(tx, row)
         return True
 
     def _told(self, count: int) -> None:

@@ -79,7 +79,10 @@ class Lane:
         fault: FaultPoint | None,
         paused: Callable[[], bool],
     ) -> None:
-        """Take `paused`: while it says so, nothing leaves; messages are still given up when their time is over."""
+        """Take `paused`: while it says so, nothing leaves; messages are still given up when their time is over.
+
+        So are those to a partner that is suspended.
+        """
         self._fault = fault
         self._paused = paused
         self.party = party
@@ -142,8 +145,6 @@ class Lane:
         """Do what is due; return when to look again, in ms."""
         now = self._clock()
         partner = self._directory.partner(self.party)
-        if partner is None or not partner.active:
-            return now + self._probe_every_ms
         if now < self._latest:
             # The clock was put back: what was planned by the old one could lie years ahead.
             self._not_before = min(self._not_before, now)
@@ -157,7 +158,7 @@ class Lane:
         if now - self._looked_for_expired >= EXPIRY_EVERY_MS:
             self._looked_for_expired = now
             await self._give_up.expire(self.party)
-        if self._paused():
+        if partner is None or not partner.active or self._paused():
             return now + self._probe_every_ms
         if now < self._not_before:
             return self._not_before

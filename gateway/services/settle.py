@@ -130,6 +130,16 @@ class Settler:
         if accepted and row.subject == RECORD_ACTION:
             data = strictjson.loads(tx.outbox.event(row.jti))["data"]
             self._records.perform(tx, row.subject, data, sender=self._cases.me, jti=row.jti, at=self._clock())
+        self._in_case(tx, row, accepted=accepted, received_at=received_at)
+
+    def never_taken(self, tx: Transaction, row: Sent) -> None:
+        """Take into the case that the partner never took a message of ours, and never will.
+
+        Its status change would else count as unanswered for ever, and refuse every one of the other side.
+        """
+        self._in_case(tx, row, accepted=False, received_at=self._clock())
+
+    def _in_case(self, tx: Transaction, row: Sent, *, accepted: bool, received_at: int) -> None:
         if row.case_ref is not None and row.effect is not None:
             effect = Effect(**strictjson.loads(row.effect.encode()))
             self._cases.settled(tx, row.case_ref, row.jti, effect, accepted=accepted, received_at=received_at)
