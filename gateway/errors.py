@@ -63,6 +63,12 @@ class MalformedRequest(RequestError):
     slug, title, status = "malformed-request", "The request cannot be read", 400
 
 
+class FingerprintDiffers(RequestError):
+    """What the officers read is not what the card says."""
+
+    slug, title, status = "fingerprint-differs", "The fingerprint differs", 422
+
+
 class IdempotencyKeyMissing(RequestError):
     """A creating POST without `Idempotency-Key`."""
 

@@ -193,6 +193,7 @@ def _connect(g: Gateway) -> None:
         g.submitter.on_accepted(wake)
     carrier.on_arrived(dispatcher.wake)
     g.operator.on_moved(dispatcher.wake)
+    g.operator.on_retried(dispatcher.knock)
     g.settler.on_recorded(lambda r: carrier.wake_all() if r.deferred else None)
     g.settler.on_recorded(lambda r: g.submitter.answered(r.closed))
     g.give_up.on_given_up(g.submitter.answered)

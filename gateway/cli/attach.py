@@ -15,7 +15,8 @@ import typer
 
 from gateway.cli.common import group, note, verb
 from gateway.cli.control import API, gateway, segment
-from gateway.errors import ConfigurationError, MalformedRequest
+from gateway.cli.failure import Misused
+from gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,13 +54,13 @@ def register(app: typer.Typer) -> None:
 
 
 def read_attached(text: str) -> Attached:
-    """Read `FILE[;type=CODE][;personRef=…][;description=…]`. Raises MalformedRequest, ConfigurationError."""
+    """Read `FILE[;type=CODE][;personRef=…][;description=…]`. Raises Misused, ConfigurationError."""
     name, *options = text.split(";")
     given: dict[str, str] = {}
     for option in options:
         key, equals, value = option.partition("=")
         if key not in OPTIONS or not equals:
-            raise MalformedRequest(f"--attach takes FILE, then ;NAME=VALUE with NAME one of {', '.join(OPTIONS)}")
+            raise Misused(f"--attach takes FILE, then ;NAME=VALUE with NAME one of {', '.join(OPTIONS)}")
         given["attachmentType" if key == "type" else key] = value
     path = Path(name)
     try:

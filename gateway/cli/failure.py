@@ -8,8 +8,10 @@ from gateway.errors import (
     Clash,
     ConfigurationError,
     Finding,
+    FingerprintDiffers,
     GatewayError,
     LedgerError,
+    MalformedRequest,
     NotFound,
     NotPermitted,
     PartnerError,
@@ -34,6 +36,12 @@ class VerificationFailed(GatewayError):
     """A log, card or bundle does not verify."""
 
     slug, title, status = "unverified", "Verification failed", 422
+
+
+class Misused(GatewayError):
+    """Arguments that do not go together."""
+
+    slug, title, status = "misused", "The command was not understood", 400
 
 
 class Refused(GatewayError):
@@ -62,6 +70,8 @@ _BY_STATUS: Final = {
 _BY_SLUG: Final = {
     ConfigurationError.slug: USAGE,
     LedgerError.slug: UNVERIFIED,
+    Misused.slug: USAGE,
+    FingerprintDiffers.slug: UNVERIFIED,
     VerificationFailed.slug: UNVERIFIED,
 }
 
@@ -71,6 +81,8 @@ def exit_code(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, Refused):
+        if error.code == MalformedRequest.slug and _names_a_parameter(error):
+            return USAGE
         return _BY_SLUG.get(error.code, _BY_STATUS.get(error.http_status, FAILURE))
     if isinstance(error, PartnerError):
         # Read on the command line, a partner's card or receipt that does not hold is a failed check.
@@ -80,11 +92,21 @@ def exit_code(error: BaseException) -> int:
     return FAILURE
 
 
+def _names_a_parameter(error: GatewayError) -> bool:
+    """Tell an option that was given wrong from a document that cannot be read."""
+    return _is_said(error) and error.errors[0].pointer.count("/") == 1
+
+
+def _is_said(error: GatewayError) -> bool:
+    """Tell whether the only finding stands in the detail already."""
+    return len(error.errors) == 1 and error.errors[0].reason in (error.detail or error.title)
+
+
 def lines(error: GatewayError, most: int | None = None) -> list[str]:
     """Return what is printed: the fault with its fix, then each finding on its own line, `most` of them."""
     text = error.detail or error.title
     shown = [f"error: {text}"]
-    if not (len(error.errors) == 1 and error.errors[0].reason in text):
+    if not _is_said(error):
         shown += [
             f"  {found.pointer or '/'}: {found.reason}" + (f" [{found.code}]" if found.code else "")
             for found in error.errors[:most]

@@ -13,7 +13,7 @@ import typer
 from gateway.cli import output
 from gateway.cli.common import given, group, read_input, verb
 from gateway.cli.control import API, CONTROL, gateway, segment
-from gateway.cli.failure import FAILURE
+from gateway.cli.failure import FAILURE, Misused
 from gateway.errors import MalformedRequest
 
 schema = group("schema", "The schema registry: what messages may say.")
@@ -119,7 +119,7 @@ def schema_mode(
 ) -> None:
     """Show or set which versions may be registered: of one subject, or of all that have no mode of their own."""
     if unset and (subject is None or mode is not None):
-        raise MalformedRequest("give SUBJECT or all with --unset, and no MODE")
+        raise Misused("give SUBJECT or all with --unset, and no MODE")
     path = "/registry/config" + ("" if subject in {None, ALL} else f"/{segment(subject or '')}")
     with gateway() as reached:
         if mode is not None:
@@ -139,7 +139,7 @@ def schema_approve(
 ) -> None:
     """Approve a version: our card lists it from now on, and its content never changes."""
     if everything == (subject is not None) or (subject is not None and version is None):
-        raise MalformedRequest("give SUBJECT VERSION, or --all")
+        raise Misused("give SUBJECT VERSION, or --all")
     body = {"all": True} if everything else {"subject": subject, "version": version}
     with gateway() as reached:
         found = reached.post(f"{CONTROL}/schemas/approve", body)

@@ -13,7 +13,7 @@ from gateway.cli import output
 from gateway.cli.attach import read_attached, upload
 from gateway.cli.common import YesOption, coded, confirm, given, group, note, read_input, verb
 from gateway.cli.control import API, CONTROL, Client, gateway, segment
-from gateway.cli.failure import FAILURE
+from gateway.cli.failure import FAILURE, Misused
 from gateway.errors import MalformedRequest, NotFound
 from gateway.protocol.reasons import CANCEL_REASONS
 
@@ -226,11 +226,11 @@ def queue_show(jti: IdArgument) -> None:
 def queue_retry(
     jti: Annotated[str | None, typer.Argument(metavar="[ID]", help="A message id.")] = None,
     *,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="All that is queued since then.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="All that waits since then.")] = None,
 ) -> None:
-    """Try a message again now, or with --since everything that waits."""
+    """Try a message again now, or with --since all that waits: dead letters too, where their time is not over."""
     if (jti is None) == (since is None):
-        raise MalformedRequest("give an ID, or --since TIME")
+        raise Misused("give an ID, or --since TIME")
     with gateway() as reached:
         if jti is None:
             output.show(reached.post(f"{API}/messages/retry", {"since": since}))

@@ -269,8 +269,8 @@ class Outbox(Protocol):
         """Return how many messages still have to move."""
         ...
 
-    def queued_since(self, since_ms: int) -> Sequence[MessageId]:
-        """Return queued messages accepted since then."""
+    def retriable(self, since_ms: int, now_ms: int) -> Sequence[MessageId]:
+        """Return the messages accepted since then that wait, dead letters that may still go included."""
         ...
 
     def handling(self, partner: PartyId, jti: str, owner: str | None = None) -> str | None:

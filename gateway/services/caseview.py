@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TIMELINE_MOST = 1000
 """Messages shown of one case: the newest."""
 
-UNKNOWN = "no such case; `GET /api/v1/cases` lists those you may see"
+UNKNOWN = "no such case; `gateway case list` or `GET /api/v1/cases` lists those you may see"
 
 Action = Literal["acknowledge", "reply", "supplement", "decide", "act", "review", "monitor"]
 

@@ -37,6 +37,11 @@ class Dispatcher:
         if party in self._lanes:
             self._lanes[party].wake()
 
+    def knock(self, party: PartyId) -> None:
+        """Have the lane try its partner now, whatever its back-off."""
+        if party in self._lanes:
+            self._lanes[party].knock()
+
     def wake_all(self) -> None:
         """Tell every lane that something may go."""
         for lane in self._lanes.values():

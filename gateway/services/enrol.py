@@ -6,7 +6,7 @@ import re
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
-from gateway.errors import Clash, Finding, MalformedCard, MalformedRequest, NotFound, PartnerError
+from gateway.errors import Clash, Finding, FingerprintDiffers, MalformedCard, MalformedRequest, NotFound, PartnerError
 from gateway.ports.parties import StoredCard
 from gateway.protocol.card import Card, OtherRoots, check_enrolment, read_card
 
@@ -48,13 +48,13 @@ class Enroller:
     ) -> tuple[Card, Literal["enrolled", "updated", "known"]]:
         """Enrol a party whose fingerprint two officers compared, or take its later card.
 
-        Raises MalformedRequest for a bad card or a fingerprint that differs, Clash for other roots than the
+        Raises MalformedRequest for a bad card, FingerprintDiffers, Clash for other roots than the
         pinned ones.
         """
         card = self.preview(raw)
         if _digits(fingerprint) != _digits(card.fingerprint):
             detail = "the fingerprint differs from the card's: do not enrol it; ask the partner to read it again"
-            raise MalformedRequest(detail, errors=(Finding("/fingerprint", "differs from the card's"),))
+            raise FingerprintDiffers(detail, errors=(Finding("/fingerprint", "differs from the card's"),))
         if self._directory.partner(card.party) is not None:
             try:
                 newer = await self._contacts.take_card(card.party, card)

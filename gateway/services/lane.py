@@ -114,6 +114,11 @@ class Lane:
         """Look again now: something waits, or the partner was heard of."""
         self._wake.set()
 
+    def knock(self) -> None:
+        """Try now, once: a person asks for it. The back-off stays as long as it is."""
+        self._not_before = 0
+        self.wake()
+
     def heard(self) -> None:
         """Take a verified contact: whatever the partner's back-off was, it is over (protocol.md §7)."""
         if self._failures or self._not_before:

@@ -46,10 +46,15 @@ class Operator:
         self._give_up = give_up
         self._clock = clock
         self._listeners: list[Callable[[PartyId], None]] = []
+        self._retry_listeners: list[Callable[[PartyId], None]] = []
 
     def on_moved(self, listener: Callable[[PartyId], None]) -> None:
         """Call `listener(recipient)` after each commit: its lane has something to look at."""
         self._listeners.append(listener)
+
+    def on_retried(self, listener: Callable[[PartyId], None]) -> None:
+        """Call `listener(recipient)` after each commit: a person wants it tried now, whatever the back-off."""
+        self._retry_listeners.append(listener)
 
     async def perform(self, step: Step, jti: str, account: Account, reason: str | None = None) -> Operated:
         """Do one step to one message; `reason` is a code of CANCEL_REASONS.
@@ -59,21 +64,25 @@ class Operator:
         if reason is not None:
             judge_code("reason", reason, CANCEL_REASONS)
         row, state = await self._store.write(lambda tx: self._perform(tx, step, jti, account, reason))
-        self._tell(row, state)
+        self._tell(step, row, state)
         return Operated(row.jti, state)
 
     async def retry_since(self, since_ms: int, account: Account) -> int:
-        """Make every queued message of ours accepted since then due now; return how many."""
+        """Make every message of ours that waits and was accepted since then due now; return how many.
+
+        Dead letters go too, as long as their time is not over and the partner was not told of them.
+        """
 
         def work(tx: Transaction) -> list[tuple[Sent, State]]:
             return [
                 self._perform(tx, Step.RETRY, row.jti, account, None)
-                for row in tx.outbox.find(tx.outbox.queued_since(since_ms)).values()
+                for row in tx.outbox.find(tx.outbox.retriable(since_ms, self._clock())).values()
+                if row.subject != VOID
             ]
 
         moved = await self._store.write(work)
         for row, state in moved:
-            self._tell(row, state)
+            self._tell(Step.RETRY, row, state)
         return len(moved)
 
     def _perform(
@@ -101,14 +110,17 @@ class Operator:
         if step in _LOGGED:
             tx.log.append(_LOGGED[step], actor=actor, obj=("message", row.jti), at=now, jti=row.jti,
                           event=row.digest, case=row.case_ref)  # fmt: skip
+        elif state is State.DEAD:
+            tx.log.append("message.released", actor=actor, obj=("message", row.jti), at=now, jti=row.jti,
+                          event=row.digest, case=row.case_ref, outcome="retried")  # fmt: skip
         return row, after
 
-    def _tell(self, row: Sent, state: State) -> None:
+    def _tell(self, step: Step, row: Sent, state: State) -> None:
         if state is State.CANCELLED and State(row.state) is not State.DEAD:
             self._give_up.dropped(1)
         elif state is State.QUEUED and State(row.state) is State.DEAD:
             self._give_up.dropped(-1)
-        for listener in self._listeners:
+        for listener in (*self._listeners, *(self._retry_listeners if step is Step.RETRY else ())):
             listener(row.recipient)
 
 

@@ -64,7 +64,7 @@ class Reader:
         """
         row = await self._reads.message(jti)
         if row is None or row["subject"] == VOID or not _seen_by(row, owner):
-            detail = "no such message; `GET /api/v1/messages` lists those you may see"
+            detail = "no such message; `gateway message list` or `GET /api/v1/messages` lists those you may see"
             raise NotFound(detail)
         return row
 
@@ -86,7 +86,7 @@ class Reader:
         """
         judge_purpose(self._codelists, purpose)
         if await self._reads.case(ref) is None:
-            detail = "no such case; `GET /api/v1/cases` lists those you may see"
+            detail = "no such case; `gateway case list` or `GET /api/v1/cases` lists those you may see"
             raise NotFound(detail)
         actor, now = Actor(account.id, account.role), self._clock()
         await self._store.write(

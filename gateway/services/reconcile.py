@@ -100,7 +100,7 @@ class Reconciler:
         """
         known = self._directory.partner(party)
         if known is None or not known.active:
-            detail = "no such active partner; `GET /api/v1/partners` lists them"
+            detail = "no such active partner; `gateway partner list` or `GET /api/v1/partners` shows them"
             raise NotFound(detail)
         found = Reconciliation(known.party, self._clock())
         found.arrived, found.arrived_high = await self._reads.arrived(known.party)

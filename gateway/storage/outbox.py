@@ -112,9 +112,10 @@ _FREE_LANE = compiled(
     ),
     "now", "partner",
 )  # fmt: skip
-_QUEUED_SINCE = compiled(
-    select(o.jti).where(o.state == fixed("queued"), t.OPEN_STATES, o.created_at >= bindparam("since")),
-    "since",
+# A dead letter whose time is not over was given up by a clock that has been put right since.
+_RETRIABLE = (
+    "SELECT jti FROM outbox WHERE state = 'queued' AND state IN ('queued', 'sending', 'held') AND created_at >= ? "
+    "UNION ALL SELECT jti FROM outbox WHERE state = 'dead' AND void = 'due' AND created_at >= ? AND expires_at > ?"
 )
 _OPEN_COUNT = compiled(select(func.count()).select_from(t.outbox).where(t.OPEN_STATES))
 _EVENT = compiled(
@@ -367,12 +368,11 @@ class OutboxRows:
 
     def open_count(self) -> int:
         """Return how many messages still have to move."""
-        count: int = self._run(_OPEN_COUNT).fetchone()[0]
-        return count
+        return int(self._run(_OPEN_COUNT).fetchone()[0])
 
-    def queued_since(self, since_ms: int) -> Sequence[MessageId]:
-        """Return queued messages accepted since then."""
-        return [MessageId(row[0]) for row in self._run(_QUEUED_SINCE, (since_ms,))]
+    def retriable(self, since_ms: int, now_ms: int) -> Sequence[MessageId]:
+        """Return the messages accepted since then that wait, dead letters that may still go included."""
+        return [MessageId(row[0]) for row in self._run(_RETRIABLE, (since_ms, since_ms, now_ms))]
 
     def handling(self, partner: PartyId, jti: str, owner: str | None = None) -> str | None:
         """Return the handling codes of one message, of this account where one is given; None where there is none."""

@@ -201,8 +201,9 @@ async def test_an_operator_holds_releases_retries_and_cancels(tmp_path: Path) ->
         assert shown["attempts"][0]["result"] == "unreachable"
         assert (await step("hold"))[1]["code"] == "conflict"
         assert (await step("release"))[1]["state"] == "queued"
+        before = (await api.get(at)).json["attempts_made"]
         assert (await step("retry"))[0] == 200
-        await pair.a.tried()
+        await pair.a.tried(before + 1)
         assert (await step("cancel", json={"why": "x"}))[0] == 400
         assert (await step("cancel", json={"reason": "Sumarni is safe"}))[0] == 400
         status, shown = await step("cancel", json={"reason": "sent-otherwise"})

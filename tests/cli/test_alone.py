@@ -33,7 +33,7 @@ def test_two_new_homes_become_partners(tmp_path: Path) -> None:
     # Shown here, the fingerprint could be copied from the screen and would prove nothing.
     assert "kh.gdi" in asked.err
     assert fingerprint not in asked.err
-    wrong = a.run("partner", "add", str(tmp_path / "kh.card"), "--fingerprint", "12345 " * 8, code=1)
+    wrong = a.run("partner", "add", str(tmp_path / "kh.card"), "--fingerprint", "12345 " * 8, code=3)
     assert "fingerprint differs" in wrong.fault
     [partner] = a.json("partner", "list")
     assert (partner["party"], partner["state"], partner["fingerprint"]) == ("kh.gdi", "active", fingerprint)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.ports.common import Actor
+from gateway.ports.partner import Reply
 from gateway.primitives.times import format_ms
 from gateway.protocol.states import Step
 from gateway.services.accounts import LOCAL_OPERATOR
@@ -42,12 +44,14 @@ def test_a_status_change_that_was_cancelled_stops_nobody(tried: bool) -> None:
         # A message behind one that failed is not tried itself.
         for body in bodies[tried:]:
             [sent] = await stage.a.submit(body)
-            await stage.until(lambda: stage.a.look("SELECT 1 FROM outbox WHERE attempts > 1 AND case_seq = 2"))
+            await stage.until(lambda: stage.a.look("SELECT 1 FROM outbox WHERE attempts > 1 AND case_seq = 2"), 600)
         await stage.a.gateway.operator.perform(Step.CANCEL, sent.jti, LOCAL_OPERATOR)
         # Whether the partner took what was tried is not known before it is asked.
         assert bool((await held(stage.a, opened.case)).lifecycle.pending) is tried
         stage.two.network.cut = False
-        await stage.until(lambda: stage.a.look("SELECT 1 FROM outbox WHERE subject = 'void' AND state = 'accepted'"))
+        await stage.until(
+            lambda: stage.a.look("SELECT 1 FROM outbox WHERE subject = 'void' AND state = 'accepted'"), 600
+        )
         await stage.b.submit(example(UPDATE) | {"case": opened.case})
         await stage.until(lambda: states(stage.b) == ["accepted"])
         for side in (stage.a, stage.b):
@@ -71,3 +75,46 @@ def test_a_message_to_a_suspended_partner_expires_too() -> None:
         assert alarms(stage.a).count("dead expired") == 2
 
     play(story)
+
+
+def test_a_person_who_tries_again_waits_for_no_back_off() -> None:
+    """The partner asked for an hour; an operator who knows better has the message there at once."""
+
+    async def story(stage: Stage) -> None:
+        async def busy(_jwe: bytes) -> Reply:
+            return Reply(503, "application/problem+json", b"{}", 3600)
+
+        # Any verified contact would end the back-off by itself.
+        stage.a_link.witnessed = stage.b_link.witnessed = False
+        await asyncio.sleep(5)
+        stage.a_link.envelope = busy
+        [sent] = await stage.a.submit(example(REFERRAL))
+        await stage.until(lambda: stage.a.look("SELECT 1 FROM outbox WHERE attempts = 1"))
+        stage.a_link.envelope = None
+        await asyncio.sleep(30)
+        assert states(stage.a) == ["queued"]
+        await stage.a.gateway.operator.perform(Step.RETRY, sent.jti, LOCAL_OPERATOR)
+        await stage.until(lambda: states(stage.a) == ["accepted"], 2)
+
+    play(story)
+
+
+def test_what_died_by_a_wrong_clock_is_tried_again() -> None:
+    """Three weeks ahead for a moment: the dead letters go once a person has all of a day tried again."""
+
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(5)
+        stage.two.network.cut = True
+        [sent] = await stage.a.submit(example(REFERRAL))
+        await stage.until(lambda: stage.a.look("SELECT 1 FROM outbox WHERE attempts > 0"))
+        stage.a.skew_ms = 21 * 86_400_000
+        await stage.until(lambda: states(stage.a) == ["dead"], 300)
+        stage.a.skew_ms = 0
+        stage.two.network.cut = False
+        since = stage.a.network.clock() - 86_400_000
+        assert await stage.a.gateway.operator.retry_since(since, LOCAL_OPERATOR) == 1
+        await stage.until(lambda: states(stage.a) == ["accepted"])
+        steps = [typ for jti, typ in stage.a.look("SELECT jti, typ FROM entries ORDER BY seq") if jti == sent.jti]
+        assert steps[steps.index("message.dead") :][:3] == ["message.dead", "audit.alarm", "message.released"]
+
+    play(story).checked()

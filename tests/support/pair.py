@@ -143,12 +143,12 @@ class Side:
         """Accept messages as the operator of this machine; a refused one raises its RequestError."""
         return await submitted(self.gateway, *bodies)
 
-    async def tried(self) -> None:
-        """Wait until every message of this side that waits was tried, and none is on its way."""
+    async def tried(self, times: int = 1) -> None:
+        """Wait until every message of this side that waits was tried so often, and none is on its way."""
         while True:
             self._changed.clear()
             rows = await self.gateway.queries.queue(states=("queued", "sending"), partner=None, after=None, limit=1000)
-            if rows and all(row["state"] == "queued" and row["attempts"] for row in rows):
+            if rows and all(row["state"] == "queued" and row["attempts"] >= times for row in rows):
                 return
             await asyncio.wait_for(self._changed.wait(), 30)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.errors import MalformedRequest
+from gateway.errors import Finding, MalformedRequest
 from gateway.protocol.states import State
 from gateway.web.api import render
 from gateway.web.control.bodies import answer, number
@@ -27,7 +27,8 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
         """GET queue?state=&partner=&after=&limit=."""
         asked = request.query.get("state")
         if asked is not None and asked not in STATES:
-            raise MalformedRequest(f"`state` is one of {', '.join(State)}")
+            detail = f"`state` is one of {', '.join(State)}"
+            raise MalformedRequest(detail, errors=(Finding("/state", detail, "E-CODE"),))
         rows = await gateway.queries.queue(
             states=(asked,) if asked else WAITING,
             partner=request.query.get("partner"),
