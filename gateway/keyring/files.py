@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.errors import Clash, ConfigurationError, LedgerError, NotFound
 from gateway.keyring import authority, disk, material, records
+from gateway.primitives.times import format_ms
 from gateway.protocol.keys import OpenKey, SigningPair, bare_jwk, thumbprint
 
 if TYPE_CHECKING:
@@ -90,9 +91,13 @@ class FileKeyRing:
         """Return the pair that signs manifests and receipts. Raises ConfigurationError when none is valid."""
         chosen = records.signing_record(self._records, now_ms)
         if chosen is None:
-            raise ConfigurationError(
-                f"{self._folder / METADATA}: no signing key is valid now; run `gateway keys rotate --use sig`"
+            later = min((r.nbf_ms for r in self._records if r.use == "sig" and r.nbf_ms > now_ms), default=None)
+            fix = (
+                "run `gateway keys rotate --use sig`"
+                if later is None
+                else f"the first is from {format_ms(later)}, our clock says {format_ms(now_ms)}; set the clock"
             )
+            raise ConfigurationError(f"{self._folder / METADATA}: no signing key is valid now; {fix}")
         return self._pairs[chosen.name]
 
     def open_key(self, kid: Kid) -> OpenKey | None:

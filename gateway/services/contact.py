@@ -125,15 +125,20 @@ class Contacts:
 
     async def ping(self, party: PartyId, link: PartnerLink) -> int | None:
         """Ping; return the partner's clock minus ours in ms, or None where no verified answer came."""
-        now = self._clock()
-        body = sign_ping(iss=self._directory.me, aud=party, iat_ms=now, signer=self._keys.signer(now))
         try:
-            reply = await link.ping(body)
-            if reply.status != 200:
-                return None
-            answer = await self.reading(party, lambda: self.read_ping(party, reply.body), link)
+            return await self.ask(party, link)
         except (TransportError, PartnerError):
             return None
+
+    async def ask(self, party: PartyId, link: PartnerLink) -> int:
+        """Ping as `ping` does. Raises TransportError, PartnerError with what failed."""
+        now = self._clock()
+        body = sign_ping(iss=self._directory.me, aud=party, iat_ms=now, signer=self._keys.signer(now))
+        reply = await link.ping(body)
+        if reply.status != 200:
+            detail = f"it answered {reply.status}"
+            raise TransportError(detail)
+        answer = await self.reading(party, lambda: self.read_ping(party, reply.body), link)
         await self.heard(party)
         return answer.iat_ms - (now + self._clock()) // 2
 

@@ -28,6 +28,8 @@ MAX_REPLY_BYTES: Final = 4 * 1024 * 1024
 READ_BUFFER_BYTES: Final = 1024 * 1024
 CONNECT_TIMEOUT_S: Final = 10
 JOSE: Final = "application/jose"
+X509_NOT_YET_VALID: Final = 9
+X509_EXPIRED: Final = 10
 _DIGITS: Final = re.compile(r"[0-9]{1,15}")
 
 
@@ -190,8 +192,9 @@ def _number(headers: Mapping[str, str], name: str) -> int | None:
 
 def reason_of(error: BaseException) -> str:
     """Say what failed in words of ours: driver messages quote addresses and certificates."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
-        return "the TLS handshake failed: the certificate is not one of the partner's pinned CA"
+    handshake = _tls_error(error)
+    if handshake is not None:
+        return f"the TLS handshake failed: {_tls_words(handshake)}"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host name does not resolve"
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -199,3 +202,20 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError):
         return "the connection broke before the answer was whole"
     return f"the exchange failed ({type(error).__name__})"
+
+
+def _tls_error(error: BaseException) -> ssl.SSLError | None:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        # aiohttp names the two that its certificate check may raise.
+        return error.certificate_error if isinstance(error.certificate_error, ssl.SSLError) else ssl.SSLError()
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ssl.SSLError):
+        return error.os_error
+    return error if isinstance(error, ssl.SSLError) else None
+
+
+def _tls_words(error: ssl.SSLError) -> str:
+    if getattr(error, "verify_code", None) == X509_NOT_YET_VALID:
+        return "by our clock the partner's certificate is not valid yet; compare both clocks"
+    if getattr(error, "verify_code", None) == X509_EXPIRED:
+        return "by our clock the partner's certificate has expired; compare both clocks, or ask it to renew"
+    return "the certificate is not one of the partner's pinned CA"

@@ -239,6 +239,15 @@ def test_rotation_announces_switches_and_erases(ring: FileKeyRing, folder: Path,
     assert statuses(open_keys(folder, ID)) == statuses(ring)
 
 
+def test_a_clock_behind_the_keys_is_what_is_mended(ring: FileKeyRing) -> None:
+    """A new home on a machine two hours slow: another rotation would not help, and is not advised."""
+    with pytest.raises(ConfigurationError, match="set the clock") as behind:
+        ring.signer(NOW - 2 * 3_600_000)
+    assert "rotate" not in behind.value.detail
+    with pytest.raises(ConfigurationError, match="keys rotate --use sig"):
+        ring.signer(NOW + 400 * DAY_MS)
+
+
 def test_signing_moves_when_partners_know_the_key(ring: FileKeyRing) -> None:
     """For two days after the switch the retiring pair signs, so that daily fetched cards can catch up."""
     first = ring.signer(NOW).kids

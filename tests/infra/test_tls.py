@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gateway.errors import ConfigurationError, MalformedCard
+from gateway.errors import ConfigurationError, MalformedCard, TransportError
 from gateway.keyring.files import FileKeyRing, Hosts, create_keys, open_keys
 from gateway.protocol.ids import PartyId
+from gateway.transport.partner import HttpPartner
 from gateway.transport.tls import (
     ExchangeTls,
     api_server_context,
@@ -339,6 +340,37 @@ async def test_a_wrong_server_hears_nothing(rings: dict[PartyId, FileKeyRing], t
         with pytest.raises(aiohttp.ClientConnectorCertificateError):
             await ask(url, client)
     assert heard == []
+
+
+async def told(url: str, party: PartyId, context: ssl.SSLContext) -> str:
+    """Return what an operator reads of a failed exchange with the server at `url`."""
+    async with HttpPartner(party, lambda: url.removesuffix("/who"), lambda: context, timeout_s=5) as link:
+        with pytest.raises(TransportError) as failed:
+            await link.get_card()
+    await asyncio.sleep(0)  # let the closed transport go before the loop does
+    return failed.value.detail
+
+
+@pytest.mark.parametrize(
+    ("leaf", "words"),
+    [
+        (Leaf(uris=("urn:bcx:party:kh.gdi",), usage=(ExtendedKeyUsageOID.SERVER_AUTH,), end=timedelta(0)), "has expired"),
+        (Leaf(uris=("urn:bcx:party:kh.gdi",), usage=(ExtendedKeyUsageOID.SERVER_AUTH,), start=timedelta(hours=2)),
+         "is not valid yet; compare both clocks"),
+        (Leaf(uris=("urn:bcx:party:vn.bca",), usage=(ExtendedKeyUsageOID.SERVER_AUTH,)), "not one of the partner's"),
+    ],
+    ids=["expired", "two-hours-ahead", "another-party"],
+)  # fmt: skip
+async def test_a_failed_handshake_says_whose_certificate_or_clock_it_is(
+    rings: dict[PartyId, FileKeyRing], tmp_path: Path, leaf: Leaf, words: str
+) -> None:
+    """Expired, of a clock ahead, or of somebody else: each has another fix."""
+    authority = make_authority("KH")
+    server = ExchangeTls(leaf.write(authority, tmp_path / "server"), now_ms)
+    server.pin({ID: [rings[ID].ca_pem]})
+    context = exchange_client_context(rings[ID].tls, KH, [authority.pem], now_ms)
+    async with serving(server.server, lambda _der: None) as url:
+        assert words in await told(url, KH, context)
 
 
 async def test_another_partners_server_is_not_this_partner(rings: dict[PartyId, FileKeyRing]) -> None:

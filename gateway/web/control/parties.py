@@ -147,12 +147,14 @@ class _Desk:
         if not known.active:
             raise TransportError(f"{party} is suspended; `gateway partner resume {party}` first")
         started = self._gateway.clock()
-        async with self._gateway.link(party) as link:
-            skew = await self._gateway.contacts.ping(party, link)
-        if skew is None:
+        try:
+            async with self._gateway.link(party) as link:
+                skew = await self._gateway.contacts.ask(party, link)
+        except (TransportError, PartnerError) as error:
             raise TransportError(
-                f"{party} gave no verified answer at {known.card.endpoint}: ask whether it is up and has enrolled us"
-            )
+                f"{party} gave no verified answer at {known.card.endpoint} ({error.detail}): "
+                "ask whether it is up and has enrolled us"
+            ) from None
         took = self._gateway.clock() - started
         return answer({"party": party, "endpoint": known.card.endpoint, "took_ms": took, "clock_ms": skew})
 
