@@ -354,7 +354,8 @@ async def told(url: str, party: PartyId, context: ssl.SSLContext) -> str:
 @pytest.mark.parametrize(
     ("leaf", "words"),
     [
-        (Leaf(uris=("urn:bcx:party:kh.gdi",), usage=(ExtendedKeyUsageOID.SERVER_AUTH,), end=timedelta(0)), "has expired"),
+        (Leaf(uris=("urn:bcx:party:kh.gdi",), usage=(ExtendedKeyUsageOID.SERVER_AUTH,), end=timedelta(0)),
+         "has expired; compare both clocks"),
         (Leaf(uris=("urn:bcx:party:kh.gdi",), usage=(ExtendedKeyUsageOID.SERVER_AUTH,), start=timedelta(hours=2)),
          "is not valid yet; compare both clocks"),
         (Leaf(uris=("urn:bcx:party:vn.bca",), usage=(ExtendedKeyUsageOID.SERVER_AUTH,)), "not one of the partner's"),
