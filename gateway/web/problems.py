@@ -87,6 +87,8 @@ _NUMBERS: dict[type[GatewayError], int] = {
     UnknownSubject: 40401, UnknownVersion: 40402, UnregisteredSchema: 40403, NoModeOfItsOwn: 40408,
     SchemaRefused: 42201, InvalidVersion: 42202, InvalidMode: 42203, InvalidSubject: 42208,
 }  # fmt: skip
+# What breaks a rule that has no code of its own breaks the form (domain rules: the default).
+UNCODED = "E-SCHEMA"
 _FINDINGS_SAID = 20
 _DETAIL = {
     404: "nothing is found under this path",
@@ -122,7 +124,7 @@ def document(error: GatewayError, trace_id: str) -> dict[str, Any]:
     if error.detail and not isinstance(error, LedgerError):
         found["detail"] = error.detail
     if error.errors:
-        found["errors"] = [finding.as_dict() for finding in error.errors]
+        found["errors"] = [{"code": UNCODED, **finding.as_dict()} for finding in error.errors]
     return found
 
 

@@ -183,6 +183,19 @@ async def test_what_has_not_changed_is_not_sent_again(api: Api, pair: Pair) -> N
     assert (await api.get(f"/messages/{jti}", headers={"If-None-Match": '"other"'})).status == 200
 
 
+@pytest.mark.parametrize("path", ["/messages?limit=1", "/cases?limit=1", "/codelists", "/partners", "/inbox?limit=1"])
+async def test_a_list_that_has_not_changed_is_not_sent_again(api: Api, pair: Pair, path: str) -> None:
+    """Whoever looks every few seconds reads headers alone; `Link` to the next page is among them."""
+    await submitted(api)
+    await submitted(api)
+    await pair.settle()
+    first = await api.get(path)
+    same = await api.get(path, headers={"If-None-Match": first.headers["ETag"]})
+    assert (first.status, same.status, same.body) == (200, 304, b"")
+    assert same.headers.get("Link") == first.headers.get("Link")
+    assert "Link" in first.headers or not path.startswith(("/messages", "/cases"))
+
+
 async def test_an_operator_holds_releases_retries_and_cancels(tmp_path: Path) -> None:
     """While the partner is away each step moves the message; what its state does not allow is 409 and says why."""
     async with Pair(tmp_path) as pair, AsyncExitStack() as stack:

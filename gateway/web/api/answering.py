@@ -105,8 +105,8 @@ def page(
     request: web.Request, items: Sequence[Any], following: str | None, *, more: bool, **beside: Any
 ) -> web.Response:
     """Return one page of a list; `following` is the cursor to go on with, `beside` further members."""
-    headers = _link(request, following if more else None)
-    return json_answer({"items": items, "next_cursor": following, "has_more": more, **beside}, headers=headers)
+    body = orjson.dumps({"items": items, "next_cursor": following, "has_more": more, **beside})
+    return tagged(request, body, headers=_link(request, following if more else None))
 
 
 def csv_page(request: web.Request, rows: Sequence[Sequence[object]], following: str | None) -> web.Response:

@@ -39,6 +39,12 @@ class FoundError(Model):
     code: str | None = Field(None, examples=["E-SCHEMA"])
 
 
+class Fault(FoundError):
+    """One fault in a request."""
+
+    code: str = Field(examples=["E-SCHEMA"])
+
+
 class Problem(Model):
     """RFC 9457. `code` is stable; `trace_id` finds the refusal in the logs."""
 
@@ -49,7 +55,7 @@ class Problem(Model):
     trace_id: str
     instance: str
     detail: str | None = None
-    errors: list[FoundError] | None = None
+    errors: list[Fault] | None = None
 
 
 class MessageRequest(Model):

@@ -78,7 +78,7 @@ def message_routes(of: Messages) -> list[Route]:
             "GET", path, read, of.get_list, "List messages, newest first", tag, m.Messages,
             params=(_code("direction", "ours or theirs", ("in", "out")), _code("state", "where it stands", STATES),
                     case, _word("type", "a message type"), Param("since", "accepted or received since", _TIME),
-                    CURSOR, LIMIT),
+                    CURSOR, LIMIT, ETAG),
             problems=(400,),
         ),
         Route(
@@ -136,7 +136,7 @@ def case_routes(of: Cases) -> list[Route]:
                           "one page; the audit log has that somebody searched, without the name"), PURPOSE,
                     PURPOSE_HEADER, _code("status", "where it stands", STATUSES),
                     _code("urgency", "of the case", URGENCIES),
-                    Param("due_before", "a clock that runs out by then", _TIME), CURSOR, LIMIT),
+                    Param("due_before", "a clock that runs out by then", _TIME), CURSOR, LIMIT, ETAG),
             problems=(400,),
         ),
         Route(
@@ -180,7 +180,7 @@ def inbox_routes(of: Inbox) -> list[Route]:
         Route(
             "GET", f"{PREFIX}/inbox", ("inbox.read",), of.get_inbox, "Receive events, in order", tag, m.Inbox,
             params=(Param("after", "`cursor` of the last item taken; absent: from the first"), LIMIT, PURPOSE,
-                    PURPOSE_HEADER),
+                    PURPOSE_HEADER, ETAG),
             problems=(400,), text="The audit log has each reading before the answer leaves.",
         ),
         Route(
@@ -200,12 +200,12 @@ def reference_routes(of: Reference) -> list[Route]:
     language = Param("Accept-Language", "en, id or km", where="header")
     return [
         Route("GET", f"{PREFIX}/codelists", ("reference.read",), of.get_codelists, "List code lists", "reference",
-              v.CodeLists),
+              v.CodeLists, params=(ETAG,)),
         Route("GET", f"{PREFIX}/codelists/{{list}}", ("reference.read",), of.get_codelist,
               "Show a code list: labels and validity", "reference", v.CodeList, params=(language, ETAG),
               problems=(404,)),
         Route("GET", f"{PREFIX}/partners", ("reference.read",), of.get_partners, "List partners", "reference",
-              v.Partners),
+              v.Partners, params=(ETAG,)),
         Route("GET", f"{PREFIX}/partners/{{party}}/reconcile", ("audit.read", "partner.operate"),
               of.get_reconciliation, "Compare what we sent with what they hold", "reference", v.Reconciliation,
               problems=(404, 502), text="Asks the partner, who answers under its signature."),
@@ -251,7 +251,8 @@ def statistics_routes(of: StatisticsOf) -> list[Route]:
               status=201, params=(KEY,), problems=(400, 413, 415, 422),
               text="The body is `text/csv`: indicator, from, to, value, qualifier, status, sex, ageGroup, checkpoint, "
                    "subdivision, destination, channel, source. All rows or none; `errors` name row and column."),
-        Route("GET", f"{path}/imports", read, of.get_imports, "List imports, newest first", tag, s.FigureImports),
+        Route("GET", f"{path}/imports", read, of.get_imports, "List imports, newest first", tag, s.FigureImports,
+              params=(ETAG,)),
         Route("POST", f"{path}/imports/{{number}}/withdraw", bring, of.post_withdrawn,
               "Leave an import out from now on", tag, s.Withdrawn, problems=(404,)),
     ]  # fmt: skip
@@ -269,7 +270,7 @@ def audit_routes(of: Audit) -> list[Route]:
                     _word("object", "id of what it was done to; the trace_id of an error finds who got it"),
                     _word("outcome", "such as rejected schema-invalid"), Param("since", "from then on", _TIME),
                     Param("until", "before then", _TIME), _code("format", "of the page; json where absent", FORMATS),
-                    CURSOR, LIMIT),
+                    CURSOR, LIMIT, ETAG),
             problems=(400,), text="With `format=csv` each page is text/csv; `Link` leads to the next.",
         ),
         Route("GET", f"{path}/checkpoint", read, of.get_checkpoint, "The newest signed checkpoint", tag, v.Checkpoint,
