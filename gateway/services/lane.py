@@ -104,6 +104,7 @@ class Lane:
         self._wake = asyncio.Event()
         self._not_before = 0
         self._failures = 0
+        self._knocked = 0
         self._poison = 0
         self._looked_for_expired = 0
         self._latest = 0
@@ -183,6 +184,7 @@ class Lane:
     async def _idle(self, link: PartnerLink, now: int) -> int:
         if self._failures:
             # Nothing is due, but the partner is down: knock, at least every 60 s.
+            self._knocked = now
             await self._contacts.ping(self.party, link)
             if self._failures:
                 self._fail(())
@@ -245,6 +247,7 @@ class Lane:
     # --- exchange -----------------------------------------------------------------------------------
 
     async def _exchange(self, link: PartnerLink, outgoing: Outgoing) -> None:
+        self._knocked = self._clock()
         renewal = asyncio.create_task(self._renew(outgoing.eid))
         self._unrecorded = True
         try:
@@ -367,7 +370,9 @@ class Lane:
     def _fail(self, urgencies: list[str] | tuple[()], retry_after_s: int | None = None) -> None:
         self._failures += 1
         now = self._clock()
-        self._not_before = delivery.probe_at(now, self._failures, urgencies, self._draw)
+        # From the start of the last one: a partner that swallows what is sent takes 30 s of the 60 by itself.
+        latest = max(now, self._knocked + self._probe_every_ms)
+        self._not_before = min(delivery.probe_at(now, self._failures, urgencies, self._draw), latest)
         if retry_after_s is not None:
             wait = min(retry_after_s, delivery.MAX_RETRY_AFTER_S) * 1000
             self._not_before = max(self._not_before, now + wait)

@@ -8,6 +8,7 @@ import random
 import sqlite3
 from contextlib import closing
 from dataclasses import fields, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import orjson
@@ -51,6 +52,9 @@ class Liar:
         self.card = author.card
         self.cards_asked = 0
         self.up = True
+        self.hangs_s = 0.0
+        """How long a call takes to fail while it is not up."""
+        self.knocks: list[float] = []
         self.watch: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> Self:
@@ -67,7 +71,13 @@ class Liar:
         self.posts.append(envelope)
         self.watch()
         self.times.append(asyncio.get_running_loop().time())
+        await self._knocked()
         return self.lies.pop(0)(self, envelope) if self.lies else self.truth(envelope)
+
+    async def _knocked(self) -> None:
+        self.knocks.append(asyncio.get_running_loop().time())
+        if not self.up:
+            await asyncio.sleep(self.hangs_s)
 
     def truth(self, envelope: OpenedEnvelope, **changes: Any) -> Reply:
         """Accept everything, in a log that grows."""
@@ -119,6 +129,7 @@ class Liar:
 
     async def ping(self, body: bytes) -> Reply:
         """Be there, or not."""
+        await self._knocked()
         if not self.up:
             raise TransportError(f"{len(body)}")
         now = self.author.clock()
@@ -457,16 +468,18 @@ def test_a_pause_asked_for_is_kept_and_bounded(status: int) -> None:
     play(story)
 
 
-def test_a_partner_that_is_down_is_probed_each_minute_by_one_message() -> None:
-    """However much waits; and once it is back everything goes within moments."""
+@pytest.mark.parametrize("hangs_s", [0.0, 30.0])
+def test_a_partner_that_is_down_is_probed_each_minute_by_one_message(hangs_s: float) -> None:
+    """However much waits and however long a probe takes to fail; once it is back everything goes within moments."""
 
     async def story(stage: Stage) -> None:
         def away(_liar: Liar, _envelope: OpenedEnvelope) -> Reply:
             raise TransportError("no connection")
 
-        stage.liar.up = False
+        stage.liar.up, stage.liar.hangs_s = False, hangs_s
         stage.liar.lies = [away] * 10_000
-        await stage.submit(30)
+        # Their own ceiling is 15 minutes: it is the probes that are looked at.
+        await stage.sender.submit(*[example("case.referral/site-without-names") | {"urgency": "ROUTINE"}] * 30)
         await asyncio.sleep(7200)
         stage.liar.lies, stage.liar.up = [], True
         back = asyncio.get_running_loop().time()
@@ -474,6 +487,9 @@ def test_a_partner_that_is_down_is_probed_each_minute_by_one_message() -> None:
         assert asyncio.get_running_loop().time() - back < 61
 
     stage = play(story)
+    gaps = [later - earlier for earlier, later in pairwise(stage.liar.knocks)]
+    assert 7200 / 60 < len(gaps) < 7200
+    assert max(gaps) <= 60
     assert all(len(envelope.events) == 1 for envelope in stage.liar.posts[5:-2])
 
 
