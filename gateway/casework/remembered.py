@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
+from gateway.casework import alerts
 from gateway.casework.clocks import final
 from gateway.casework.names import mention_head, mention_key
 from gateway.casework.policies.facts import CaseFacts, Context
 from gateway.casework.policies.people import DEFERRALS
 from gateway.casework.progress import MOVEMENT_OVER, Milestone, movement_persons, shown_status
-from gateway.casework.shapes import Json, rows, text, texts
+from gateway.casework.shapes import Json, obj, rows, text, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from gateway.casework.lifecycle import CaseStatus
 
 REQUESTS: Final[dict[str, tuple[str, str]]] = {
     "info.request": ("questions", "qId"),
@@ -91,13 +94,18 @@ def of_message(ctx: Context, in_reply_to: str | None) -> Remembered | None:
         key, member = REQUESTS[ctx.subject]
         found["asked"] = [value for row in rows(data, key) if (value := text(row, member)) is not None]
     if ctx.subject in RESPONSES and in_reply_to is not None:
-        found["answers"] = {"to": in_reply_to, "final": final(ctx.subject, data), "rows": _answered(ctx.subject, data)}
+        answered = {"to": in_reply_to, "final": final(ctx.subject, data), "rows": _answered(ctx.subject, data)}
+        found["answers"] = answered | ({"hit": True} if alerts.hit(data) else {})
+    if ctx.subject == "subject.alert":
+        found["alert"] = [text(obj(data, "subject"), "personRef"), alerts.until_ms(data, ctx.message.time_ms)]
     if not found:
         return None
     return Remembered(orjson.dumps(found).decode(), tuple(dict.fromkeys(_keys(ctx))))
 
 
 def _keys(ctx: Context) -> Iterator[str]:
+    # An opinion counts wherever its person is spoken of, though the message that brings it describes nobody.
+    yield from (ref for _, ref, _ in ctx.assessments if ref is not None)
     for person in ctx.persons:
         if person.ref is not None:
             yield person.ref
@@ -158,11 +166,33 @@ def gather(
             requested = frozenset(facts["asked"])
     return CaseFacts(
         inherited=inherited, statuses=statuses, milestones=milestones, deferred=frozenset(deferred),
-        protection_claims=frozenset(claims), nationalities=nationalities,
+        alerts=_alerts(read), protection_claims=frozenset(claims), nationalities=nationalities,
         known_persons=frozenset(known) if in_case else None, known_names=known_names, requested=requested,
         owners=owners, unanswered_requests=len(_open_requests(read)),
         open_movements=sum(1 for reached in milestones.values() if Milestone(reached) not in MOVEMENT_OVER),
     )  # fmt: skip
+
+
+def _alerts(read: Sequence[tuple[Record, Json]]) -> dict[str, alerts.Alert]:
+    met = {facts["answers"]["to"] for _, facts in read if facts.get("answers", {}).get("hit")}
+    return {
+        record.jti: alerts.Alert(facts["alert"][0], facts["alert"][1], record.jti in met)
+        for record, facts in read
+        if facts.get("alert", [None])[-1] is not None
+    }
+
+
+def alert_states(
+    records: Sequence[Record], of_subject: Callable[[str], Sequence[Record]], now_ms: int, case: CaseStatus
+) -> tuple[alerts.AlertState, ...]:
+    """Return where each alert of a case stands; `of_subject` gives what is remembered of a person anywhere."""
+    held = gather(records, in_case=True)
+    found = []
+    for message, alert in held.alerts.items():
+        everywhere = {**gather(of_subject(alert.ref), in_case=False).statuses, **held.statuses}
+        statuses = [status for (ref, _), status in everywhere.items() if ref == alert.ref]
+        found.append(alerts.shown(message, alert, now_ms, statuses, case))
+    return tuple(found)
 
 
 def _open_requests(read: Sequence[tuple[Record, Json]]) -> list[str]:

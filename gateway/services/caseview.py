@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from gateway.casework import lifecycle
 from gateway.casework.lifecycle import CaseStatus
-from gateway.casework.remembered import progress
+from gateway.casework.remembered import alert_states, progress
 from gateway.errors import NotFound
 from gateway.primitives import strictjson
 from gateway.protocol.ids import PartyId
@@ -16,6 +16,7 @@ from gateway.services.casefile import UPDATE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gateway.casework.alerts import AlertState
     from gateway.casework.remembered import Record, RequestProgress
     from gateway.ports.cases import Case
     from gateway.ports.common import Clock
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 TIMELINE_MOST = 1000
 """Messages shown of one case: the newest."""
+
+SUBJECT_MOST = 200
+"""Messages looked at that speak of an alert's subject outside of its case."""
 
 UNKNOWN = "no such case; `gateway case list` or `GET /api/v1/cases` lists those you may see"
 
@@ -79,6 +83,7 @@ class CaseView:
     timeline: Sequence[Step]
     missing: Sequence[int]
     progress: Sequence[RequestProgress]
+    alerts: Sequence[AlertState]
 
 
 class CaseViews:
@@ -103,6 +108,7 @@ class CaseViews:
         rows = await self._reads.messages(case=ref, limit=TIMELINE_MOST)
         moves = {jti: _move(raw) for jti, raw in await self._reads.case_bodies(ref, UPDATE)}
         now = self._clock()
+        records = await self._reads.remembered(ref)
         return CaseView(
             case=case,
             overdue=overdue(case, now),
@@ -110,7 +116,17 @@ class CaseViews:
             allowed=lifecycle.allowed(case.lifecycle, "O" if case.opener == self._me else "R", now),
             timeline=[Step(row, moves.get(row["jti"])) for row in sorted(rows, key=lambda r: (r["at"], r["jti"]))],
             missing=_gaps([row["case_seq"] for row in rows if row["direction"] == "in"]),
-            progress=progress(await self._reads.remembered(ref)),
+            progress=progress(records),
+            alerts=await self._alerts(case, records, now),
+        )
+
+    async def _alerts(self, case: Case, records: Sequence[Record], now: int) -> Sequence[AlertState]:
+        if not any('"alert"' in record.facts for record in records):
+            return ()
+        return await self._store.write(
+            lambda tx: alert_states(
+                records, lambda ref: tx.memory.of_key(ref, case.partner, SUBJECT_MOST), now, case.lifecycle.status
+            )
         )
 
     async def progress(self, ref: str, owner: str | None) -> Sequence[RequestProgress]:

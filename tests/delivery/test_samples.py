@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from gateway.casework.remembered import gather, persons, progress
 from gateway.errors import PolicyViolation
+from gateway.services.caseview import CaseViews
 from tests.attachments.files import jpeg, pdf
 from tests.attachments.parties import attached, held
 from tests.support.link import KH
@@ -225,6 +226,37 @@ async def test_s6_an_alert_and_a_bulletin(story: Story) -> None:
     assert countries == {"CHN", "KHM"}
     bulletin = await story.tell("route.bulletin/s6-batam-johor-bavet")
     assert bulletin.case is None
+
+
+async def test_s6_an_alert_runs_is_hit_and_ends_at_once_with_a_victim(story: Story) -> None:
+    """§6.4 on both sides: ACTIVE, HIT by the answer, WITHDRAWN when a body holds its subject to be a victim."""
+    alert = example("subject.alert/s6-two-nationalities")["data"]
+    ref = "P-5a0000ee-0000-4000-8000-0000000000ee"
+    alert["subject"] |= {"personRef": ref}
+    opened = await story.tell("subject.alert/s6-two-nationalities", data=alert)
+    case = str(opened.case)
+
+    async def shown() -> str:
+        gateways = [side.gateway for side in story.pair.sides]
+        views = [CaseViews(g.store, g.queries, g.clock, g.settings.me) for g in gateways]
+        [ours], [theirs] = [(await view.show(case, None)).alerts for view in views]
+        assert ours == theirs
+        assert ours.message == opened.jti
+        return ours.status
+
+    assert await shown() == "ACTIVE"
+    answer = example("info.response/refused-and-ambiguous")
+    met = {"qId": "HIT-1", "outcome": "HIT", "text": "Met at the counter."}
+    met |= {"evaluation": {"source": "A", "information": "1"}}
+    data = {"meta": answer["data"]["meta"], "answers": [met]}
+    await story.tell("info.response/refused-and-ambiguous", case, opened.jti, data=data, handling=opened.handling)
+    assert await shown() == "HIT"
+
+    referral = example("case.referral/s1-sumarni")["data"]
+    for told in (referral["persons"][0], referral["victimContexts"][0]):
+        told["personRef"] = ref
+    await story.tell("case.referral/s1-sumarni", data=referral)
+    assert await shown() == "WITHDRAWN"
 
 
 async def test_s8_figures_for_the_meeting(story: Story) -> None:

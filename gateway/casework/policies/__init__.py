@@ -63,6 +63,7 @@ IN_CASE: Final[tuple[Policy, ...]] = (
     course.closing,
     course.assessment_course,
     course.movement_course,
+    course.alert_course,
 )
 
 # What it finds stands alone.

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.casework import handling
+from gateway.casework import alerts, handling
 from gateway.casework.lifecycle import CLOSING, CaseStatus
 from gateway.casework.policies.facts import ALPHA3, Context
-from gateway.casework.progress import Milestone, VictimStatus, advance_movement, advance_victim, movement_persons
+from gateway.casework.progress import (
+    AlertStatus,
+    Milestone,
+    VictimStatus,
+    advance_alert,
+    advance_movement,
+    advance_victim,
+    movement_persons,
+)
 from gateway.casework.shapes import number, obj, rows, text, texts
 from gateway.errors import Finding
 
@@ -96,6 +104,19 @@ def movement_course(ctx: Context) -> Iterator[Finding]:
                 yield Finding(f"/milestones/{i}/milestone", fault.reason, fault.code)
                 break
             latest[ref] = reached
+
+
+def alert_course(ctx: Context) -> Iterator[Finding]:
+    """§6.4: a hit is answered to an alert that runs, not to one that expired or whose subject is a victim. E-STATE."""
+    alert = ctx.case.alerts.get(ctx.message.in_reply_to or "")
+    if alert is None:
+        return
+    statuses = [status for (ref, _), status in ctx.case.statuses.items() if ref == alert.ref]
+    stands = alerts.now(alert, ctx.message.time_ms, statuses)
+    fault = None if stands is AlertStatus.HIT else advance_alert(stands, AlertStatus.HIT)
+    for i, answer in enumerate(rows(ctx.data, "answers")):
+        if fault is not None and text(answer, "outcome") in alerts.HITS:
+            yield Finding(f"/answers/{i}/outcome", fault.reason, fault.code)
 
 
 def jurisdiction(ctx: Context) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from gateway.casework.shapes import Json, obj, rows, text, texts
 if TYPE_CHECKING:
     from datetime import date
 
+    from gateway.casework.alerts import Alert
     from gateway.casework.codelists import CodeLists
 
 Side = Literal["sender", "receiver"]
@@ -80,6 +81,7 @@ class CaseFacts:
     `known_persons`: every personRef of the case, None where the caller cannot tell. `known_names`: names of
     persons in exchanged cases, for messages that may name nobody. `requested`: item or question ids of the
     request that is answered. `owners`: message id to the party that sent it, for the messages of the case.
+    `alerts`: message id to the alert it is.
     """
 
     inherited: tuple[str, ...] = ()
@@ -94,6 +96,7 @@ class CaseFacts:
     owners: Mapping[str, str] | None = None
     unanswered_requests: int = 0
     open_movements: int = 0
+    alerts: Mapping[str, Alert] = field(default_factory=dict)
 
 
 class PersonFact(NamedTuple):

@@ -142,12 +142,21 @@ class Step(Model):
     move: Move | None
 
 
+class AlertOfCase(Model):
+    """Where an alert stands: WITHDRAWN at once where any body holds its subject to be a victim."""
+
+    message: MessageId
+    status: Literal["ACTIVE", "HIT", "RESOLVED", "EXPIRED", "WITHDRAWN"]
+    valid_until: Time
+
+
 class CaseWhole(Case):
     """A case with whose turn it is, the statuses open to us, and the timeline of both sides."""
 
     role: Literal["opener", "recipient"]
     clocks: list[MessageClock]
     progress: list[Asked]
+    alerts: list[AlertOfCase]
     pending: list[PendingMove]
     next_action: NextAction | None
     allowed: list[str]

@@ -144,6 +144,10 @@ def case_whole(view: CaseView, me: str, now_ms: int) -> dict[str, Any]:
         "role": "opener" if held.opener == me else "recipient",
         "clocks": [_timed(timed, now_ms) for timed in held.clocks.timed],
         "progress": [_asked(request, me) for request in view.progress],
+        "alerts": [
+            {"message": alert.message, "status": alert.status, "valid_until": format_ms(alert.until_ms)}
+            for alert in view.alerts
+        ],
         "pending": [{"message": m.jti, "from": m.from_status, "to": m.to_status} for m in held.lifecycle.pending],
         "next_action": None
         if turn is None
