@@ -92,12 +92,13 @@ LISTS = {path.stem for path in shelf.CODELISTS}
 
 def test_the_text_has_every_type() -> None:
     """Fourteen sections, each for a schema; what is parsed out of them is not nothing."""
-    assert set(TYPES) == set(shelf.SUBJECTS)
+    assert len(TYPES) == 14
+    assert set(TYPES) <= set(shelf.SUBJECTS)
     assert sum(len(table(SECTIONS[number])) for number in TYPES.values()) >= 35
     assert sum(len(leading(SECTIONS[number])) for number in TYPES.values()) >= 50
 
 
-@pytest.mark.parametrize("subject", shelf.SUBJECTS)
+@pytest.mark.parametrize("subject", sorted(TYPES))
 def test_each_field_of_the_catalogue_is_in_the_schema(subject: str) -> None:
     """Rows of tables, parts of lists and every other name in the section: a property of the type, or a code list."""
     text = SECTIONS[TYPES[subject]]
@@ -107,7 +108,7 @@ def test_each_field_of_the_catalogue_is_in_the_schema(subject: str) -> None:
     assert {(subject, name) for name in missing} <= ELSEWHERE, missing
 
 
-@pytest.mark.parametrize("subject", [s for s in shelf.SUBJECTS if table(SECTIONS[TYPES[s]])])
+@pytest.mark.parametrize("subject", [s for s in sorted(TYPES) if table(SECTIONS[TYPES[s]])])
 def test_what_a_table_requires_is_required(subject: str) -> None:
     """R in the third column is `required` at the root, or under a condition where it cannot always be; O is not."""
     document = shelf.schema(subject)
@@ -156,7 +157,7 @@ def test_the_class_of_each_field_of_a_person_is_the_tables() -> None:
     assert {name: person[name]["x-sensitivity"] for name in listed} == listed
 
 
-@pytest.mark.parametrize("subject", [s for s in shelf.SUBJECTS if parts(SECTIONS[TYPES[s]])])
+@pytest.mark.parametrize("subject", [s for s in sorted(TYPES) if parts(SECTIONS[TYPES[s]])])
 def test_what_a_list_requires_is_required(subject: str) -> None:
     """R directly behind a name, or behind its members in braces."""
     required = set(shelf.schema(subject)["required"]) | set(shelf.schema(subject)["$defs"]["Meta"]["properties"])
