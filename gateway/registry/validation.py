@@ -17,6 +17,7 @@ import orjson
 from gateway import errors
 from gateway.errors import Finding
 from gateway.registry import words
+from gateway.registry.portions import Fault, Portions
 from gateway.registry.vocabulary import (
     ASSERTED_FORMATS,
     LIST_KEYWORDS,
@@ -127,6 +128,7 @@ class Validator:
         self._document = prepare(schema.document, codelists)
         self._document.pop("$id", None)
         self._engine = compile_schema(self._document)
+        self._cut: Portions | None = None
         self._places: dict[tuple[str | int, ...], _Place] = {}
 
     def is_valid(self, data: Any) -> bool:
@@ -144,33 +146,41 @@ class Validator:
         if not _bounded(data):
             return (Finding("", "is nested too deeply or holds a number out of range", "E-SCHEMA"),)
         found: dict[Finding, None] = {}
-        for error in self._engine.iter_errors(data):
-            for finding in self._explain(error):
+        for fault in self._portions.faults(data):
+            for finding in self._explain(fault):
                 found[finding] = None
                 if len(found) >= limit:
                     return _sorted(found)
         return _sorted(found)
 
-    def _explain(self, error: jsonschema_rs.ValidationError) -> Iterator[Finding]:
+    @property
+    def _portions(self) -> Portions:
+        # Made at the first fault: most schemas of most processes never meet one.
+        if self._cut is None:
+            self._cut = Portions(self._document, self._engine, compile_schema, deny)
+        return self._cut
+
+    def _explain(self, fault: Fault) -> Iterator[Finding]:
+        error = fault.error
         keyword = error.kind.name
         if keyword in ("anyOf", "oneOf"):
             branches = getattr(error.kind, "context", [])
             likely = _likely_branches(branches, len(error.instance_path))
             if len(likely) == 1:
                 for inner in likely[0]:
-                    yield from self._explain(inner)
+                    yield from self._explain(fault.inner(inner))
                 return
-            yield self._finding(error, coded=bool(likely) and all(map(_only_code, likely)))
+            yield self._finding(fault, coded=bool(likely) and all(map(_only_code, likely)))
             return
-        if keyword == "enum" and not isinstance(error.instance, str) and self._typed(error):
+        if keyword == "enum" and not isinstance(error.instance, str) and self._typed(fault):
             return  # a number where a code belongs is one fault, told by `type`
-        yield self._finding(error, coded=False)
+        yield self._finding(fault, coded=False)
 
-    def _typed(self, error: jsonschema_rs.ValidationError) -> bool:
-        return self._place(error).node.get("type") == "string"
+    def _typed(self, fault: Fault) -> bool:
+        return self._place(fault).node.get("type") == "string"
 
-    def _place(self, error: jsonschema_rs.ValidationError) -> _Place:
-        path = tuple(error.evaluation_path)
+    def _place(self, fault: Fault) -> _Place:
+        path = fault.evaluation
         place = self._places.get(path)
         if place is None:
             place = _locate(self._document, path)
@@ -178,8 +188,8 @@ class Validator:
                 self._places[path] = place
         return place
 
-    def _finding(self, error: jsonschema_rs.ValidationError, *, coded: bool) -> Finding:
-        place = self._place(error)
+    def _finding(self, fault: Fault, *, coded: bool) -> Finding:
+        error, place = fault.error, self._place(fault)
         keyword = place.keyword
         node = place.node
         if keyword in ("required", "dependentRequired") or error.kind.name == "required":
@@ -191,7 +201,7 @@ class Validator:
             reason = words.reason("propertyNames", node)
         else:
             reason = words.reason("false" if error.kind.name == "falseSchema" else keyword, node)
-        pointer, cut = _pointer(error.instance_path, place.known)
+        pointer, cut = _pointer(fault.instance, place.known)
         if cut:
             reason = f"one of its members {reason}"
         return Finding(pointer, reason, place.refusal or ("E-CODE" if coded or place.coded else "E-SCHEMA"))
