@@ -238,7 +238,7 @@ def _verify_home(logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
             raise ConfigurationError("this log has no checkpoint yet; start `gateway serve` once")
         return verify_rows(
             notes[-1], stored.rows(), stored.read_hashes, log_keys=logs, witness_keys=witnesses, history=notes[:-1],
-            misfiled=stored.misfiled(),
+            misfiled=stored.misfiled(), misfiled_checkpoints=stored.misfiled_checkpoints(),
         )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 ReadFile: TypeAlias = Callable[[str], bytes | None]
 
-HIDDEN = "what a search goes by was changed; the entry itself is as signed"
+HIDDEN = "what is looked up by was changed; what was signed is as signed"
 MAX_MISSING_RUN = 1000  # bundles; an unsigned checkpoint may claim 2^62 leaves to keep a verifier busy
 
 
@@ -199,12 +199,14 @@ def verify_rows(
     witness_keys: Sequence[note.NoteKey] = (),
     history: Iterable[str] = (),
     misfiled: Iterable[int] = (),
+    misfiled_checkpoints: Iterable[int] = (),
 ) -> Report:
     """Check a live log: `rows` of (seq, leaf data) by rising seq, tiles as stored, the newest checkpoint.
 
     The tile being filled at level 0 may be absent. `history` are earlier checkpoints by rising size: they
     narrow a change nobody stored a hash against to the leaves between two of them. `misfiled` are entries
-    kept under other search terms than their own. Never raises for what it reads.
+    kept under other search terms than their own, `misfiled_checkpoints` sizes of those kept under another size or root.
+    Never raises for what it reads.
     """
     opened = _open_head(checkpoint, log_keys, witness_keys)
     if opened.head is None:
@@ -241,6 +243,10 @@ def verify_rows(
         Fault(seq, tiles.bundle_path(seq >> TILE_BITS), f"entry {seq}: filed under what it does not say", HIDDEN)
         for seq in misfiled
         if seq not in named
+    ]
+    hidden += [
+        Fault(None, CHECKPOINT, f"the one of size {at}: kept under a size or root it does not say", HIDDEN)
+        for at in misfiled_checkpoints
     ]
     return _report(opened, [*found, *hidden], unsigned)
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import orjson
 from sqlalchemy import bindparam, insert, select
 
-from gateway.errors import ConfigurationError, LedgerError
+from gateway.errors import ConfigurationError, LedgerError, MalformedProof
 from gateway.ledger import entry, proof
+from gateway.ledger.note import read_tree_head
 from gateway.ledger.tiles import TILE_WIDTH, Edge, split_hashes
 from gateway.ports.log import SignedCheckpoint
 from gateway.primitives import times
@@ -50,6 +51,7 @@ _LEAVES = compiled(
 )
 _ROWS = compiled(select(e.seq, e.data).order_by(e.seq))
 _FILED = compiled(select(e.seq, e.at, e.typ, e.actor, e.obj, e.jti, e.case_ref, e.outcome, e.data).order_by(e.seq))
+_FILED_CHECKPOINTS = compiled(select(c.size, c.root, c.note).order_by(c.size))
 _CHECKPOINTS = compiled(select(c.note).order_by(c.size))
 _CARDS = compiled(
     select(t.cards.c.jws).where(t.cards.c.party == bindparam("party")).order_by(t.cards.c.version), "party"
@@ -100,6 +102,16 @@ class LogReader:
     def checkpoints(self) -> Iterator[str]:
         """Yield the signed checkpoints, oldest first."""
         yield from (note for (note,) in self._run(_CHECKPOINTS))
+
+    def misfiled_checkpoints(self) -> Iterator[int]:
+        """Yield the size of each checkpoint whose columns are not what it says: a start would believe the columns."""
+        for size, root, note in self._run(_FILED_CHECKPOINTS):
+            try:
+                head = read_tree_head(note)
+            except MalformedProof:
+                continue  # the note itself was changed: the verifier names that
+            if (head.size, head.root) != (size, root):
+                yield size
 
     def cards(self, party: str) -> Sequence[bytes]:
         """Return every card of a party that is held: they name the keys its log ever had."""

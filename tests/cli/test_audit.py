@@ -129,3 +129,15 @@ def test_an_entry_deleted_behind_the_gateways_back_is_named_and_no_other(home: H
     found = json.loads(home.run("audit", "verify", "-o", "json", code=3).out)
     assert found["first_bad_index"] == 4
     assert {fault["index"] for fault in found["faults"]} == {4, None}
+
+
+def test_a_checkpoint_kept_under_another_root_is_found(home: Home) -> None:
+    """A start believes the column and stops; the verifier must not say that all is well."""
+    with closing(sqlite3.connect(home.path / "data" / "gateway.db")) as database:
+        [size] = database.execute("SELECT max(size) FROM checkpoints").fetchone()
+        database.execute("UPDATE checkpoints SET root = zeroblob(32) WHERE size = ?", (size,))
+        database.commit()
+    [fault] = json.loads(home.run("audit", "verify", "-o", "json", code=3).out)["faults"]
+    assert (fault["path"], fault["what"]) == (
+        "checkpoint", f"the one of size {size}: kept under a size or root it does not say",
+    )  # fmt: skip
