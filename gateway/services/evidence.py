@@ -209,7 +209,10 @@ class Evidence:
             return signed["size"], signed["note"]
         newest = await self._checkpoints.sign()
         if newest is None or newest.size <= wanted[0]:
-            detail = "our log is not signed so far yet; try again while `gateway serve` runs"
+            detail = (
+                "our log is not signed so far yet: `gateway serve` signs it once a partner has answered since its start; "
+                "`gateway doctor` names who is not reached"
+            )
             raise Paused(detail)
         return newest.size, newest.note
 
