@@ -210,7 +210,7 @@ class Evidence:
         newest = await self._checkpoints.sign()
         if newest is None or newest.size <= wanted[0]:
             detail = (
-                "our log is not signed so far yet: `gateway serve` signs it once a partner has answered since its start; "
+                "our log is not signed so far yet: `gateway serve` signs it once a partner has answered it; "
                 "`gateway doctor` names who is not reached"
             )
             raise Paused(detail)
