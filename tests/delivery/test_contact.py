@@ -52,7 +52,7 @@ def test_a_contact_while_the_loss_is_recorded_is_not_missed() -> None:
 async def changed_keys(side: Side) -> None:
     """Have a side sign with a pair that its partner has not seen yet."""
     kid = side.gateway.keys.signer(side.gateway.clock()).kids[0]
-    await side.gateway.keyroom.revoke(kid, "copied", TEST_OPERATOR)
+    await side.gateway.keyroom.revoke(kid, "key-compromise", TEST_OPERATOR)
 
 
 async def test_the_card_is_fetched_before_a_signer_is_refused(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ async def test_after_a_revocation_what_a_witness_saw_before_stands(tmp_path: Pat
         calendar.go_on(1)
         [kid, _] = pair.b.keys.signer(calendar()).kids
         await pair.b.gateway.keyroom.rotate("sig", TEST_OPERATOR)
-        await pair.b.gateway.keyroom.revoke(kid, "stolen", TEST_OPERATOR)
+        await pair.b.gateway.keyroom.revoke(kid, "key-compromise", TEST_OPERATOR)
         await fetch_cards(pair, calendar)
         verdict = await judged(pair, pair.a, jti)
         assert verdict.faults == ()

@@ -63,8 +63,8 @@ async def test_each_change_of_a_key_is_an_entry(tmp_path: Path, *, running: bool
         expected += [("key.rotated", "gateway", "sig retiring"), ("key.rotated", "gateway", "sig active")]
         assert await told(gateway) == expected
         [active] = [one for one in gateway.keys.records() if (one.use, one.status) == ("sig", "active")]
-        await gateway.keyroom.revoke(active.kids[0], "copied", OPERATOR)
-        expected += [("key.revoked", "operator", "copied"), ("key.rotated", "operator", "sig active")]
+        await gateway.keyroom.revoke(active.kids[0], "key-compromise", OPERATOR)
+        expected += [("key.revoked", "operator", "key-compromise"), ("key.rotated", "operator", "sig active")]
         assert await told(gateway) == expected
         if running:
             clock.now_ms += 100 * DAY_MS

@@ -157,7 +157,7 @@ def test_a_checkpoint_under_a_key_only_the_new_card_names_is_cosigned_after_a_lo
         await asyncio.sleep(120)
         keyroom = stage.a.gateway.keyroom
         [old] = [record for record in stage.a.gateway.keys.records() if record.use == "log"]
-        await keyroom.revoke(old.kids[0], "copied", Actor("local", "operator"))
+        await keyroom.revoke(old.kids[0], "key-compromise", Actor("local", "operator"))
         before = cosigned(stage.a)
         stage.a_link.seen.clear()
         await stage.a.submit(example(REFERRAL))
