@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CONTROL: Final = "/control/v1"
 API: Final = "/api/v1"
+PAGE_MOST: Final = 200
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 300.0
 # A command that finds the home held by a process that is starting or stopping waits this long.
@@ -63,6 +64,19 @@ class Client:
     def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
         """GET JSON; members of `query` that are None are left out."""
         return json.loads(self.raw("GET", path + _query(query))[1])
+
+    def items(self, path: str, query: Mapping[str, Any], *, everything: bool) -> list[dict[str, Any]]:
+        """GET a list: one page, with a note where there are more, or page after page."""
+        found: list[dict[str, Any]] = []
+        asked = dict(query)
+        while True:
+            page = self.get(path, asked)
+            found += page["items"]
+            if page["has_more"] and not everything:
+                note(f"these are the first {len(found)}; --all gives the rest")
+            if not (page["has_more"] and everything):
+                return found
+            asked |= {"cursor": page["next_cursor"], "limit": PAGE_MOST}
 
     def get_bytes(self, path: str, query: Mapping[str, Any] | None = None) -> bytes:
         """GET a body as it is."""

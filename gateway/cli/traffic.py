@@ -12,7 +12,7 @@ import typer
 from gateway.cli import output
 from gateway.cli.attach import read_attached, upload
 from gateway.cli.common import YesOption, coded, confirm, given, group, note, read_input, verb
-from gateway.cli.control import API, CONTROL, Client, gateway, segment
+from gateway.cli.control import API, CONTROL, PAGE_MOST, Client, gateway, segment
 from gateway.cli.failure import FAILURE, Misused
 from gateway.errors import MalformedRequest, NotFound
 from gateway.protocol.reasons import CANCEL_REASONS
@@ -23,13 +23,13 @@ queue = group("queue", "What waits to be sent, and what was given up.")
 
 WAIT_STEP_S: Final = 0.1
 OPEN: Final = frozenset({"queued", "sending"})
-PAGE: Final = 200
 LIST_COLUMNS: Final = ("id", "direction", "state", "proved", "type", "case", "urgency", "accepted_at", "reason")
 QUEUE_COLUMNS: Final = ("id", "state", "recipient", "type", "case", "urgency", "attempts_made", "next_try", "reason")
 CASE_COLUMNS: Final = ("case", "status", "urgency", "partner", "turn", "due", "overdue", "updated_at")
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A message id.")]
-LimitOption = Annotated[int, typer.Option(min=1, max=PAGE, help="How many at most.")]
+LimitOption = Annotated[int, typer.Option(min=1, max=PAGE_MOST, help="How many at most.")]
+AllOption = Annotated[bool, typer.Option("--all", help="All that fit, page after page.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -123,11 +123,13 @@ def message_list(
     subject: Annotated[str | None, typer.Option("--type", metavar="T", help="A message type.")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Such as 2026-11-24T00:00:00.000Z.")] = None,
     limit: LimitOption = 50,
+    everything: AllOption = False,
 ) -> None:
     """List messages, newest first."""
     query = {"direction": direction, "state": state, "case": of_case, "type": subject, "since": since, "limit": limit}
     with gateway() as reached:
-        output.show_rows(reached.get(f"{API}/messages", query)["items"], LIST_COLUMNS, empty="no such messages")
+        found = reached.items(f"{API}/messages", query, everything=everything)
+        output.show_rows(found, LIST_COLUMNS, empty="no such messages")
 
 
 @verb(message, "show")
@@ -161,11 +163,12 @@ def case_list(
     urgency: Annotated[str | None, typer.Option(help="Such as FLASH.")] = None,
     due_before: Annotated[str | None, typer.Option(metavar="TIME", help="A clock that runs out by then.")] = None,
     limit: LimitOption = 50,
+    everything: AllOption = False,
 ) -> None:
     """List cases, last changed first; by a name, the nearest first. That somebody searched is logged, not the name."""
     query = {"q": text, "status": status, "urgency": urgency, "due_before": due_before, "limit": limit}
     with gateway() as reached:
-        found = reached.get(f"{API}/cases", query)["items"]
+        found = reached.items(f"{API}/cases", query, everything=everything)
     rows = found if given.output == "json" else [_with_due(row) for row in found]
     output.show_rows(rows, CASE_COLUMNS, empty="no such cases")
 
@@ -204,12 +207,14 @@ def queue_list(
     *,
     state: Annotated[str | None, typer.Option(help="queued, sending, held or dead; all of them if absent.")] = None,
     partner: Annotated[str | None, typer.Option(metavar="PARTY", help="Towards one partner.")] = None,
-    limit: LimitOption = PAGE,
+    limit: LimitOption = PAGE_MOST,
+    everything: AllOption = False,
 ) -> None:
     """List what waits and what was given up, in the order of acceptance."""
     with gateway() as reached:
-        rows = reached.get(f"{CONTROL}/queue", {"state": state, "partner": partner, "limit": limit})["messages"]
-        output.show_rows(rows, QUEUE_COLUMNS, empty="nothing waits")
+        query = {"state": state, "partner": partner, "limit": limit}
+        found = reached.items(f"{CONTROL}/queue", query, everything=everything)
+        output.show_rows(found, QUEUE_COLUMNS, empty="nothing waits")
 
 
 @verb(queue, "show")

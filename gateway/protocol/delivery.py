@@ -23,6 +23,9 @@ OTHER_RANK = 2
 # Places of a full envelope kept for each lower rank that waits: FLASH goes first and starves nobody.
 RESERVED_PLACES = 10
 
+TURN_EVERY = 10
+"""So many envelopes, and one begins with what FLASH would keep waiting."""
+
 CEILING_S = {"FLASH": 30, "URGENT": 120, "PRIORITY": 600}
 OTHER_CEILING_S = 900
 FIRST_DELAY_S = 1.0
@@ -90,6 +93,17 @@ def fill(
             chosen.update(dict.fromkeys(item.id for item in fresh))
             used += size
     return list(chosen)
+
+
+def in_turn(lanes: Sequence[Sequence[Waiting]], number: int) -> Sequence[Sequence[Waiting]]:
+    """Return the lanes for the envelope of this number: one in ten begins with a lower rank, each in its turn.
+
+    Reserved places help nobody where an envelope holds few messages or its bytes are used up by the first lane.
+    """
+    lower = [lane for lane in lanes[1:] if lane]
+    if number % TURN_EVERY or not lower:
+        return lanes
+    return [lower[number // TURN_EVERY % len(lower)][:1], *lanes]
 
 
 def _first_part(items: list[Waiting], limit: int, max_bytes: int) -> list[Waiting]:

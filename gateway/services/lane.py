@@ -108,6 +108,7 @@ class Lane:
         self._poison = 0
         self._looked_for_expired = 0
         self._latest = 0
+        self._number = 0
         self._busy = False
         self._unrecorded = False
 
@@ -214,6 +215,8 @@ class Lane:
         signer = self._keys.signer(now)
         # While the partner is down one message probes for all.
         limit = 1 if self._failures else self._limit
+        self._number += 1
+        number = self._number
 
         def work(tx: Transaction) -> Outgoing | None:
             lanes = [tx.outbox.due(self.party, rank=rank, now_ms=now, limit=limit) for rank in range(3)]
@@ -221,7 +224,7 @@ class Lane:
             by_case: dict[str, list[Waiting]] = {}
             for message in tx.outbox.open_in_cases(sorted(cases)) if cases else ():
                 by_case.setdefault(message.case_ref or "", []).append(message)
-            ids = delivery.fill(lanes, by_case, now_ms=now, limit=limit)
+            ids = delivery.fill(delivery.in_turn(lanes, number), by_case, now_ms=now, limit=limit)
             if not ids:
                 return None
             eid = EnvelopeId(uuid7(now, self._entropy))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import ssl
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
@@ -135,7 +136,7 @@ class HttpPartner:
                 ) as response:  # fmt: skip
                     await read_bounded(response, MAX_REPLY_BYTES)
                     numbers = (_number(response.headers, UPLOAD_OFFSET), _number(response.headers, UPLOAD_LENGTH))
-                    return UploadReply(response.status, *numbers, _number(response.headers, "Retry-After"))
+                    return UploadReply(response.status, *numbers, retry_after_s(response.headers))
 
     def _request(
         self, method: str, path: str, body: Any, headers: dict[str, str], timeout: aiohttp.ClientTimeout
@@ -154,7 +155,7 @@ class HttpPartner:
                     response.status,
                     response.content_type,
                     await read_bounded(response, MAX_REPLY_BYTES),
-                    _number(response.headers, "Retry-After"),
+                    retry_after_s(response.headers),
                 )
 
     @contextlib.contextmanager
@@ -188,6 +189,18 @@ async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
 def _number(headers: Mapping[str, str], name: str) -> int | None:
     value = headers.get(name, "")
     return int(value) if _DIGITS.fullmatch(value) else None
+
+
+def retry_after_s(headers: Mapping[str, str]) -> int | None:
+    """Return what a Retry-After asks for: seconds, or a date (RFC 9110 §10.2.3) by the clock of who answered."""
+    value = headers.get("Retry-After", "")
+    if _DIGITS.fullmatch(value):
+        return int(value)
+    try:
+        wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(0, round(wait.total_seconds()))
 
 
 def reason_of(error: BaseException) -> str:

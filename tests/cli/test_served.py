@@ -104,6 +104,22 @@ def test_a_ping_shows_the_partner_and_its_clock(served: Home) -> None:
     assert abs(found["clock_ms"]) < 5000
 
 
+def test_a_list_that_goes_on_says_so_and_is_had_whole(pair: Pair) -> None:
+    """A backlog is longer than a page: who reads the first of it is told, and `--all` has the rest."""
+    pair.b.run("partner", "suspend", "id.imigrasi", "--yes")
+    sent = [pair.a.json("submit", REFERRAL)["id"] for _ in range(2)]
+    for noun, name in (("queue", "id"), ("case", "case")):
+        one = pair.a.run(noun, "list", "--limit", "1", "-o", "json")
+        assert len(json.loads(one.out)) == 1
+        assert "--all" in one.err
+        whole = pair.a.run(noun, "list", "--limit", "1", "--all", "-o", "json")
+        rows = [row[name] for row in json.loads(whole.out)]
+        assert len(rows) == len(set(rows)) > 1
+        assert noun == "case" or set(sent) <= set(rows)
+        assert whole.err == ""
+    pair.b.run("partner", "resume", "id.imigrasi")
+
+
 def test_a_held_message_is_released_and_goes(pair: Pair) -> None:
     """A partner that refuses us keeps it waiting; each step only where the state allows it."""
     pair.b.run("partner", "suspend", "id.imigrasi", "--yes")

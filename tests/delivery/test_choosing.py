@@ -17,11 +17,13 @@ from gateway.protocol.delivery import (
     Waiting,
     delay_ms,
     fill,
+    in_turn,
     judge_reply,
     probe_at,
     retry_at,
 )
 from gateway.protocol.states import ANSWERED, OPEN, TRANSITIONS, State, Step, advance, allowed
+from gateway.transport.partner import retry_after_s
 
 NOW = 1_000_000
 MIB = 1024 * 1024
@@ -55,6 +57,15 @@ def test_flash_goes_first_and_starves_nobody() -> None:
     assert found[:80] == [m.id for m in flash[:80]]
     assert found[80:90] == [m.id for m in urgent[:10]]
     assert found[90:] == [m.id for m in rest[:10]]
+
+
+@pytest.mark.parametrize(("size", "limit"), [(1000, 1), (1000, 2), (8 * MIB, 100)], ids=["one", "two", "large"])
+def test_a_flood_that_leaves_no_place_starves_nobody(size: int, limit: int) -> None:
+    """Envelopes of one message, or full by their bytes: FLASH begins nine of ten, each lower rank one of twenty."""
+    flash, urgent, rest = ([waiting(size=size) for _ in range(100)] for _ in range(3))
+    firsts = [fill(in_turn([flash, urgent, rest], n), {}, now_ms=NOW, limit=limit)[0] for n in range(1, 41)]
+    assert [firsts.count(lane[0].id) for lane in (flash, urgent, rest)] == [36, 2, 2]
+    assert in_turn([flash, [], []], 10) == [flash, [], []]
 
 
 def test_kept_places_that_nobody_wants_are_used() -> None:
@@ -151,6 +162,17 @@ def test_the_wait_doubles_to_a_ceiling_by_urgency_with_full_jitter(urgency: str,
 def test_a_partner_may_ask_for_an_hour_at_most(asked: int | None, wait_s: int) -> None:
     """Else one answer could end a message without a signature."""
     assert retry_at(NOW, "FLASH", 0, asked, lambda: 1.0) == NOW + wait_s * 1000
+
+
+@pytest.mark.parametrize(
+    ("said", "wait_s"),
+    [("120", 120), ("Tue, 24 Nov 2026 14:02:00 GMT", 120), ("Tue, 24 Nov 2026 13:00:00 GMT", 0), ("soon", None),
+     ("-5", None), ("Tue, 99 Nov 2026 13:00:00 GMT", None)],
+)  # fmt: skip
+def test_a_pause_is_asked_for_in_seconds_or_until_a_date(said: str, wait_s: int | None) -> None:
+    """A proxy before the partner may write a date: it counts by the clock of who wrote it."""
+    assert retry_after_s({"Retry-After": said, "Date": "Tue, 24 Nov 2026 14:00:00 GMT"}) == wait_s
+    assert retry_after_s({"Retry-After": said}) == (120 if said == "120" else None)
 
 
 @given(st.integers(0, 10**6), st.floats(0, 1, exclude_max=True))

@@ -24,18 +24,25 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
     """Return the routes."""
 
     async def waiting(request: web.Request) -> web.Response:
-        """GET queue?state=&partner=&after=&limit=."""
+        """GET queue?state=&partner=&cursor=&limit=."""
         asked = request.query.get("state")
         if asked is not None and asked not in STATES:
             detail = f"`state` is one of {', '.join(State)}"
             raise MalformedRequest(detail, errors=(Finding("/state", detail, "E-CODE"),))
+        limit = number(request.query, "limit", 200, 1000)
         rows = await gateway.queries.queue(
             states=(asked,) if asked else WAITING,
             partner=request.query.get("partner"),
-            after=number(request.query, "after", 0, 2**53) if "after" in request.query else None,
-            limit=number(request.query, "limit", 200, 1000),
+            after=number(request.query, "cursor", 0, 2**53) if "cursor" in request.query else None,
+            limit=limit + 1,
         )
-        me = gateway.settings.me
-        return answer({"messages": [render.message(row, me) | {"cursor": row["id"]} for row in rows]})
+        me, shown, more = gateway.settings.me, rows[:limit], len(rows) > limit
+        return answer(
+            {
+                "items": [render.message(row, me) for row in shown],
+                "next_cursor": shown[-1]["id"] if more else None,
+                "has_more": more,
+            }
+        )
 
     return (web.get("/queue", waiting),)
