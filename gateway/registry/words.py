@@ -50,7 +50,6 @@ _PLAIN: Final = {
     "false": "is not allowed here",
     "propertyNames": "has a member whose name is not allowed",
     "unevaluatedItems": "has more items than allowed here",
-    "const": "is not the one value allowed here",
 }
 _MAX_HINTS: Final = 3
 _MAX_NAME: Final = 40
@@ -69,9 +68,15 @@ def reason(keyword: str, node: dict[str, Any]) -> str:
         return "must be " + _FORMATS.get(node.get("format", ""), "in the format asked for")
     if keyword == "pattern":
         return f"must match the pattern {node.get('pattern')}"
-    if keyword == "enum":
-        return _enum(node)
+    if keyword in {"enum", "const"}:
+        return _const(node.get("const")) if keyword == "const" else _enum(node)
     return _PLAIN.get(keyword, f"breaks the rule `{keyword}`")
+
+
+def _const(allowed: object) -> str:
+    if isinstance(allowed, bool):
+        return f"must be {str(allowed).lower()}"
+    return f"must be {allowed}" if isinstance(allowed, str | int) else "is not the one value allowed here"
 
 
 def unknown_members(unknown: Sequence[str], known: Collection[str]) -> str:

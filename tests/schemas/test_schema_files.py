@@ -195,8 +195,8 @@ def test_an_offence_has_the_classification_of_the_code_list() -> None:
         if "iccs" in then.get("properties", {}):
             asked, said = rule["if"]["properties"]["offenceCategory"], then["properties"]["iccs"]
             for code in asked.get("enum") or [asked["const"]]:
-                allowed = [said["const"]] if "const" in said else said.get("enum", [])
-                seen[code] = ("iccs" in then.get("required", []), allowed)
+                allowed = [said["const"]] if said and "const" in said else said and said["enum"]
+                seen[code] = ("iccs" in then.get("required", []), allowed or [])
     listed = {c["code"]: c.get("iccs") for c in shelf.codelist("offenceCategory")["codes"]}
     both = {"TPPO_AND_TPPM": (False, [listed["TPPO"], listed["TPPM"]])}
     assert seen == {code: (iccs is not None, [iccs] if iccs else []) for code, iccs in listed.items()} | both
