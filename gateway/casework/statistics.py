@@ -1,7 +1,8 @@
 """Periodic statistics (4.14): counted from cases, made safe to publish (P18), revised in the open.
 
 A cell of 1 to 9 persons is suppressed; zero is allowed. One suppressed cell beside its published total can be
-computed by subtraction, so a second, complementary cell goes with it.
+computed by subtraction, so a second, complementary cell goes with it; of a table by two dimensions that holds for
+the whole as for each row and column.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.casework.shapes import Json, number, obj, rows, text
@@ -121,15 +123,13 @@ def suppress(figures: Sequence[Figure]) -> list[Figure]:
     """Return the figures with small cells and their complementary cells suppressed (P18)."""
     safe = [_hidden(f) if _small(f.indicator, f.value) else f for f in figures]
     while True:
-        exposed = next(iter(_exposed([(f.indicator, f.value, f.breakdown) for f in safe])), None)
+        exposed = next(_exposed([(f.indicator, f.value, f.breakdown) for f in safe]), None)
         if exposed is None:
             return safe
-        _, group = exposed
-        shown = [i for i in group if safe[i].value is not None]
-        # The smallest cell tells least when lost; without any, the total itself must go.
-        chosen = min(shown, key=lambda i: (safe[i].value == 0, safe[i].value or 0), default=None)
-        if chosen is None:
-            chosen = _total_of(safe, group[0])
+        # All the others of the sum are shown. The smallest part tells least when lost; without one the total goes.
+        _, total, parts = exposed
+        shown = [i for i in parts if safe[i].value is not None]
+        chosen = min(shown, key=lambda i: (safe[i].value == 0, safe[i].value or 0), default=total)
         safe[chosen] = _hidden(safe[chosen])
 
 
@@ -197,7 +197,7 @@ def small_cells(figures: Sequence[Any]) -> Iterator[Finding]:
         cells.append((indicator, value, {k: str(v) for k, v in obj(row, "breakdown").items()}))
         if _small(indicator, value):
             yield Finding(f"/figures/{i}/value", "a cell of 1 to 9 persons: suppress it", "E-SMALLCELL")
-    for i, _ in _exposed(cells):
+    for i, _, _ in _exposed(cells):
         yield Finding(f"/figures/{i}", "can be computed from its total and neighbours", "E-SMALLCELL")
 
 
@@ -207,30 +207,42 @@ def _small(indicator: str, value: int | None) -> bool:
 
 def _exposed(
     cells: Sequence[tuple[str, int | None, Mapping[str, str]]],
-) -> Iterator[tuple[int, list[int]]]:
-    """Yield (index, its group) of each suppressed cell that is alone in a group whose total is published.
+) -> Iterator[tuple[int, int, list[int]]]:
+    """Yield each suppressed cell that can be computed, with the total and the parts of the sum it follows from.
 
-    A group: cells of one indicator that differ in one dimension only; its total: the same without that one.
+    What was computed helps to compute the next: a sum in which one cell is missing tells that cell.
     """
-    shown = {(indicator, frozenset(by.items())) for indicator, value, by in cells if value is not None}
-    groups: dict[tuple[str, str, frozenset[tuple[str, str]]], list[int]] = defaultdict(list)
+    sums = _sums(cells)
+    holding: dict[int, list[int]] = defaultdict(list)
+    missing: list[set[int]] = []
+    for place, (total, parts) in enumerate(sums):
+        missing.append({i for i in (total, *parts) if cells[i][1] is None})
+        for i in missing[-1]:
+            holding[i].append(place)
+    ready = [place for place, hidden in enumerate(missing) if len(hidden) == 1]
+    while ready:
+        place = ready.pop()
+        if not missing[place]:
+            continue
+        [found] = missing[place]
+        yield found, *sums[place]
+        for other in holding[found]:
+            missing[other].discard(found)
+            if len(missing[other]) == 1:
+                ready.append(other)
+
+
+def _sums(cells: Sequence[tuple[str, int | None, Mapping[str, str]]]) -> list[tuple[int, list[int]]]:
+    """Return (total, parts) of every sum in a table: a cell, and those that break it down by one dimension or two."""
+    place = {(indicator, frozenset(by.items())): i for i, (indicator, _, by) in enumerate(cells)}
+    parts: dict[tuple[int, tuple[str, ...]], list[int]] = defaultdict(list)
     for i, (indicator, _, by) in enumerate(cells):
-        for dimension in by:
-            groups[indicator, dimension, frozenset((k, v) for k, v in by.items() if k != dimension)].append(i)
-    for (indicator, _, rest), group in groups.items():
-        hidden = [i for i in group if cells[i][1] is None]
-        if len(hidden) == 1 and (indicator, rest) in shown:
-            yield hidden[0], group
-
-
-def _total_of(figures: Sequence[Figure], index: int) -> int:
-    cell = figures[index]
-    for dimension in cell.breakdown:
-        rest = {k: v for k, v in cell.breakdown.items() if k != dimension}
-        for i, figure in enumerate(figures):
-            if figure.indicator == cell.indicator and dict(figure.breakdown) == rest and figure.value is not None:
-                return i
-    return index
+        for count in range(1, min(len(by), MAX_DIMENSIONS) + 1):
+            for dimensions in combinations(sorted(by), count):
+                rest = frozenset((key, value) for key, value in by.items() if key not in dimensions)
+                if (total := place.get((indicator, rest))) is not None:
+                    parts[total, dimensions].append(i)
+    return [(total, held) for (total, _), held in parts.items()]
 
 
 def _hidden(figure: Figure) -> Figure:
