@@ -8,6 +8,7 @@ the whole as for each row and column.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import combinations
@@ -17,7 +18,7 @@ from gateway.casework.shapes import Json, number, obj, rows, text
 from gateway.errors import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import date
 
 LEAST_CELL: Final = 10
@@ -26,6 +27,7 @@ MAX_DIMENSIONS: Final = 2
 IMPERSONAL: Final = frozenset(("VILLAGES_ACTIVE", "CAMPAIGN_EVENTS", "BILATERAL_MEETINGS", "PIMPASA_OFFICERS"))
 
 _Cell = tuple[str, frozenset[tuple[str, str]]]
+_Told = tuple[str, int | None, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +121,33 @@ def combined(one: str, other: str) -> str:
     return one if one == other else "APPROX"
 
 
-def suppress(figures: Sequence[Figure]) -> list[Figure]:
-    """Return the figures with small cells and their complementary cells suppressed (P18)."""
+def suppress(figures: Sequence[Figure], told: Sequence[Figure] = ()) -> list[Figure]:
+    """Return the figures with small cells and their complementary cells suppressed (P18).
+
+    `told` are figures of the same period that a partner has already: what it can compute from both counts too.
+    """
+    own = {figure.cell for figure in figures}
+    known = {(figure.cell, figure.value) for figure in told}
     safe = [_hidden(f) if _small(f.indicator, f.value) else f for f in figures]
+    cells = [(f.indicator, f.value, f.breakdown) for f in (*safe, *(f for f in told if f.cell not in own))]
+    # To hide what the partner knows hides nothing.
+    free = frozenset(i for i, figure in enumerate(safe) if (figure.cell, figure.value) not in known)
     while True:
-        exposed = next(_exposed([(f.indicator, f.value, f.breakdown) for f in safe]), None)
-        if exposed is None:
+        sums = ((total, parts) for _, total, parts in _exposed(cells))
+        chosen = next((i for total, parts in sums if (i := _given_up(cells, free, total, parts)) is not None), None)
+        if chosen is None:
             return safe
-        # All the others of the sum are shown. The smallest part tells least when lost; without one the total goes.
-        _, total, parts = exposed
-        shown = [i for i in parts if safe[i].value is not None]
-        chosen = min(shown, key=lambda i: (safe[i].value == 0, safe[i].value or 0), default=total)
         safe[chosen] = _hidden(safe[chosen])
+        cells[chosen] = (safe[chosen].indicator, None, safe[chosen].breakdown)
+
+
+def _given_up(cells: Sequence[_Told], free: frozenset[int], total: int, parts: Sequence[int]) -> int | None:
+    """Return which of the `free` cells of a sum is hidden beside the one it exposes; None where none is shown."""
+    shown = [i for i in parts if i in free and cells[i][1] is not None]
+    if shown:
+        # The smallest tells least when lost.
+        return min(shown, key=lambda i: (cells[i][1] == 0, cells[i][1] or 0))
+    return total if total in free and cells[total][1] is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +208,7 @@ def grain(first: date, last: date) -> str:
 
 def small_cells(figures: Sequence[Any]) -> Iterator[Finding]:
     """Yield E-SMALLCELL for each cell of 1 to 9 persons and each suppressed one that can be computed."""
-    cells: list[tuple[str, int | None, Mapping[str, str]]] = []
+    cells: list[_Told] = []
     for i, row in enumerate(figures):
         indicator, value = text(row, "indicator") or "", number(row, "value")
         cells.append((indicator, value, {k: str(v) for k, v in obj(row, "breakdown").items()}))
@@ -205,9 +222,7 @@ def _small(indicator: str, value: int | None) -> bool:
     return value is not None and 0 < value < LEAST_CELL and indicator not in IMPERSONAL
 
 
-def _exposed(
-    cells: Sequence[tuple[str, int | None, Mapping[str, str]]],
-) -> Iterator[tuple[int, int, list[int]]]:
+def _exposed(cells: Sequence[_Told]) -> Iterator[tuple[int, int, list[int]]]:
     """Yield each suppressed cell that can be computed, with the total and the parts of the sum it follows from.
 
     What was computed helps to compute the next: a sum in which one cell is missing tells that cell.
@@ -232,7 +247,7 @@ def _exposed(
                 ready.append(other)
 
 
-def _sums(cells: Sequence[tuple[str, int | None, Mapping[str, str]]]) -> list[tuple[int, list[int]]]:
+def _sums(cells: Sequence[_Told]) -> list[tuple[int, list[int]]]:
     """Return (total, parts) of every sum in a table: a cell, and those that break it down by one dimension or two."""
     place = {(indicator, frozenset(by.items())): i for i, (indicator, _, by) in enumerate(cells)}
     parts: dict[tuple[int, tuple[str, ...]], list[int]] = defaultdict(list)

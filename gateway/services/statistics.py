@@ -114,10 +114,11 @@ class Statistics:
         if not extra.keys() <= set(EXTRA):
             detail = f"beside the figures a message has {', '.join(EXTRA)}"
             raise MalformedRequest(detail, errors=(Finding("/extra", detail),))
-        found = suppress(await self._figures(question, newest(await self._reads.imported())))
+        counted = await self._figures(question, newest(await self._reads.imported()))
+        told = await self._edition(await self._reads.published(recipient), question.period)
+        found = suppress(counted, [p.figure for p in edition(told)])
         if final:
             found = [replace(figure, status="FINAL") for figure in found]
-        told = await self._edition(await self._reads.published(recipient), question.period)
         if not found and not told:
             detail = "there are no figures for this period; `gateway stats import` brings figures in"
             raise NotFound(detail)

@@ -145,6 +145,23 @@ def test_what_was_computed_computes_the_next() -> None:
     assert {f.pointer for f in small_cells(told)} == {"/figures/0", "/figures/3"}
 
 
+def test_what_was_told_before_exposes_nothing_that_is_told_now() -> None:
+    """By sex first, by sex and age then: 40 women and 38 of the one age would tell the two of the other."""
+    before = [Figure("REPATRIATED", 70), *(Figure("REPATRIATED", n, {"sex": s}) for n, s in ((40, "F"), (30, "M")))]
+    table = [
+        Figure("REPATRIATED", 70),
+        *(Figure("REPATRIATED", n, {"sex": s, "ageGroup": a}) for n, s, a in (
+            (38, "F", "a"), (2, "F", "b"), (27, "M", "a"), (3, "M", "b"),
+        )),
+    ]  # fmt: skip
+    assert [f.value for f in suppress(table)] == [70, 38, None, 27, None]
+    assert [f.value for f in suppress(table, before)] == [70, None, None, None, None]
+    assert [f.value for f in suppress(before, suppress(table))] == [70, None, None], "the other way round as well"
+    whole = [Figure("REPATRIATED", 25), Figure("REPATRIATED", 25, {"sex": "F"})]
+    part = [Figure("REPATRIATED", 25), *(Figure("REPATRIATED", n, {"ageGroup": a}) for n, a in ((4, "a"), (21, "b")))]
+    assert [f.value for f in suppress(part, whole)] == [25, None, None], "the total is known: a part goes"
+
+
 def determined(known: list[list[int]], wanted: list[int]) -> bool:
     """Say whether a sum of cells follows from known sums of them, by elimination."""
     rows = [[Fraction(n) for n in row] for row in known]
