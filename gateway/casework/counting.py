@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from gateway.casework import clocks
 from gateway.casework.dates import age_range, parse_day
 from gateway.casework.progress import VictimStatus
+from gateway.casework.recordaction import EXPIRED
 from gateway.casework.shapes import Json, number, obj, rows, text, texts, walk
 from gateway.casework.statistics import Count
 
@@ -182,7 +183,9 @@ def amendment_of(subject: str, data: Json) -> Amendment | None:
         return Amendment(message_id, "correct")
     if action == "WITHDRAW":
         return Amendment(message_id, "drop", text(target, "personRef"))
-    if action == "ERASE" and "attachmentId" not in target and not rows(target, "jsonPointers"):
+    # What was kept as long as it may be was true: figures do not shrink with the retention of cases.
+    aged = text(data, "reason") == EXPIRED
+    if action == "ERASE" and not aged and "attachmentId" not in target and not rows(target, "jsonPointers"):
         return Amendment(message_id, "drop", text(target, "personRef"))
     return None
 

@@ -18,6 +18,7 @@ RECORD_ACTION: Final = "record.action"
 MESSAGE: Final = "message"
 PART: Final = "part"
 FILE: Final = "attachment:"
+EXPIRED: Final = "RETENTION_EXPIRED"
 
 Mark = Literal["erased", "blocked", "restricted", "lifted"]
 

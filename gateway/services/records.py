@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.casework.recordaction import FILE, Asked, asked
+from gateway.casework.recordaction import EXPIRED, FILE, Asked, asked
 from gateway.errors import Finding, PolicyViolation
 from gateway.ports.common import Actor
 from gateway.protocol.states import OPEN, State
@@ -53,7 +53,8 @@ class Records:
             tx.records.erase_body(sender, wanted.target, ours=sender == self._me)
             tx.memory.drop(sender, wanted.target)
             tx.index.forget_names([wanted.target])
-            tx.index.forget_counts([wanted.target])
+            if wanted.reason != EXPIRED:
+                tx.index.forget_counts([wanted.target])
             tx.attachments.erase_enclosed(sender, wanted.target)
         if wanted.mark == "blocked":
             # Its bytes cannot go in part yet; whom it names is found by it no more.

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, insert, null, select, update
 
 from gateway.casework.dates import Span
 from gateway.casework.figures import Imported
-from gateway.casework.recordaction import MESSAGE, PART
+from gateway.casework.recordaction import EXPIRED, MESSAGE, PART
 from gateway.ports.figures import Unread
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled, fixed, json_list, limited, values_of
@@ -54,7 +54,7 @@ _FORGET_COUNTS = compiled(
 )
 # A message may be erased while it is read; what was read out of it must not outlive it.
 _GONE = compiled(
-    select(k.jti, k.mark).where(
+    select(k.jti, (k.mark == fixed("erased")) & (k.reason != fixed(EXPIRED))).where(
         k.jti.in_(values_of("jtis")), k.part.in_([fixed(MESSAGE), fixed(PART)]),
         k.mark.in_([fixed("erased"), fixed("blocked")]),
     ),
@@ -109,7 +109,7 @@ class IndexRows:
         gone = self._run(_GONE, (json_list([row.jti for row in rows]),)).fetchall()
         if gone:
             self.forget_names([jti for jti, _ in gone])
-            self.forget_counts([jti for jti, mark in gone if mark == "erased"])
+            self.forget_counts([jti for jti, uncounted in gone if uncounted])
 
     def forget_names(self, jtis: Sequence[str]) -> None:
         """Delete the search keys of messages that are gone, or that nobody reads any more."""

@@ -58,6 +58,9 @@ async def test_an_erased_message_is_gone_on_both_sides_and_in_the_file(api: Api,
     """No event, no rows in the inbox, no name found by it, not a byte in the file; a tombstone and a log entry stay."""
     opened = await sent(api, named("Kanarivati"))
     assert all(kept(side, b"Kanarivati") for side in (api, kh))
+    for side in (api, kh):
+        await side.side.gateway.indexer.catch_up()
+        assert (await side.side.gateway.queries.tally(opened["id"]) or {})["counts"] != "[]"
     erased = await sent(api, action("ERASE", opened["case"], messageId=opened["id"]))
 
     for side in (api, kh):
@@ -70,6 +73,7 @@ async def test_an_erased_message_is_gone_on_both_sides_and_in_the_file(api: Api,
         assert (entry["outcome"], entry["basis"]) == ("erased WRONG_PERSON", erased["id"])
         assert not kept(side, b"Kanarivati")
         assert not kept(side, b"kanarivati")
+        assert (await side.side.gateway.queries.tally(opened["id"]) or {})["counts"] == "[]"
     listed = (await kh.get("/inbox?limit=200", "client")).json["items"]
     assert opened["id"] not in {item["id"] for item in listed}
     assert erased["id"] in {item["id"] for item in listed}
@@ -150,18 +154,23 @@ async def test_who_is_restricted_is_found_by_name_once_that_is_lifted(api: Api, 
     assert opened["case"] in await hits(kh, "Tresnaningsih")
 
 
-async def test_what_is_erased_while_it_is_read_for_search_leaves_nothing(api: Api, kh: Api) -> None:
-    """The reader held its bytes already; neither a name nor a count of its persons is stored behind the erasing."""
+@pytest.mark.parametrize(("reason", "counted"), [("WRONG_PERSON", False), ("RETENTION_EXPIRED", True)])
+async def test_what_is_erased_while_it_is_read_for_search_leaves_nothing(
+    api: Api, kh: Api, reason: str, counted: bool
+) -> None:
+    """The reader held its bytes already: no name is stored behind the erasing, and counts where its time was over."""
     opened = await sent(api, named("Kertanegarawati"))
     gateway = kh.side.gateway
     held = await gateway.store.write(lambda tx: tx.index.unread("in", 0, 1000, 1 << 30))
     [late] = [indexed(message, message.event) for message in held if message.jti == opened["id"] and message.event]
-    await sent(api, action("ERASE", opened["case"], messageId=opened["id"]))
+    erase = action("ERASE", opened["case"], messageId=opened["id"])
+    erase["data"]["reason"] = reason
+    await sent(api, erase)
     await gateway.store.write(lambda tx: tx.index.add([late]))
     assert not kept(kh, b"kertanegarawati")
     tally = await gateway.queries.tally(opened["id"])
     assert tally is not None
-    assert (tally["counts"], tally["first"], tally["last"]) == ("[]", None, None)
+    assert (tally["counts"] != "[]", tally["first"] is not None, tally["last"] is not None) == (counted,) * 3
 
 
 async def test_nobody_erases_the_other_sides_record_nor_what_is_not_answered(api: Api, kh: Api, pair: Pair) -> None:

@@ -189,6 +189,8 @@ def test_a_referral_is_answered_in_time_by_its_first_final_answer(
         ({"action": "CORRECT", "target": {"messageId": "m"}, "changes": [{}]}, Amendment("m", "correct")),
         ({"action": "WITHDRAW", "target": {"messageId": "m"}}, Amendment("m", "drop")),
         ({"action": "ERASE", "target": {"messageId": "m", "personRef": "P-1"}}, Amendment("m", "drop", "P-1")),
+        ({"action": "ERASE", "reason": "RETENTION_EXPIRED", "target": {"messageId": "m"}}, None),
+        ({"action": "ERASE", "reason": "WRONG_PERSON", "target": {"messageId": "m"}}, Amendment("m", "drop")),
         ({"action": "ERASE", "target": {"messageId": "m", "attachmentId": "a"}}, None),
         ({"action": "ERASE", "target": {"messageId": "m", "jsonPointers": ["/persons/0/photoRef"]}}, None),
         ({"action": "DISPUTE", "target": {"messageId": "m"}}, None),
