@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, NamedTuple
 
 import typer
 
+from gateway.cli import output
 from gateway.cli.common import group, note, verb
 from gateway.cli.control import API, gateway, segment
 from gateway.cli.failure import Misused
@@ -166,7 +167,7 @@ def attachment_get(
     query = {"partner": partner, "purpose": purpose}
     with gateway() as reached:
         size = _get(reached, f"{API}/attachments/{segment(name)}", query, file)
-    note(f"{file}: {size} bytes")
+    output.show({"file": str(file), "attachment": name, "bytes": size})
 
 
 def _get(reached: Client, path: str, query: dict[str, str | None], file: Path) -> int:

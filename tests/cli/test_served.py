@@ -352,7 +352,8 @@ def test_files_go_along_and_are_fetched_there(pair: Pair, tmp_path: Path) -> Non
     ids = {entry["outcome"]: entry["object"]["id"] for entry in listed}
     assert set(ids) == {"PASSPORT_SCAN", "TICKET", "EVIDENTIAL_ORIGINAL"}
     out = tmp_path / "fetched.pdf"
-    pair.b.run("attachment", "get", ids["TICKET"], str(out), "--purpose", "VICTIM_PROTECTION")
+    fetched = pair.b.json("attachment", "get", ids["TICKET"], str(out), "--purpose", "VICTIM_PROTECTION")
+    assert fetched == {"file": str(out), "attachment": ids["TICKET"], "bytes": len(pdf())}
     assert (out.read_bytes(), out.stat().st_mode & 0o777) == (pdf(), 0o600)
     assert "name a new file" in pair.b.run("attachment", "get", ids["TICKET"], str(out), code=2).fault
     pair.b.run("attachment", "get", ids["EVIDENTIAL_ORIGINAL"], str(tmp_path / "none"), code=5)
