@@ -239,6 +239,7 @@ def _verify_home(logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
         return verify_rows(
             notes[-1], stored.rows(), stored.read_hashes, log_keys=logs, witness_keys=witnesses, history=notes[:-1],
             misfiled=stored.misfiled(), misfiled_checkpoints=stored.misfiled_checkpoints(),
+            cosigned_size=stored.cosigned_size(),
         )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ReadFile: TypeAlias = Callable[[str], bytes | None]
 
+CUT_BACK = "the log was cut back after it was signed"
 HIDDEN = "what is looked up by was changed; what was signed is as signed"
 MAX_MISSING_RUN = 1000  # bundles; an unsigned checkpoint may claim 2^62 leaves to keep a verifier busy
 
@@ -200,19 +201,23 @@ def verify_rows(
     history: Iterable[str] = (),
     misfiled: Iterable[int] = (),
     misfiled_checkpoints: Iterable[int] = (),
+    cosigned_size: int = 0,
 ) -> Report:
     """Check a live log: `rows` of (seq, leaf data) by rising seq, tiles as stored, the newest checkpoint.
 
     The tile being filled at level 0 may be absent. `history` are earlier checkpoints by rising size: they
     narrow a change nobody stored a hash against to the leaves between two of them. `misfiled` are entries
-    kept under other search terms than their own, `misfiled_checkpoints` sizes of those kept under another size or root.
-    Never raises for what it reads.
+    kept under other search terms than their own, `misfiled_checkpoints` sizes of those kept under another size or root;
+    `cosigned_size` is the largest a partner is on record to have cosigned. Never raises for what it reads.
     """
     opened = _open_head(checkpoint, log_keys, witness_keys)
     if opened.head is None:
         return _report(opened, opened.faults)
     size = opened.head.size
     past, faults = _heads(history, log_keys, size)
+    if cosigned_size > size:
+        what = f"older than one a partner cosigned at size {cosigned_size}"
+        faults.append(Fault(size, CHECKPOINT, what, CUT_BACK))
 
     # 256 times fewer than leaves, and each serves 256 tiles below.
     read_above = lru_cache(maxsize=None)(read_hashes)
@@ -265,7 +270,7 @@ def _heads(
             continue
         if opened.size > size:
             what = f"older than one signed at size {opened.size}"
-            faults.append(Fault(size, CHECKPOINT, what, "the log was cut back after it was signed"))
+            faults.append(Fault(size, CHECKPOINT, what, CUT_BACK))
         elif opened.size > 0 and (not heads or heads[-1].size < opened.size):
             heads.append(note.TreeHead(opened.origin, opened.size, opened.root))
     return heads, faults

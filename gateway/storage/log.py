@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import orjson
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, func, insert, select
 
 from gateway.errors import ConfigurationError, LedgerError, MalformedProof
 from gateway.ledger import entry, proof
@@ -51,6 +51,7 @@ _LEAVES = compiled(
 )
 _ROWS = compiled(select(e.seq, e.data).order_by(e.seq))
 _FILED = compiled(select(e.seq, e.at, e.typ, e.actor, e.obj, e.jti, e.case_ref, e.outcome, e.data).order_by(e.seq))
+_COSIGNED_SIZE = compiled(select(func.max(t.cosignatures.c.size)))
 _FILED_CHECKPOINTS = compiled(select(c.size, c.root, c.note).order_by(c.size))
 _CHECKPOINTS = compiled(select(c.note).order_by(c.size))
 _CARDS = compiled(
@@ -112,6 +113,11 @@ class LogReader:
                 continue  # the note itself was changed: the verifier names that
             if (head.size, head.root) != (size, root):
                 yield size
+
+    def cosigned_size(self) -> int:
+        """Return the size of the largest checkpoint of ours that a partner cosigned, 0 where there is none."""
+        size: int | None = self._run(_COSIGNED_SIZE).fetchone()[0]
+        return size or 0
 
     def cards(self, party: str) -> Sequence[bytes]:
         """Return every card of a party that is held: they name the keys its log ever had."""

@@ -46,7 +46,8 @@ def verified(home: Path, database: Path) -> Report:
         notes = list(log.checkpoints())
         return verify_rows(
             notes[-1], log.rows(), log.read_hashes, log_keys=[s.key for s in log_signers(keys, settings.log_origin)],
-            history=notes[:-1], misfiled=log.misfiled(),
+            history=notes[:-1], misfiled=log.misfiled(), misfiled_checkpoints=log.misfiled_checkpoints(),
+            cosigned_size=log.cosigned_size(),
         )  # fmt: skip
 
 
@@ -125,6 +126,23 @@ def test_what_a_database_administrator_changes_is_named(home: Path, tmp_path: Pa
         change(db)
         db.commit()
     assert verified(home, copy).first_bad_index == index
+
+
+def test_a_log_cut_back_with_its_checkpoints_is_shorter_than_what_a_partner_cosigned(
+    home: Path, tmp_path: Path
+) -> None:
+    """Every hash and signature that is left holds; the cosignature of the longer log stands beside it."""
+    copy = tmp_path / "gateway.db"
+    shutil.copyfile(home / "data" / "gateway.db", copy)
+    with closing(sqlite3.connect(copy)) as db:
+        [(size,)] = db.execute("SELECT max(size) FROM checkpoints WHERE size < 256")
+        [(cosigned_at,)] = db.execute("SELECT max(size) FROM cosignatures")
+        db.execute("DELETE FROM checkpoints WHERE size > ?", (size,))
+        db.execute("DELETE FROM tiles")
+        truncate(db, size)
+        db.commit()
+    [fault] = verified(home, copy).faults
+    assert (fault.index, fault.what) == (size, f"older than one a partner cosigned at size {cosigned_at}")
 
 
 def test_an_edit_carried_through_hashes_and_tiles_shows_between_two_signatures(home: Path, tmp_path: Path) -> None:
