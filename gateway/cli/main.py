@@ -14,6 +14,8 @@ from gateway.cli.common import ENV_TRACEBACK, ColorOption, HomeOption, OutputOpt
 from gateway.cli.failure import FAILURE, FINDINGS_MOST, INTERRUPTED, OK, USAGE, exit_code, lines
 from gateway.errors import GatewayError
 
+MORE = "install the whole gateway: `pip install '.[runtime]'` in its folder, or as docs/operations.md has it"
+
 app = typer.Typer(
     name="gateway",
     help="Bilateral case-exchange gateway: signed, encrypted case records between two authorities.",
@@ -80,9 +82,17 @@ def _run() -> int:
     except Exception as error:
         if os.environ.get(ENV_TRACEBACK):
             raise
-        note(f"error: a fault of the gateway's own ({_where(error)}); report it, with what {ENV_TRACEBACK}=1 shows")
-        return FAILURE
+        return _unforeseen(error)
     return 0
+
+
+def _unforeseen(error: Exception) -> int:
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "gateway").startswith("gateway"):
+        # The package alone brings what verifies (ADR 22).
+        note(f"error: only what verifies evidence is installed here, and this needs more ({error.name}); {MORE}")
+        return USAGE
+    note(f"error: a fault of the gateway's own ({_where(error)}); report it, with what {ENV_TRACEBACK}=1 shows")
+    return FAILURE
 
 
 def _where(error: Exception) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import tomllib
+from importlib.metadata import distribution, requires
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from gateway.evidence.bundle import write_bundle
 from gateway.ledger import entry, note, tiles
@@ -19,23 +22,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STORY = Story()
-ALLOWED = {
-    *("gateway", "cryptography", "orjson", "pybase64", "rfc8785", "stdnum"),
-    # Of the command line: typer, and what it looks for by itself.
-    *("typer", "shellingham", "annotated_doc", "annotated_types", "pydantic", "pydantic_core", "typing_extensions"),
-    *("typing_inspection", "_cffi_backend", "_distutils_hack"),
-}
+DEPENDENCIES: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
 WATCHED = """
 import sys
 told = []
 sys.addaudithook(lambda name, _: told.append(name) if name.split(".")[0] in {"socket", "sqlite3", "urllib"} else None)
+sys.path[:0] = [sys.argv.pop(1)]
 sys.argv[0] = "gateway"
 from gateway.cli.main import _run
 code = _run()
 import json
-found = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
-packages = {name.partition(".")[0] for name, file in found.items() if file and "-packages" in file}
-print(json.dumps({"code": code, "packages": sorted(packages | {"gateway"}), "told": told}), file=sys.stderr)
+packages = sorted({name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names)
+print(json.dumps({"code": code, "packages": packages, "told": told}), file=sys.stderr)
 """
 
 
@@ -60,23 +58,71 @@ def log_folder(folder: Path) -> tuple[Path, str]:
     return folder, signer.key.vkey
 
 
+def brought(wanted: list[str]) -> set[str]:
+    """Return what pip brings for requirements on this machine, what those require included."""
+    found: set[str] = set()
+    todo = [Requirement(text) for text in wanted]
+    while todo:
+        one = todo.pop()
+        if one.name in found or (one.marker is not None and not one.marker.evaluate({"extra": ""})):
+            continue
+        found.add(one.name.lower().replace("_", "-"))
+        todo += [Requirement(text) for text in requires(one.name) or ()]
+    return found
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that `pip install .` would fill: the gateway and what it depends on without an extra."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "gateway").symlink_to(ROOT / "gateway")
+    for name in brought(DEPENDENCIES):
+        one = distribution(name)
+        for top in {file.parts[0] for file in one.files or ()} - {"..", "__pycache__"}:
+            (folder / top).symlink_to(str(one.locate_file(top)))
+    return folder
+
+
+def run_alone(alone: Path, here: Path, *arguments: str) -> tuple[str, list[str], dict[str, Any]]:
+    """Run the command line on that folder alone; return what it said, and what it loaded and opened."""
+    here.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", WATCHED, str(alone), *arguments], cwd=here, capture_output=True, text=True,
+        check=True, env={"PATH": "/nowhere", "LANG": environment()["LANG"]},
+    )  # fmt: skip
+    assert list(here.iterdir()) == []
+    *said, told = done.stderr.splitlines()
+    return done.stdout, said, json.loads(told)
+
+
+def test_pip_brings_nothing_a_verifier_does_not_need() -> None:
+    """No HTTP, no database, no schema engine: what is brought is what `requirements/verify.txt` pins."""
+    text = (ROOT / "config/requirements/verify.txt").read_text()
+    pinned = [Requirement(line.rstrip(" \\")) for line in text.splitlines() if not line.startswith(" ")]
+    assert brought(DEPENDENCIES) == {one.name for one in pinned if one.marker is None or one.marker.evaluate()}
+
+
 @pytest.mark.parametrize("what", ["evidence", "audit"])
-def test_verifying_loads_no_more_than_it_needs_and_asks_nobody(what: str, tmp_path: Path) -> None:
-    """No HTTP, no database, no schema engine in the process; no socket and no database opened; no home named."""
+def test_verifying_needs_no_more_than_pip_brings_and_asks_nobody(what: str, alone: Path, tmp_path: Path) -> None:
+    """Nothing else is on the machine; no socket and no database opened; no home named; nothing written."""
     (tmp_path / "bundle.zip").write_bytes(write_bundle(STORY.parts()))
     folder, vkey = log_folder(tmp_path / "log")
     arguments = {
         "evidence": [str(tmp_path / "bundle.zip"), *(x for one in STORY.fingerprints for x in ("--fingerprint", one))],
         "audit": [str(folder), "--vkey", vkey],
     }[what]
-    (tmp_path / "empty").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", WATCHED, what, "verify", *arguments], cwd=tmp_path / "empty", capture_output=True,
-        text=True, check=True, env={"PATH": "/nowhere", "PYTHONPATH": str(ROOT), "LANG": environment()["LANG"]},
-    )  # fmt: skip
-    told = json.loads(done.stderr.splitlines()[-1])
-    assert done.stdout.startswith("verified\tyes")
+    out, _, told = run_alone(alone, tmp_path / "empty", what, "verify", *arguments)
+    assert out.startswith("verified\tyes")
     assert (told["code"], told["told"]) == (0, [])
-    assert set(told["packages"]) <= ALLOWED
-    assert "cryptography" in told["packages"]
-    assert list((tmp_path / "empty").iterdir()) == []
+    if what == "evidence":
+        # rich draws tables, for a terminal only.
+        assert {"cryptography", "orjson", "pybase64", "rfc8785", "stdnum", "typer"} <= set(told["packages"])
+
+
+def test_what_needs_a_gateway_says_how_to_install_one(alone: Path, tmp_path: Path) -> None:
+    """One line and the fix, where a module is not there."""
+    for at, command in enumerate((["serve"], ["doctor"], ["demo", "--exit"])):
+        _, said, told = run_alone(alone, tmp_path / str(at), *command, "--home", str(tmp_path / "home"))
+        assert told["code"] == 2, command
+        assert len(said) == 1
+        assert "pip install '.[runtime]'" in said[0]
