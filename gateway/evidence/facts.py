@@ -61,9 +61,9 @@ class Facts:
     gaps: tuple[str, ...]
 
 
-def read_facts(parts: Parts) -> Facts:
-    """Return what the parts say. What cannot be read is left out: `verify` names it."""
-    cards = _all(read_card, [one.jws for one in parts.cards])
+def read_facts(parts: Parts, read: Sequence[Card] | None = None) -> Facts:
+    """Return what the parts say. What cannot be read is left out: `verify` names it. `read` are its cards, if known."""
+    cards = _all(read_card, [one.jws for one in parts.cards]) if read is None else tuple(read)
     logs = tuple(_log(log, cards) for log in parts.logs)
     outcome, receipt = _outcome(parts)
     manifest = _payload(parts.manifest)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import Final
 
 FORMAT: Final = "bcx-evidence/1"
 
@@ -81,7 +78,3 @@ class Parts:
     def log_of(self, party: str) -> LogPart | None:
         """Return the part of a party's log, or None."""
         return next((log for log in self.logs if log.party == party), None)
-
-    def cards_of(self, party: str) -> Sequence[CardPart]:
-        """Return the cards of a party, by rising version."""
-        return sorted((card for card in self.cards if card.party == party), key=lambda card: card.version)

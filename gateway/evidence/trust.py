@@ -107,13 +107,18 @@ def _vkeys(texts: Iterable[str]) -> list[NoteKey]:
 
 def check_cards(
     parts: Parts, fingerprints: Sequence[str], vkeys: Sequence[NoteKey], findings: Findings
-) -> tuple[Keys, dict[str, str]]:
-    """Do step 3; return the keys, and the fingerprint of each party whose card was told by `fingerprints`."""
+) -> tuple[Keys, dict[str, str], list[Card]]:
+    """Do step 3; return the keys, the fingerprint of each party whose card was told by `fingerprints`, and every card.
+
+    Those are the ones that can be read, in the order of the parts: to read one costs more than the rest of a bundle.
+    """
     given = {digits(text) for text in fingerprints}
+    read = [(one, card) for one in parts.cards if (card := _read(one, findings)) is not None]
     cards: dict[str, list[Card]] = {}
     trusted: dict[str, str] = {}
     for party in (parts.sender, parts.recipient):
-        held = [card for one in parts.cards_of(party) if (card := _read(one, findings)) is not None]
+        of_party = (card for one, card in read if card.party == one.party == party)
+        held = sorted(of_party, key=lambda card: card.version)
         if not findings.check(
             CARDS, bool(held), "cards/", f"no readable card of {party}", "nothing says which keys are this authority's"
         ):
@@ -140,7 +145,7 @@ def check_cards(
     for one in parts.cards:
         if one.party not in {parts.sender, parts.recipient}:
             findings.fault(CARDS, card_path(one), "a card of a third party", "nothing in the bundle needs it")
-    return Keys(cards, vkeys), trusted
+    return Keys(cards, vkeys), trusted, [card for _, card in read]
 
 
 def _read(one: CardPart, findings: Findings) -> Card | None:
@@ -153,4 +158,4 @@ def _read(one: CardPart, findings: Findings) -> Card | None:
         CARDS, (card.party, card.version) == (one.party, one.version), card_path(one),
         "the card is of another party or version than its name says", "the files were mixed up",
     )  # fmt: skip
-    return card if card.party == one.party else None
+    return card

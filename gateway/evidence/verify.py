@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from cryptography.x509 import Certificate
 
+    from gateway.evidence.facts import Facts
     from gateway.evidence.parts import LogPart, Parts
     from gateway.ledger.note import NoteKey
     from gateway.protocol.event import Event
@@ -81,7 +82,7 @@ def verify_bundle(
     parts = _read(files, findings)
     if parts is None:
         return Verdict(tuple(findings.faults), (), None, (), (), frozenset(findings.done))
-    keys, trusted = check_cards(parts, fingerprints, vkeys, findings)
+    keys, trusted, cards = check_cards(parts, fingerprints, vkeys, findings)
     event = check_event(parts, findings)
     manifest, signed = check_manifest(parts, keys, findings)
     answer, more = check_receipt(parts, manifest, keys, findings)
@@ -91,14 +92,15 @@ def verify_bundle(
     check_submitted(parts, logs.get(parts.sender), findings)
     _check_times(parts, [*signed, *more], manifest, answer, logs, keys, findings)
     _check_schema(parts, event, findings)
-    _check_pages(parts, files, findings)
+    facts = read_facts(parts, cards)
+    _check_pages(parts, facts, files, findings)
     findings.done.add(STAMP)
     stamped = [log for log in parts.logs if check_stamp(log, logs[log.party], keys, certificates, findings)]
     return Verdict(
         faults=tuple(sorted(findings.faults, key=lambda fault: fault.step)),
         trusted=tuple(trusted),
         parts=parts,
-        gaps=(*read_facts(parts).gaps, *_unjudged(parts, certificates)),
+        gaps=(*facts.gaps, *_unjudged(parts, certificates)),
         proves=() if findings.faults else _proves(parts, manifest, answer, logs, stamped),
         steps=frozenset(findings.done),
     )
@@ -226,10 +228,10 @@ def _check_schema(parts: Parts, event: Event | None, findings: Findings) -> None
     )  # fmt: skip
 
 
-def _check_pages(parts: Parts, files: dict[str, bytes], findings: Findings) -> None:
+def _check_pages(parts: Parts, facts: Facts, files: dict[str, bytes], findings: Findings) -> None:
     """Do step 11: what people read is made again from what was checked."""
     held = f.write_files(parts)
-    for path, content in write_pages(parts, held).items():
+    for path, content in write_pages(parts, held, facts).items():
         findings.check(
             PAGES, files.get(path) == content, path, "not what the other files give",
             "whoever reads it is told something else than what is proved",

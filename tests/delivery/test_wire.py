@@ -300,6 +300,56 @@ async def test_golden_events_pass_all_that_the_wire_itself_asks(wire: Wire) -> N
         assert (status, [o.problem for o in outcomes]) == (200, ["unknown-schema"] * len(events))
 
 
+# --- a partner that is who it says, and means ill (experiment 25) --------------------------------------
+
+
+HOSTILE_ENVELOPES: dict[str, tuple[Callable[[Live], bytes], str]] = {
+    "an older profile": (lambda e: e.header(bcx="0"), "unsupported-profile"),
+    "a newer profile": (lambda e: e.header(bcx="2"), "unsupported-profile"),
+    "no profile": (lambda e: e.header(bcx=None), "malformed-envelope"),
+    "a profile without its post-quantum half": (lambda e: e.signatures(lambda s: s[:1]), "authentication-failed"),
+    "for another party": (lambda e: e.header(aud="vn.bca"), "wrong-recipient"),
+    "signed for another party": (lambda e: e.sealed(e.manifest(aud="vn.bca")), "authentication-failed"),
+}
+HOSTILE_EVENTS: dict[str, tuple[dict[str, Any], str]] = {
+    "for another party": ({"recipient": "vn.bca"}, "wrong-recipient"),
+    "a version nobody holds": ({"schema_version": "1.9.9"}, "unknown-schema"),
+    "an incompatible version": ({"schema_version": "2.0.0"}, "unknown-schema"),
+    "another schema under a known version": ({"schema_digest": bytes(32)}, "unknown-schema"),
+    "a type nobody agreed on": ({"subject": "weather.report"}, "not-agreed"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_ENVELOPES)
+async def test_a_hostile_envelope_has_one_problem_type_for_ever(wire: Wire, name: str) -> None:
+    """The whole URN, the same at each try: what a partner's software and people may rely on."""
+    bend, code = HOSTILE_ENVELOPES[name]
+    for _ in range(2):
+        status, kind, body = await wire.post(bend(Live(wire.author)))
+        assert (status, kind) == (400, "application/problem+json")
+        assert orjson.loads(body)["type"] == f"urn:bcx:problem:{code}"
+    await wire.works()
+
+
+@pytest.mark.parametrize("name", HOSTILE_EVENTS)
+async def test_a_hostile_event_is_refused_for_good_and_shown_to_nobody(wire: Wire, name: str) -> None:
+    """Signed and final, with the same outcome and entry when it comes again in a new envelope."""
+    changes, code = HOSTILE_EVENTS[name]
+    event = wire.author.event(**changes)
+    before = len(await wire.pair.b.gateway.queries.inbox(0, 1000))
+    found = set()
+    for _ in range(2):
+        letter = wire.author.letter(event)
+        status, _, body = await wire.post(letter.sealed.jwe)
+        [outcome] = wire.author.read(body, letter).outcomes
+        found.add((status, outcome.status, outcome.problem, outcome.leaf))
+    [(status, *said, leaf)] = found
+    assert (status, said) == (200, ["rejected", code])
+    assert leaf is not None
+    assert len(await wire.pair.b.gateway.queries.inbox(0, 1000)) == before
+    await wire.works()
+
+
 # --- who calls ---------------------------------------------------------------------
 
 

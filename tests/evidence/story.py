@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from gateway.evidence import files as f
 from gateway.evidence.bundle import write_pages
 from gateway.evidence.container import read, write
+from gateway.evidence.facts import read_facts
 from gateway.evidence.parts import CardPart, LogPart, Parts, Proved, StampPart
 from gateway.ledger import entry, note
 from gateway.ledger.timestamp import make_request, open_token
@@ -219,7 +220,7 @@ def again(files: dict[str, bytes], changes: dict[str, bytes | None]) -> bytes:
     parts = f.read_parts(held, listing, [])
     rest = {path: content for path, content in held.items() if path not in {f.PAGE, f.GUIDE}}
     if parts is not None:
-        pages = write_pages(parts, f.write_files(parts))
+        pages = write_pages(parts, f.write_files(parts), read_facts(parts))
         rest |= {path: changes.get(path) or content for path, content in pages.items()}
         listed = f.write_listing(replace(parts, event=held.get(f.EVENT)), rest)
     else:

@@ -97,10 +97,11 @@ async def test_bundles_from_before_and_after_a_rotation_are_good(tmp_path: Path)
 
 
 async def test_after_a_revocation_what_a_witness_saw_before_stands(tmp_path: Path) -> None:
-    """The recipient's key is revoked: its receipt stands by the earlier cosignature, and would not without."""
+    """The recipient's key is revoked: its receipt stands by the earlier cosignature, what came after by a new key."""
     calendar = Calendar()
     async with Pair(tmp_path, clock=calendar) as pair:
         jti = await accepted(pair)
+        old = await export(pair.a, jti)
         calendar.go_on(1)
         [kid, _] = pair.b.keys.signer(calendar()).kids
         await pair.b.gateway.keyroom.rotate("sig", TEST_OPERATOR)
@@ -110,6 +111,11 @@ async def test_after_a_revocation_what_a_witness_saw_before_stands(tmp_path: Pat
         assert verdict.faults == ()
         assert verdict.parts is not None
         assert len([card for card in verdict.parts.cards if card.party == "kh.gdi"]) > 1
+        after = await accepted(pair)
+        for side in pair.sides:
+            assert (await judged(pair, side, after)).faults == (), side.party
+        # The bundle from before knows of no revocation, and needs none to stay good.
+        assert verify_bundle(old, fingerprints=fingerprints(pair)).ok
 
 
 def test_what_the_log_keys_signed_outlives_them() -> None:

@@ -63,8 +63,9 @@ def test_an_unwitnessed_log_is_alarmed_stopped_and_freed() -> None:
         await stage.until(lambda: states(stage.a) == ["accepted"] * 3, 120)
         await stage.until(lambda: states(stage.b)[-1] == "accepted", 120)
         assert cosigning.unwitnessed_ms() < 5000
+        await stage.two.drained()
 
-    play(story)
+    play(story).checked()
 
 
 def _line(stage: Stage, body: str, *, name: str = f"{KH}/bcx/witness/1", seed: bytes | None = None) -> bytes:
