@@ -75,6 +75,11 @@ class Parts:
     logs: tuple[LogPart, ...]
     schema: bytes | None = None
 
+    def __post_init__(self) -> None:
+        """Put cards and logs in their one order: page and guide follow it, and names of files sort otherwise."""
+        object.__setattr__(self, "cards", tuple(sorted(self.cards, key=lambda card: (card.party, card.version))))
+        object.__setattr__(self, "logs", tuple(sorted(self.logs, key=lambda log: log.party)))
+
     def log_of(self, party: str) -> LogPart | None:
         """Return the part of a party's log, or None."""
         return next((log for log in self.logs if log.party == party), None)

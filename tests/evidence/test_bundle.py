@@ -27,7 +27,7 @@ from gateway.evidence.verify import verify_bundle
 from gateway.primitives import merkle
 from tests.docs.pages import ROOT
 from tests.evidence.golden import FOLDER, GOLDEN
-from tests.evidence.story import CANARY, SCHEMA, START_MS, Story, again, files_of, seed
+from tests.evidence.story import CANARY, DAY_MS, SCHEMA, START_MS, Story, again, files_of, seed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +74,18 @@ def test_files_and_parts_are_two_forms_of_one_thing() -> None:
     faults: list[tuple[str, str]] = []
     assert f.read_parts(FILES, json.loads(FILES[f.LISTING]), faults) == PARTS
     assert faults == []
+
+
+def test_the_tenth_card_stands_behind_the_ninth() -> None:
+    """Files sort by name, cards by number: the page made from what was read is the one that was written."""
+    story = Story(cards=False)
+    for party in (story.id, story.kh):
+        for version in (9, 10, 100):
+            party.card(version, issued=START_MS - DAY_MS + version)
+    parts = story.parts()
+    raw = write_bundle(parts)
+    assert verify_bundle(raw, fingerprints=story.fingerprints).faults == ()
+    assert write_bundle(replace(parts, cards=parts.cards[::-1], logs=parts.logs[::-1])) == raw
 
 
 def test_any_unzip_reads_it() -> None:

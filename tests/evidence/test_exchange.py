@@ -47,6 +47,20 @@ async def test_both_sides_prove_the_same_message(exchange: Exchange) -> None:
     assert "log/id.imigrasi/entries.json" not in theirs
 
 
+async def test_a_sender_whose_name_sorts_last_proves_as_well(exchange: Exchange) -> None:
+    """Its own log is gathered first and filed second: what it exports and what is read are one order."""
+    pair = exchange.pair
+    [sent] = await pair.b.submit(example("info.request/telephone-three-numbers"))
+    await pair.settle()
+    for side in pair.sides:
+        await cosigned(side)
+    for side in pair.sides:
+        verdict = judged(exchange, await export(side, sent.jti))
+        assert (verdict.faults, verdict.gaps) == ((), ()), side.party
+    assert verdict.parts is not None
+    assert verdict.parts.sender == "kh.gdi"
+
+
 async def test_a_second_export_is_the_same_bytes(exchange: Exchange) -> None:
     """Although signatures differ each time, each export adds to the log, and both logs have grown meanwhile."""
     pair = exchange.pair
