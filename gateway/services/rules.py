@@ -13,6 +13,7 @@ from gateway.casework.policies.basis import PURPOSES
 from gateway.casework.policies.keeping import CLASS_DAYS, class_maximum
 from gateway.casework.policies.words import searched_text
 from gateway.casework.remembered import of_message
+from gateway.casework.urgency import default_urgency
 from gateway.errors import Finding, NotFound, NotPermitted
 from gateway.registry.sensitivity import personal_classes
 from gateway.registry.vocabulary import declares
@@ -84,6 +85,10 @@ class Rules:
             if last is not None:
                 filled["retention"] = {**retention, "deleteBy": last.isoformat()}
         return {**data, "meta": filled}
+
+    def urgency(self, subject: str, data: Mapping[str, Any], schema: SchemaVersion) -> str:
+        """Return the urgency of a message of ours that names none: its type's, or sooner for its content (§4)."""
+        return default_urgency(subject, data, schema.default_urgency or "ROUTINE")
 
     def judge_outbound(
         self, request: SubmitRequest, schema: SchemaVersion, data: Mapping[str, Any], urgency: str,

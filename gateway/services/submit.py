@@ -258,9 +258,9 @@ class Submitter:
         now = self._clock()
         partner = self._rules.partner(request.recipient)
         schema = self._rules.catalogue.usable(request.subject, partner.card)
-        urgency = request.urgency or schema.default_urgency or "ROUTINE"
         given, table = with_rows(request, schema, self._entropy)
         data = self._rules.completed(given, now)
+        urgency = request.urgency or self._rules.urgency(request.subject, data, schema)
         validator = self._rules.catalogue.validator(schema)
         if not validator.is_valid(data):
             faults = validator.findings(data, MOST_FINDINGS)

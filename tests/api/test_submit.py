@@ -187,3 +187,21 @@ async def test_a_reading_auditor_may_not_submit(api: Api, pair: Pair) -> None:
     for role in ("auditor", "operator"):
         assert (await api.submit(body, role)).status == 403
         assert (await api.call("POST", "/messages?dry_run=true", role, json=body)).status == 403
+
+
+@pytest.mark.parametrize(
+    ("flags", "named", "urgency"),
+    [(["STILL_CONFINED"], {}, "FLASH"), ([], {}, "PRIORITY"), (["STILL_CONFINED"], {"urgency": "URGENT"}, "URGENT")],
+)
+async def test_a_message_that_names_no_urgency_has_that_of_its_content(
+    api: Api, flags: list[str], named: dict[str, str], urgency: str
+) -> None:
+    """FLASH where somebody is still confined, else the type's own; what the sender names stands."""
+    body = example(REFERRAL)
+    body["data"]["persons"][0]["riskFlags"] = flags
+    body["data"]["persons"][0]["consent"] |= {
+        "consentType": "INFORMED_WRITTEN", "scopes": ["SHARE_IDENTITY"], "informedOfStorageAndRights": True,
+    }  # fmt: skip
+    del body["urgency"]
+    sent = (await api.submit(body | named)).json
+    assert (await api.get(f"/messages/{sent['id']}")).json["urgency"] == urgency
