@@ -24,6 +24,7 @@ from gateway.services.attachments import Attachments
 from gateway.services.casefile import CaseFile
 from gateway.services.catalogue import Catalogue
 from gateway.services.checkpoints import Checkpointer
+from gateway.services.complete import Completer
 from gateway.services.contact import Contacts
 from gateway.services.directory import Directory
 from gateway.services.dispatch import Dispatcher
@@ -123,7 +124,7 @@ def _compose(
     give_up = GiveUp(store, directory, contacts, settler, clock, entropy, environment=settings.party.environment)
     attachments = _attachments(settings, keys, world, store, codelists, contacts, gate, links)
     submitter = Submitter(
-        store, rules, cases, attachments.encloser, clock, entropy,
+        store, rules, cases, Completer(store, attachments.encloser), clock, entropy,
         most_unanswered=settings.limits.unanswered_messages,
         default_lifetime_ms=settings.delivery.default_expiry_days * DAY_MS, may_number=gate.check_numbers,
     )  # fmt: skip

@@ -332,6 +332,10 @@ class Inbox(Protocol):
         """Return the final answer given to one message, or None."""
         ...
 
+    def urgency(self, partner: PartyId, jti: str) -> str | None:
+        """Return the urgency of one message, or None where there is none."""
+        ...
+
     def handling(self, partner: PartyId, jti: str) -> str | None:
         """Return the handling codes of one message, or None where there is none."""
         ...

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from gateway.ports.cases import Case
     from gateway.ports.store import Store, Transaction
     from gateway.registry.subject import SchemaVersion
-    from gateway.services.enclose import Encloser
+    from gateway.services.complete import Completer
     from gateway.services.remember import Judgement
     from gateway.services.request import SubmitRequest
     from gateway.services.rules import Rules
@@ -112,10 +112,10 @@ class Submitter:
     """`submit` is the one way a message of ours comes to be."""
 
     def __init__(
-        self, store: Store, rules: Rules, cases: CaseFile, encloser: Encloser, clock: Clock, entropy: Entropy, *,
+        self, store: Store, rules: Rules, cases: CaseFile, completer: Completer, clock: Clock, entropy: Entropy, *,
         most_unanswered: int, default_lifetime_ms: int, may_number: Callable[[], None],
     ) -> None:  # fmt: skip
-        self._encloser = encloser
+        self._completer = completer
         self._store = store
         self._rules = rules
         self._cases = cases
@@ -139,7 +139,7 @@ class Submitter:
 
     async def check(self, request: SubmitRequest, account: Account) -> None:
         """Raise what `submit` would raise, and accept nothing: the dry run."""
-        request = await self._encloser.preview(request, account)
+        request = await self._completer.preview(request, account)
         ready = self._prepare(request)
 
         def work(tx: Transaction) -> None:
@@ -150,7 +150,7 @@ class Submitter:
 
     async def advise(self, request: SubmitRequest, account: Account) -> Advice:
         """Return the least handling a message must have, with the files it names, and advice that refuses nothing."""
-        ready = self._prepare(await self._encloser.preview(request, account))
+        ready = self._prepare(await self._completer.preview(request, account))
 
         def work(tx: Transaction) -> Advice:
             case = None
@@ -185,7 +185,7 @@ class Submitter:
         for place, request in enumerate(requests):
             if place and place % SLICE == 0:
                 await asyncio.sleep(0)
-            prepared.append(self._try_prepare(await self._try_enclose(request, account)))
+            prepared.append(self._try_prepare(await self._completer.complete(request, account)))
         stored, results = await self._store.write(
             lambda tx: self._commit(tx, prepared, account, idempotency, answer, traceparent)
         )
@@ -232,19 +232,6 @@ class Submitter:
         stored = answer(results)
         tx.answers.add(account.id, idempotency.route, idempotency.key, stored, self._clock())
         return stored, results
-
-    async def _try_enclose(
-        self, request: SubmitRequest | RequestError, account: Account
-    ) -> SubmitRequest | RequestError:
-        """Return the request with its files in `data.attachments`; most have none."""
-        if isinstance(request, RequestError):
-            return request
-        if not request.attachments and "attachments" not in request.data:
-            return request
-        try:
-            return await self._encloser.enclose(request, account)
-        except RequestError as error:
-            return error
 
     def _try_prepare(self, request: SubmitRequest | RequestError) -> _Ready | RequestError:
         if isinstance(request, RequestError):

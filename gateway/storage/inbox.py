@@ -72,6 +72,7 @@ _STREAM = limited(
 )  # fmt: skip
 _STEP = 1000
 
+_URGENCY = compiled(select(i.urgency).where(i.sender == bindparam("party"), i.jti == bindparam("jti")), "party", "jti")
 _HANDLING = compiled(
     select(i.handling).where(i.sender == bindparam("party"), i.jti == bindparam("jti")), "party", "jti"
 )
@@ -153,6 +154,11 @@ class InboxRows:
         if high != start:
             self._run(_SET_HIGH, (sender, high))
         return high
+
+    def urgency(self, partner: PartyId, jti: str) -> str | None:
+        """Return the urgency of one message, or None where there is none."""
+        row = self._run(_URGENCY, (partner, jti)).fetchone()
+        return row[0] if row else None
 
     def handling(self, partner: PartyId, jti: str) -> str | None:
         """Return the handling codes of one message, or None where there is none."""

@@ -317,3 +317,11 @@ async def test_a_case_with_something_open_is_not_closed(story: Story) -> None:
     with pytest.raises(PolicyViolation) as caught:
         await story.pair.b.submit(example("case.update/s1-closed") | {"case": ref})
     assert [(f.code, f.pointer) for f in caught.value.errors] == [("E-STATE", "/data/toStatus")]
+
+
+async def test_an_answer_that_names_no_urgency_is_as_urgent_as_the_question(story: Story) -> None:
+    """4.4: FLASH here, which the type of an answer never has of itself."""
+    opened = await story.tell("case.referral/s1-sumarni")
+    asked = await story.tell("info.request/s7-crossing-history", opened.case, urgency="FLASH")
+    answered = await story.tell("info.response/s7-final", opened.case, reply=asked.jti, urgency=None)
+    assert (asked.urgency, answered.urgency) == ("FLASH", "FLASH")
