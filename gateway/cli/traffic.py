@@ -79,6 +79,8 @@ def send(reached: Client, raw: bytes, *, dry_run: bool, wait: bool) -> None:
     path = f"{API}/messages" + ("?dry_run=true" if dry_run else "")
     found: dict[str, Any] = json.loads(reached.raw("POST", path, raw, headers)[1])
     if wait and not dry_run:
+        # Whoever stops waiting must know what it was.
+        note(f"{found['id']} is accepted for sending; waiting for the answer")
         found = _settled(reached, found["id"])
     if dry_run:
         advised = json.loads(reached.raw("POST", f"{API}/messages/advice", raw, headers)[1])
