@@ -1,9 +1,11 @@
 """How much work a schema can make of one small instance: the bombs that bytes and depth do not show.
 
-Three shapes are refused. A reference that returns to its own schema without going down the data never
+Four shapes are refused. A reference that returns to its own schema without going down the data never
 ends. Definitions that name the next one twice double the work at each step: the size with every
 reference written out is capped. And a recursive schema that meets one place of the data twice doubles
-it at each level of the data, which the sender chooses.
+it at each level of the data, which the sender chooses. And many schemas held against each value of a list are
+that many checks of a million values, whatever `maxItems` says: the engine may look at items first. So are many
+patterns held against one long text.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAX_WRITTEN_OUT: Final = 1_000_000
+MAX_AT_ONE_PLACE: Final = 250  # ours have 38; how many values there may be is the validator's to say
+_MAX_STEPS: Final = 100_000
+_LONGER: Final = frozenset({"pattern", "format", "minLength", "maxLength", "uniqueItems"})
 # A place of the data below the present one: a member by name, any member, or an item.
 Slot = tuple[str, str | None]
 _LOOSE: Final[dict[str, Slot]] = {
@@ -44,6 +49,16 @@ def growth_findings(document: dict[str, Any]) -> Iterator[Finding]:
     doubled = graph.doubled_recursion()
     if doubled is not None:
         yield Finding(doubled, "is recursive and meets the same place of the data twice", "schema-loop")
+        return
+    _, crowded = graph.crowded_place()
+    if crowded is not None:
+        words = f"more than {MAX_AT_ONE_PLACE} schemas, patterns or required names meet at one value of a list, or text"
+        yield Finding(crowded, words, "schema-size")
+
+
+def checks_of_a_value(document: dict[str, Any]) -> int:
+    """Return how many checks one value of a list or map can meet at most; the schema has passed `lint`."""
+    return _Graph(document).crowded_place()[0]
 
 
 class _Graph:
@@ -53,6 +68,7 @@ class _Graph:
         self.pointers: list[str] = []
         self.here: list[list[int]] = []
         self.down: list[list[tuple[Slot, int]]] = []
+        self.weight: list[tuple[int, int]] = []
         self._number: dict[str, int] = {}
         self._references: list[tuple[int, str]] = []
         self._add(document)
@@ -68,6 +84,7 @@ class _Graph:
             self.pointers.append(pointer)
             self.here.append([])
             self.down.append([])
+            self.weight.append(_weight(node))
             self._number[pointer] = vertex
             if parent is not None and slot is None:
                 self.here[parent].append(vertex)
@@ -88,6 +105,63 @@ class _Graph:
         return self._first(
             vertex for vertex, number in enumerate(component) if number in cyclic or vertex in self.here[vertex]
         )
+
+    def crowded_place(self) -> tuple[int, str | None]:
+        """Return the most checks of one value of many, and a schema where they or those of a text are too many."""
+        most = 0
+        todo = [(Counter({0: 1}), False)]
+        seen: set[tuple[frozenset[tuple[int, int]], bool]] = set()
+        steps = 0
+        while todo:
+            meeting, listed = todo.pop()
+            place = self._together(meeting)
+            key = frozenset(place.items()), listed
+            if key in seen:
+                continue
+            seen.add(key)
+            checks = sum(self.weight[vertex][0 if listed else 1] * count for vertex, count in place.items())
+            if checks > MAX_AT_ONE_PLACE:
+                return checks, self._first(place)
+            most = max(most, checks if listed else 0)
+            for loose, below in self._below(place):
+                steps += len(below)
+                # Each is one check at least: what is too much is seen before the next place is made.
+                if (loose and below.total() > MAX_AT_ONE_PLACE) or steps > _MAX_STEPS:
+                    return MAX_AT_ONE_PLACE, self._first(below)
+                if below:
+                    todo.append((below, listed or loose))
+        return most, None
+
+    def _together(self, place: Counter[int]) -> Counter[int]:
+        """Return what applies to a value with all that it leads to in place; counts beyond the limit do not matter."""
+        found: Counter[int] = Counter()
+        todo = place
+        while todo:
+            following: Counter[int] = Counter()
+            for vertex, count in todo.items():
+                found[vertex] = min(found[vertex] + count, MAX_AT_ONE_PLACE + 1)
+                for target in self.here[vertex]:
+                    following[target] = min(following[target] + count, MAX_AT_ONE_PLACE + 1)
+            todo = following
+        return found
+
+    def _below(self, place: Counter[int]) -> Iterator[tuple[bool, Counter[int]]]:
+        """Yield what meets at each place below, and whether there may be any number of such places."""
+        for exact, rest in (("member", "other"), ("item", "rest"), ("name", "name")):
+            named: dict[str | None, dict[int, list[int]]] = {None: {}}
+            others: dict[int, list[int]] = {}
+            for vertex in place:
+                for (kind, name), target in self.down[vertex]:
+                    if kind == exact:
+                        named.setdefault(name, {}).setdefault(vertex, []).append(target)
+                    elif kind == rest:
+                        others.setdefault(vertex, []).append(target)
+            fitting = named.pop(None)
+            # A member whose name no pattern fits is another place than one that a pattern fits.
+            for loose in (_merged(others, fitting), others):
+                yield True, _counted(place, loose)
+                for found in named.values():
+                    yield False, _counted(place, _merged(loose, found, fitting if loose is not others else {}))
 
     def _first(self, vertices: Iterable[int]) -> str | None:
         return min((self.pointers[vertex] for vertex in vertices), default=None, key=lambda p: (len(p), p))
@@ -131,6 +205,37 @@ class _Graph:
             reached.append(current)
             todo.extend(t for t in self.here[current] if self.component[t] == number)
         return reached
+
+
+def _merged(
+    fallback: dict[int, list[int]], first: dict[int, list[int]], also: dict[int, list[int]] | None = None
+) -> dict[int, list[int]]:
+    """Return what each schema holds against a place: what it names, beside patterns; else what it has for the rest."""
+    if not first and not also:
+        return fallback
+    found = dict(fallback)
+    for vertex, targets in first.items():
+        found[vertex] = [*targets, *(also or {}).get(vertex, ())]
+    return found
+
+
+def _counted(place: Counter[int], targets: dict[int, list[int]]) -> Counter[int]:
+    below: Counter[int] = Counter()
+    for vertex, found in targets.items():
+        for target in found:
+            below[target] += place[vertex]
+    return below
+
+
+def _weight(node: Any) -> tuple[int, int]:
+    """Return how many checks a schema is by itself, and how many of them take longer the longer the value is."""
+    if not isinstance(node, dict):
+        return 1, 0
+    counted = [node.get(key) for key in ("required", "patternProperties")]
+    listed = node.get("enum")
+    counted += [[v for v in listed if isinstance(v, dict | list)]] if isinstance(listed, list) else []
+    own = 1 + sum(len(value) for value in counted if isinstance(value, dict | list))
+    return own, len(_LONGER & node.keys())
 
 
 def _slot(key: str, name: str) -> Slot | None:

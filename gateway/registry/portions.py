@@ -105,7 +105,7 @@ class Portions:
 
     def faults(self, data: Any) -> Iterator[Fault]:
         """Yield the faults of invalid data: all of small data, of large data at least the first."""
-        if _values(data) <= self._most_values:
+        if count_values(data) <= self._most_values:
             yield from map(Fault, self._whole.iter_errors(data))
             return
         shorter: set[Path] = set()
@@ -123,7 +123,7 @@ class Portions:
             return
         lists = {name: data[name] for name in self._lists if isinstance(data.get(name), list)}
         rest = {name: value for name, value in data.items() if name not in lists} if self._one_way else data
-        yield from self._of(self._frame, data, _values(rest))
+        yield from self._of(self._frame, data, count_values(rest))
         for name, items in lists.items():
             listed = self._lists[name]
             # Those beyond have the fault of the list, that it is too long.
@@ -150,7 +150,7 @@ class Portions:
         return [self._shortened(item, (*path, place), shorter) for place, item in enumerate(value[:MOST_ITEMS])]
 
     def _of(self, engine: Engine, data: Any, values: int | None = None) -> Iterator[Fault]:
-        if (_values(data) if values is None else values) > WHOLE_VALUES:
+        if (count_values(data) if values is None else values) > WHOLE_VALUES:
             yield from _first(engine, data)
         else:
             yield from map(Fault, engine.iter_errors(data))
@@ -172,8 +172,11 @@ def _first(engine: Engine, data: Any) -> Iterator[Fault]:
         yield Fault(error)
 
 
-def _values(data: Any) -> int:
-    """Return about how many values there are, a comma in a text counted for one."""
+def count_values(data: Any) -> int:
+    """Return about how many values there are, a comma in a text counted for one.
+
+    Raises TypeError for data nested deeper than 254, lone surrogates and integers beyond 64 bits.
+    """
     raw = orjson.dumps(data)
     return raw.count(b",") + raw.count(b"{") + raw.count(b"[")
 

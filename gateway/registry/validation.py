@@ -12,12 +12,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 import jsonschema_rs
-import orjson
 
 from gateway import errors
 from gateway.errors import Finding
 from gateway.registry import words
-from gateway.registry.portions import Fault, Portions
+from gateway.registry.growth import checks_of_a_value
+from gateway.registry.portions import Fault, Portions, count_values
 from gateway.registry.vocabulary import (
     ASSERTED_FORMATS,
     LIST_KEYWORDS,
@@ -35,6 +35,7 @@ _BY_INDEX: Final = frozenset({"items", "prefixItems", "unevaluatedItems"})
 _BY_DATA_NAME: Final = frozenset({"additionalProperties", "patternProperties", "unevaluatedProperties"})
 _RULES: Final = frozenset({"then", "else", "dependentSchemas"})
 _MAX_PLACES: Final = 10_000  # paths of a recursive schema have no end
+MOST_CHECKS: Final = 20_000_000  # of all values together: two seconds of the engine; a manifest of 500 has a million
 
 
 class _Versioned(Protocol):
@@ -128,12 +129,13 @@ class Validator:
         self._document = prepare(schema.document, codelists)
         self._document.pop("$id", None)
         self._engine = compile_schema(self._document)
+        self._most_values = MOST_CHECKS // max(1, checks_of_a_value(schema.document))
         self._cut: Portions | None = None
         self._places: dict[tuple[str | int, ...], _Place] = {}
 
     def is_valid(self, data: Any) -> bool:
         """Say whether `data` (parsed JSON) is valid; what is nested or numbered beyond bounds is not."""
-        return _bounded(data) and self._engine.is_valid(data)
+        return self._out_of_bounds(data) is None and self._engine.is_valid(data)
 
     def findings(self, data: Any, limit: int = DEFAULT_LIMIT) -> tuple[Finding, ...]:
         """Return up to `limit` faults, sorted by pointer; empty exactly when `is_valid`.
@@ -143,8 +145,9 @@ class Validator:
         code outside its list and E-SCHEMA for the rest. A missing or unknown member is reported at its
         parent; what lies under a member whose name only the data knows, at that member's parent.
         """
-        if not _bounded(data):
-            return (Finding("", "is nested too deeply or holds a number out of range", "E-SCHEMA"),)
+        beyond = self._out_of_bounds(data)
+        if beyond is not None:
+            return (beyond,)
         found: dict[Finding, None] = {}
         for fault in self._portions.faults(data):
             for finding in self._explain(fault):
@@ -152,6 +155,15 @@ class Validator:
                 if len(found) >= limit:
                     return _sorted(found)
         return _sorted(found)
+
+    def _out_of_bounds(self, data: Any) -> Finding | None:
+        # The engine recurses on the C stack (SIGSEGV at 50,000 levels); orjson stops at 254 and is the
+        # cheapest walk there is. It also refuses lone surrogates and integers beyond 64 bits.
+        try:
+            values = count_values(data)
+        except TypeError:
+            return Finding("", "is nested too deeply or holds a number out of range", "E-SCHEMA")
+        return None if values <= self._most_values else Finding("", "has too many values to be judged", "E-SIZE")
 
     @property
     def _portions(self) -> Portions:
@@ -292,16 +304,6 @@ def _other_form(error: jsonschema_rs.ValidationError, depth: int) -> bool:
 
 def _only_code(branch: list[jsonschema_rs.ValidationError]) -> bool:
     return all(error.kind.name == "enum" for error in branch)
-
-
-def _bounded(data: Any) -> bool:
-    # The engine recurses on the C stack (SIGSEGV at 50,000 levels); orjson stops at 254 and is the
-    # cheapest walk there is. It also refuses lone surrogates and integers beyond 64 bits.
-    try:
-        orjson.dumps(data)
-    except TypeError:
-        return False
-    return True
 
 
 def _sorted(found: dict[Finding, None]) -> tuple[Finding, ...]:

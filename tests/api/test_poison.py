@@ -54,8 +54,8 @@ def messages() -> dict[str, str]:
         "30 MB": whole[:-1] + ',"x":"' + "x" * 30_000_000 + '"}',
         "10,000 deep": whole.replace('"data": {', f'"data": {{"x":{deep},', 1),
         "a list 10,000 deep": whole.replace('"data": {', f'"data": {{"x":{"[" * DEEP}{"]" * DEEP},', 1),
-        "half a million faults": json.dumps(
-            body | {"data": {**body["data"], "persons": [0] * 500_000}}, separators=(",", ":")
+        "two hundred thousand faults": json.dumps(
+            body | {"data": {**body["data"], "persons": [0] * 200_000}}, separators=(",", ":")
         ),
         "a number of a million digits": whole.replace('"data": {', f'"data": {{"x":{"9" * 1_000_000},', 1),
     }

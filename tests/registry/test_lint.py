@@ -70,6 +70,15 @@ REFUSED: list[tuple[Any, str, str]] = [
     (loop({"items": A, "contains": A}), "/$defs/a", "schema-loop"),
     (loop({"allOf": [{"$ref": "#/$defs/b"}, {"$ref": "#/$defs/b"}]}), "/$defs/a", "schema-loop"),
     (loop({"anyOf": [{"properties": {"x": A}}, {"additionalProperties": A}]}), "/$defs/a", "schema-loop"),
+    ({"items": {"anyOf": [{"const": i} for i in range(300)]}}, "/items", "schema-size"),
+    ({"items": {"enum": [{"k": i} for i in range(300)]}}, "/items", "schema-size"),
+    ({"additionalProperties": {"required": [f"k{i}" for i in range(300)]}}, "/additionalProperties", "schema-size"),
+    ({"allOf": [{"contains": {"const": i}} for i in range(300)]}, "/allOf/0/contains", "schema-size"),
+    ({"patternProperties": {f"^k{i}": True for i in range(300)}}, "/patternProperties/^k0", "schema-size"),
+    ({"allOf": [{"items": {"allOf": [{"minLength": i} for i in range(20)]}}] * 20}, "/allOf/0/items", "schema-size"),
+    ({"properties": {"a": {"allOf": [{"pattern": f"^a.*{i}$"} for i in range(300)]}}}, "/properties/a", "schema-size"),
+    ({"allOf": [{"uniqueItems": True}] * 300}, "", "schema-size"),
+    ({"items": {"required": 7, "enum": 7, "patternProperties": 7}}, "/items/patternProperties", "schema-form"),
 ]
 
 TAKEN: list[Any] = [
@@ -90,6 +99,9 @@ TAKEN: list[Any] = [
     {"type": "string", "format": "email"},
     {"multipleOf": 0.01},
     ladder(10, lambda r: {"properties": {"x": r, "y": r}}),
+    {"oneOf": [{"properties": {"k": {"const": i}}} for i in range(300)]},
+    {"items": {"enum": [f"code {i}" for i in range(5000)]}},
+    {"items": {"properties": {f"p{i}": {"type": "string"} for i in range(1000)}}},
 ]
 
 

@@ -147,3 +147,15 @@ def test_a_list_that_is_far_too_long_is_told_so_and_nothing_that_is_not_true() -
     assert [(f.pointer, f.code) for f in validator.findings(data)] == [("/a", "E-SIZE")]
     late = {"b": [*letters, 7, "end"], "z": 1}
     assert [f.pointer for f in validator.findings(late)] == ["/b/40000"]
+
+
+def test_a_schema_at_the_limit_of_the_registry_bounds_the_values_it_is_held_against() -> None:
+    """As many checks of each value as a schema may ask for, and half a million values: no check is begun."""
+    schema = {"properties": {"a": {"items": {"anyOf": [{"const": number} for number in range(240)]}}}}
+    validator = Validator(load_schema(json.dumps(schema).encode(), subject="note.test", version="1.0.0"))
+    assert validator.is_valid({"a": [239] * 10_000})
+    started = time.process_time()
+    assert not validator.is_valid({"a": [239] * 500_000})
+    [found] = validator.findings({"a": [239] * 500_000})
+    assert (found.pointer, found.code) == ("", "E-SIZE")
+    assert time.process_time() - started < LIMIT_S
