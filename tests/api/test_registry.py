@@ -66,6 +66,9 @@ def operated(client: SchemaRegistryClient) -> None:
     assert client.get_subjects(subject_prefix="note.", offset=0, limit=1) == ["note.test"]
     assert client.get_versions("note.test") == [1]
     assert client.get_schema_types() == ["JSON"]
+    assert client.get_subjects_by_schema_id(number) == ["note.test"]
+    assert client.get_referenced_by("note.test", 1) == []
+    assert refused(client.get_referenced_by, "note.test", 9) == (404, 40402)
     assert [(v.subject, v.version) for v in client.get_schema_versions(number)] == [("note.test", 1)]
     assert client.get_version("note.test", 1).schema == client.get_latest_version("note.test").schema == first
     found = client.lookup_schema("note.test", Schema(json.dumps(json.loads(note()), indent=3), "JSON"))

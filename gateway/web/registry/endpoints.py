@@ -82,6 +82,15 @@ class Registry:
         stored = self._by_id(call)
         return _answer(call, [{"subject": stored.subject, "version": stored.ordinal}])
 
+    async def get_schema_subjects(self, call: Call) -> web.Response:
+        """GET /schemas/ids/{number}/subjects."""
+        return _answer(call, [self._by_id(call).subject])
+
+    async def get_referencing(self, call: Call) -> web.Response:
+        """GET /subjects/{subject}/versions/{version}/referencedby: none ever, each schema stands alone."""
+        self._version(call)
+        return _answer(call, [])
+
     async def get_types(self, call: Call) -> web.Response:
         """GET /schemas/types."""
         return _answer(call, [SCHEMA_TYPE])

@@ -27,6 +27,10 @@ class Versions(RootModel[list[int]]):
     """Numbers of versions: version n is the n-th that was registered."""
 
 
+class SchemaIds(RootModel[list[int]]):
+    """Ids of schemas."""
+
+
 class SchemaTypes(RootModel[list[SchemaType]]):
     """The only type of schema here."""
 
