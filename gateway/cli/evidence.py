@@ -82,10 +82,12 @@ def evidence_verify(
     ] = None,
 ) -> None:
     """Check a bundle: no home, no network. Names every fault and what it means; exit 3 where there is one."""
+    from gateway.evidence.container import MAX_BUNDLE_BYTES
     from gateway.evidence.verify import verify_bundle
 
     try:
-        raw = file.read_bytes()
+        with file.open("rb") as opened:
+            raw = opened.read(MAX_BUNDLE_BYTES + 1)  # what is larger is refused by its size, and not read to its end
     except OSError as error:
         raise ConfigurationError(f"{file}: {(error.strerror or 'cannot be read').lower()}; name a bundle") from None
     verdict = verify_bundle(

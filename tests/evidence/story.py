@@ -86,9 +86,10 @@ class Party:
 
 
 class Story:
-    """One message; attributes may be changed before `parts`."""
+    """One message; attributes may be changed before `parts`. `more` goes into its data."""
 
-    def __init__(self, *, cards: bool = True) -> None:
+    def __init__(self, *, cards: bool = True, more: dict[str, Any] | None = None) -> None:
+        self.more = more or {}
         self.id, self.kh = Party(PartyId("id.imigrasi")), Party(PartyId("kh.gdi"))
         if cards:
             self.id.card()
@@ -120,7 +121,7 @@ class Story:
                 environment="test", stream_seq=number, case_seq=number, urgency="URGENT", handling=("H0", "H2"),
                 salt=bytes(16),
             ),
-            json.dumps({"name": CANARY}, separators=(",", ":")).encode(),
+            json.dumps({"name": CANARY, **self.more}, separators=(",", ":")).encode(),
         )  # fmt: skip
 
     @property
