@@ -116,7 +116,11 @@ class Reconciler:
                 start += PAGE
 
     async def _ask(self, link: _Link, party: PartyId, start: int) -> Sequence[StreamItem]:
-        reply = await link.get_stream(start, PAGE)
+        try:
+            reply = await link.get_stream(start, PAGE)
+        except TransportError as error:
+            detail = f"{party} is not reached: {error.detail}; `gateway partner ping {party}` shows when it is back"
+            raise TransportError(detail) from None
         if reply.status != 200:
             detail = f"{party} answered {reply.status} to the question what it holds; try again later"
             raise TransportError(detail, retry_after_s=reply.retry_after_s)
