@@ -2,7 +2,7 @@
 
 The newest database is gone and a backup is in its place. Its log, as far as it goes, is continued under a new origin
 (`audit.log_number`), which no partner has cosigned anything of. What a partner holds of ours beyond it is asked, and
-our numbers go on above it.
+our numbers go on above it. A suspended partner holds nobody up: it is asked when it is taken back.
 """
 
 from __future__ import annotations
@@ -32,11 +32,14 @@ PAGE: Final = 1000
 CASES_SKIPPED: Final = 1000
 """References of cases that may have been given out since the backup: the partner shows numbers, not cases."""
 CASE_MESSAGES_SKIPPED: Final = 100
-WAITING = "the log goes on under a new name; until each partner has said which of our numbers it holds, none is given"
+WAITING = (
+    "the log goes on under a new name; until each partner has said which of our numbers it holds, none is given; "
+    "`gateway partner suspend` leaves one out that is gone for long"
+)
 
 
 class Renewal:
-    """`begin` finds out whether this log is a new one, `catch_up` asks one partner."""
+    """`begin` finds out whether this log is a new one, `follow` who is to be asked, `catch_up` asks one partner."""
 
     def __init__(self, store: Store, directory: Directory, gate: Gate, clock: Clock, origin: str) -> None:
         self._store = store
@@ -44,16 +47,27 @@ class Renewal:
         self._gate = gate
         self._clock = clock
         self._origin = origin
-        self.pending: set[PartyId] = set()
+        self._unasked: set[PartyId] = set()
+
+    @property
+    def pending(self) -> set[PartyId]:
+        """Who has to be asked before any message is numbered."""
+        return {party for party in self._unasked if (known := self._directory.partner(party)) and known.active}
 
     async def begin(self) -> None:
         """Close the gate where partners have to be asked. Called once, when the home is opened."""
-        known = [party for party, partner in self._directory.partners.items() if partner.active]
-        self.pending.update(await self._store.write(lambda tx: self._unasked(tx, known)))
+        known = list(self._directory.partners)
+        self._unasked.update(await self._store.write(lambda tx: self._find(tx, known)))
+        self.follow()
+
+    def follow(self) -> None:
+        """Look at the partners again: one may have been suspended, or taken back."""
         if self.pending:
             self._gate.close("renewed", WAITING)
+        else:
+            self._gate.open("renewed")
 
-    def _unasked(self, tx: Transaction, known: list[PartyId]) -> list[PartyId]:
+    def _find(self, tx: Transaction, known: list[PartyId]) -> list[PartyId]:
         last, held = tx.log.last_checkpoint(), tx.state.get(STATE)
         before = held or (read_tree_head(last.note).origin if last is not None else self._origin)
         if before != self._origin:
@@ -80,9 +94,8 @@ class Renewal:
 
         await self._store.write(work)
         log.warning("numbers go on above what the partner holds", partner=party, number=high)
-        self.pending.discard(party)
-        if not self.pending:
-            self._gate.open("renewed")
+        self._unasked.discard(party)
+        self.follow()
 
     async def _highest(self, party: PartyId, link: PartnerLink, start: int) -> int | None:
         """Return the highest number of a page of what the partner holds of ours from `start` on; None beyond it."""

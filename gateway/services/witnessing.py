@@ -102,6 +102,7 @@ class Witnessing:
     def follow(self) -> None:
         """Have tasks for exactly the partners that are active now."""
         self.guard.follow()
+        self.renewal.follow()
         self.cosigning.follow()
         self.prover.follow()
 

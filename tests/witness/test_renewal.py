@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 REFERRAL = "case.referral/s1-sumarni"
 QUESTION = "info.request/telephone-three-numbers"
 NEXT = "id.imigrasi/bcx/log/2"
+OPERATOR = Actor("local", "operator")
 
 
 def renumbered(home: Path) -> None:
@@ -48,7 +49,7 @@ async def _lose_the_newest(stage: Stage, backup: Path) -> int:
     await b.submit(example(QUESTION))
     await stage.two.drained()
     await asyncio.sleep(3)
-    await a.gateway.keyroom.rotate("log", Actor("local", "operator"))
+    await a.gateway.keyroom.rotate("log", OPERATOR)
     await asyncio.sleep(61)  # a card is fetched once a minute at most
     assert await b.gateway.contacts.fetch_card(a.party)
     await a.stop()
@@ -104,3 +105,51 @@ def test_a_lost_log_goes_on_as_the_next_one(tmp_path: Path) -> None:
         report = verify_rows(notes[-1], log.rows(), log.read_hashes, log_keys=log_keys, history=notes[:-1])
     assert report.faults == ()
     assert report.origin == NEXT
+
+
+def test_a_suspended_partner_holds_nobody_up_and_is_asked_when_taken_back(tmp_path: Path) -> None:
+    """Gone for long, suspended: the gate opens. Taken back, after a restart too: asked first, then numbered above."""
+
+    async def story(stage: Stage) -> None:
+        a, b = stage.a, stage.b
+        await _lose_the_newest(stage, tmp_path / "backup")
+        renumbered(a.home)
+        stage.two.network.cut = True
+        await a.start()
+        assert a.gateway.witnessing.renewal.pending == {b.party}
+        await a.gateway.enroller.set_state(b.party, "suspended", OPERATOR)
+        assert a.gateway.witnessing.gate.closed is None
+        await stage.restart(a)
+        assert a.gateway.witnessing.gate.closed is None
+        await a.gateway.enroller.set_state(b.party, "active", OPERATOR)
+        with pytest.raises(Paused, match="gateway partner suspend"):
+            await a.submit(example(REFERRAL))
+        stage.two.network.cut = False
+        await stage.until(lambda: a.gateway.witnessing.gate.closed is None)
+        await a.submit(example(REFERRAL))
+        await stage.two.drained()
+        assert states(a)[-1] == "accepted"
+        assert a.look("SELECT max(stream_seq) FROM outbox") == [(7,)]
+
+    play(story)
+
+
+def test_a_partner_suspended_when_the_log_was_lost_is_asked_too(tmp_path: Path) -> None:
+    """It was suspended at the first start under the new name: nothing was known to ask it then."""
+
+    async def story(stage: Stage) -> None:
+        a, b = stage.a, stage.b
+        await _lose_the_newest(stage, tmp_path / "backup")
+        await a.start()
+        await a.gateway.enroller.set_state(b.party, "suspended", OPERATOR)
+        await a.stop()
+        renumbered(a.home)
+        await a.start()
+        assert a.gateway.witnessing.renewal.pending == set()
+        await a.gateway.enroller.set_state(b.party, "active", OPERATOR)
+        await stage.until(lambda: a.gateway.witnessing.gate.closed is None)
+        await a.submit(example(REFERRAL))
+        await stage.two.drained()
+        assert (states(a)[-1], a.look("SELECT max(stream_seq) FROM outbox")) == ("accepted", [(7,)])
+
+    play(story)
