@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = ("at", "step", "log", "index", "role", "outcome", "message")
 
+TsaOption = Annotated[
+    list[Path] | None,
+    typer.Option("--tsa", metavar="FILE.pem", help="Certificates of the timestamp authority; may be given again."),
+]
+
 evidence = group("evidence", "Proof of one message that a stranger can check offline.")
 
 
@@ -76,10 +81,7 @@ def evidence_verify(
         list[str] | None,
         typer.Option(metavar="V", help="A further log's or witness's verifier key; may be given again."),
     ] = None,
-    tsa: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE.pem", help="Certificates of the timestamp authority; may be given again."),
-    ] = None,
+    tsa: TsaOption = None,
 ) -> None:
     """Check a bundle: no home, no network. Names every fault and what it means; exit 3 where there is one."""
     from gateway.evidence.container import MAX_BUNDLE_BYTES
@@ -91,7 +93,7 @@ def evidence_verify(
     except OSError as error:
         raise ConfigurationError(f"{file}: {(error.strerror or 'cannot be read').lower()}; name a bundle") from None
     verdict = verify_bundle(
-        raw, fingerprints=_fingerprints(fingerprint or []), vkeys=_vkeys(vkey or []), certificates=_certificates(tsa)
+        raw, fingerprints=_fingerprints(fingerprint or []), vkeys=_vkeys(vkey or []), certificates=read_tsa(tsa)
     )
     faults = [
         {"step": one.step, "about": _about(one.step), "file": one.file, "what": one.what, "meaning": one.meaning}
@@ -150,7 +152,8 @@ def _vkeys(texts: list[str]) -> list[NoteKey]:
         raise ConfigurationError(f"--vkey: {error.detail}; copy it whole, it reads name+keyid+key") from None
 
 
-def _certificates(paths: list[Path] | None) -> list[Certificate]:
+def read_tsa(paths: list[Path] | None) -> list[Certificate]:
+    """Return the certificates of `--tsa`. Raises ConfigurationError naming the file."""
     from gateway.ledger.timestamp import need_library, read_certificates
 
     found: list[Certificate] = []

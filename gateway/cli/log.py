@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -10,6 +11,7 @@ import typer
 from gateway.cli import output
 from gateway.cli.common import YesOption, coded, confirm, given, group, home, home_if_named, note, verb
 from gateway.cli.control import API, CONTROL, gateway, segment
+from gateway.cli.evidence import TsaOption, read_tsa
 from gateway.cli.failure import UNVERIFIED
 from gateway.errors import Clash, ConfigurationError, PartnerError
 from gateway.protocol.reasons import VOUCH_REASONS
@@ -17,6 +19,8 @@ from gateway.protocol.reasons import VOUCH_REASONS
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
+
+    from cryptography.x509 import Certificate
 
     from gateway.ledger.note import NoteKey
     from gateway.ledger.verify import Report
@@ -85,7 +89,7 @@ def audit_export(
         str | None, typer.Option(metavar="CODE", help="Why, a code of the list processingPurpose: kept in the log.")
     ] = None,
 ) -> None:
-    """Write the log as tlog-tiles files: `checkpoint` and `tile/…`; who exported it is its last entry."""
+    """Write the log as tlog-tiles files, `checkpoint` and `tile/…`, and its timestamps; who did is its last entry."""
     from gateway.ledger.note import open_checkpoint
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -98,14 +102,16 @@ def audit_export(
 
 
 def _write(folder: Path, checkpoint: str, size: int) -> int:
+    from gateway.ledger.stamps import stamp_files
     from gateway.ledger.tiles import export_files
 
     with _stored() as stored:
+        stamps = chain.from_iterable(stamp_files(one.size, one.note, one.token) for one in stored.timestamps(size))
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             (folder / "checkpoint").write_text(checkpoint, "utf-8")
             count = 1
-            for path, content in export_files(size, stored.read_entries, stored.read_hashes):
+            for path, content in chain(export_files(size, stored.read_entries, stored.read_hashes), stamps):
                 target = folder / path
                 target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 target.write_bytes(content)
@@ -122,10 +128,14 @@ def audit_verify(
     vkey: Annotated[
         list[str] | None, typer.Option(metavar="V", help="A log's or witness's verifier key; may be given again.")
     ] = None,
+    tsa: TsaOption = None,
 ) -> None:
     """Check the log offline: every entry, every hash, the signature; exit 3 and every fault where it fails."""
     logs, witnesses = _keys(vkey or [])
-    report = _verify_folder(folder, logs, witnesses) if folder is not None else _verify_home(logs, witnesses)
+    if folder is None and tsa:
+        raise ConfigurationError("--tsa judges the timestamps of an export; name its folder")
+    certificates = read_tsa(tsa)
+    report = _verify_home(logs, witnesses) if folder is None else _verify_folder(folder, logs, witnesses, certificates)
     faults = [
         {"index": fault.index, "path": fault.path, "what": fault.what, "meaning": fault.meaning}
         for fault in report.faults
@@ -135,9 +145,12 @@ def audit_verify(
             "verified": report.ok, "origin": report.origin, "size": report.size,
             "root": report.root.hex() if report.root else None, "first_bad_index": report.first_bad_index,
             "cosigned_by": [_name(key) for key in report.cosigned_by],
+            **({"timestamps": _stamps(report)} if folder is not None else {}),
             **({"faults": faults} if given.output == "json" else {}),
         }
     )  # fmt: skip
+    if report.stamps and not certificates:
+        note(f"{len(report.stamps)} timestamps are not judged: give the authority's certificates with --tsa FILE.pem")
     if not report.ok:
         if given.output != "json":
             for fault in faults:
@@ -213,7 +226,18 @@ def _earlier_keys(settings: Settings, roots: str) -> Iterator[NoteKey]:
             continue  # changed by hand: what it named cannot be known any more
 
 
-def _verify_folder(folder: Path, logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
+def _stamps(report: Report) -> object:
+    """Return each timestamp for programs, their number for people: there may be one for each day of ten years."""
+    from gateway.primitives.times import format_ms
+
+    if given.output != "json":
+        return len(report.stamps)
+    return [{"size": one.size, "at": None if one.at_ms is None else format_ms(one.at_ms)} for one in report.stamps]
+
+
+def _verify_folder(
+    folder: Path, logs: list[NoteKey], witnesses: list[NoteKey], certificates: list[Certificate]
+) -> Report:
     from gateway.ledger.verify import verify_export
 
     if not folder.is_dir():
@@ -226,7 +250,7 @@ def _verify_folder(folder: Path, logs: list[NoteKey], witnesses: list[NoteKey]) 
             return None
 
     paths = [str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()]
-    return verify_export(read, log_keys=logs, witness_keys=witnesses, paths=paths)
+    return verify_export(read, log_keys=logs, witness_keys=witnesses, paths=paths, certificates=certificates)
 
 
 def _verify_home(logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:

@@ -3,13 +3,13 @@
 1. The checkpoint opens under keys given beforehand.
 2. Every entry is there, readable, and carries its own index: an edit of order or count shows here.
 3. Every entry has the hash its tile holds; every tile the hash the tile above holds.
-4. What remains adds up to the signed root, and to each earlier root that was signed.
+4. What remains adds up to the signed root, and to each earlier root that was signed or stamped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -25,10 +25,13 @@ from gateway.ledger.compare import (
     Walk,
     read_entries,
 )
+from gateway.ledger.stamps import Stamp, read_stamps
 from gateway.ledger.tiles import TILE_BITS, TILE_WIDTH, TileRef
 from gateway.primitives import merkle
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from gateway.ledger.tiles import ReadHashes
 
 ReadFile: TypeAlias = Callable[[str], bytes | None]
@@ -52,6 +55,7 @@ class Report:
     cosigned_by: tuple[note.Cosignature, ...] = ()
     unknown: tuple[str, ...] = ()
     unsigned: int = 0
+    stamps: tuple[Stamp, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -157,10 +161,12 @@ def verify_export(
     log_keys: Sequence[note.NoteKey],
     witness_keys: Sequence[note.NoteKey] = (),
     paths: Iterable[str] = (),
+    certificates: Sequence[Certificate] = (),
 ) -> Report:
     """Check an exported log: `checkpoint`, `tile/…`, `tile/entries/…`; `read` gives None for no such file.
 
-    `paths` (all files found) lets the report name those no checkpoint vouches for. One core checks a
+    `paths` (all files found) lets the report name those no checkpoint vouches for, and find the timestamps;
+    `certificates` are those of a timestamp authority. One core checks a
     million leaves in seconds; memory is 1/256 of the leaves. Never raises for what it reads.
     """
     opened = _open_head(read(CHECKPOINT), log_keys, witness_keys)
@@ -168,7 +174,10 @@ def verify_export(
         return _report(opened, opened.faults)
     size = opened.head.size
     files = _Files(read, size)
-    walk = Walk(size, files.parent, iter(()))
+    paths = set(paths)
+    stamped = read_stamps(read, paths, size, certificates)
+    files.used |= stamped.used
+    walk = Walk(size, files.parent, iter(stamped.heads))
     missing = 0
     for ref in tiles.bundle_refs(size):
         found = files.entries(ref)
@@ -185,10 +194,11 @@ def verify_export(
         walk.finish(opened.head.root)
     extra = [
         Fault(None, path, "not part of the log at this size", "no checkpoint vouches for this file")
-        for path in sorted(set(paths) - files.used)
+        for path in sorted(paths - files.used)
         if missing < MAX_MISSING_RUN
     ]
-    return _report(opened, [*opened.faults, *files.faults, *walk.faults, *extra])
+    report = _report(opened, [*opened.faults, *files.faults, *walk.faults, *stamped.faults, *extra])
+    return replace(report, stamps=tuple(stamped.stamps))
 
 
 def verify_rows(

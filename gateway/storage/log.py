@@ -17,7 +17,7 @@ from gateway.errors import ConfigurationError, LedgerError, MalformedProof
 from gateway.ledger import entry, proof
 from gateway.ledger.note import read_tree_head
 from gateway.ledger.tiles import TILE_WIDTH, Edge, split_hashes
-from gateway.ports.log import SignedCheckpoint
+from gateway.ports.log import SignedCheckpoint, Timestamp
 from gateway.primitives import times
 from gateway.primitives.merkle import leaf_hash
 from gateway.storage import tables as t
@@ -57,6 +57,8 @@ _CHECKPOINTS = compiled(select(c.note).order_by(c.size))
 _CARDS = compiled(
     select(t.cards.c.jws).where(t.cards.c.party == bindparam("party")).order_by(t.cards.c.version), "party"
 )
+s = t.timestamps.c
+_STAMPS = compiled(select(s.size, s.note, s.token, s.at).where(s.size <= bindparam("most")).order_by(s.size), "most")
 _SIZE = "SELECT max(seq) FROM entries"
 _CHECKPOINT = ("size", "root", "note", "at")
 _ADD_CHECKPOINT = compiled(insert(t.checkpoints).values(bound(_CHECKPOINT)), *_CHECKPOINT)
@@ -118,6 +120,10 @@ class LogReader:
         """Return the size of the largest checkpoint of ours that a partner cosigned, 0 where there is none."""
         size: int | None = self._run(_COSIGNED_SIZE).fetchone()[0]
         return size or 0
+
+    def timestamps(self, size: int) -> Iterator[Timestamp]:
+        """Yield what an outside authority stamped of the first `size` entries, oldest first."""
+        yield from (Timestamp(*row) for row in self._run(_STAMPS, (size,)))
 
     def cards(self, party: str) -> Sequence[bytes]:
         """Return every card of a party that is held: they name the keys its log ever had."""

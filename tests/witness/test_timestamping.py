@@ -10,12 +10,15 @@ import pytest
 
 from gateway.ledger.note import read_tree_head
 from gateway.ledger.timestamp import open_token
+from gateway.primitives.times import format_ms
+from tests.cli.terminal import Home, run
 from tests.support.link import example
 from tests.support.tsa import OpensslAuthority
 from tests.witness.stage import Stage, alarms, play, states
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
     from typing import Any
 
 REFERRAL = "case.referral/s1-sumarni"
@@ -36,14 +39,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> OpensslAuthority:
     return OpensslAuthority(tmp_path_factory.mktemp("tsa"))
 
 
-def stamped(authority: OpensslAuthority, story: Callable[[Stage], Awaitable[Any]]) -> None:
-    """Play with an authority set for one of the two."""
+def stamped(authority: OpensslAuthority, story: Callable[[Stage], Awaitable[Any]]) -> Stage:
+    """Play with an authority set for one of the two; return what is left."""
     stage = Stage()
     stage.a.authority = authority
     (stage.a.home / "tsa.pem").write_bytes(authority.root.read_bytes())
     turn_on(stage)
     try:
-        play(story, stage)
+        return play(story, stage)
     finally:
         authority.down = False
 
@@ -65,8 +68,8 @@ def stamps(stage: Stage) -> list[tuple[int, str, bytes, int]]:
     return stage.a.look("SELECT size, note, token, at FROM timestamps ORDER BY size")
 
 
-def test_the_log_is_stamped_at_once_and_then_in_its_turn(authority: OpensslAuthority) -> None:
-    """What is stamped is the cosigned checkpoint, as it is stored; a quiet log is not stamped again."""
+def test_the_log_is_stamped_at_once_and_then_in_its_turn(authority: OpensslAuthority, tmp_path: Path) -> None:
+    """What is stamped is the cosigned checkpoint, as it is stored and exported; a quiet log is not stamped again."""
 
     async def story(stage: Stage) -> None:
         await stage.until(lambda: len(stamps(stage)) == 1)
@@ -86,7 +89,25 @@ def test_the_log_is_stamped_at_once_and_then_in_its_turn(authority: OpensslAutho
         await asyncio.sleep(2 * EVERY_S)
         assert len(stamps(stage)) == 2
 
-    stamped(authority, story)
+    _exported(stamped(authority, story), authority, tmp_path / "log")
+
+
+def _exported(stage: Stage, authority: OpensslAuthority, folder: Path) -> None:
+    """Export and verify: OpenSSL itself says yes to what is there, and the verifier tells their times."""
+    vkey = Home(stage.a.home).json("audit", "export", str(folder))["vkey"]
+    for size, _, _, _ in stamps(stage):
+        held = folder / "timestamp" / str(size)
+        assert authority.verifies(held / "token.tsr", held / "checkpoint")
+    alone = run("audit", "verify", str(folder), "--vkey", vkey, "-o", "json")
+    assert [one["at"] for one in alone.json["timestamps"]] == [None, None]
+    assert "2 timestamps are not judged" in alone.err
+    judged = run("audit", "verify", str(folder), "--vkey", vkey, "--tsa", str(authority.root), "-o", "json")
+    assert [(one["size"], one["at"]) for one in judged.json["timestamps"]] == [
+        (size, format_ms(at)) for size, _, _, at in stamps(stage)
+    ]
+    assert judged.err == ""
+    (folder / "timestamp" / str(stamps(stage)[0][0]) / "token.tsr").unlink()
+    assert "checkpoint or token is missing" in run("audit", "verify", str(folder), "--vkey", vkey, code=3).out
 
 
 def test_without_an_authority_it_is_alarmed_stopped_and_freed(authority: OpensslAuthority) -> None:
