@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 audit = group("audit", "The audit log.")
 
-COLUMNS: Final = ("index", "at", "type", "actor", "object", "message", "case", "outcome")
+COLUMNS: Final = ("index", "at", "type", "actor", "object", "message", "case", "outcome", "purpose")
 
 
 def register(app: typer.Typer) -> None:

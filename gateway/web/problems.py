@@ -39,6 +39,7 @@ MEDIA_TYPE = "application/problem+json"
 REGISTRY_PATH = "/registry"
 REGISTRY_TYPE = "application/vnd.schemaregistry.v1+json"
 TYPE_PREFIX = "urn:bcx:problem:"
+REQUEST_PREFIX = "urn:bcx:request:"
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 _NOT_AUTHENTIC = Finding("", "a signature or a key does not hold", "E-SIG")
@@ -114,7 +115,7 @@ def document(error: GatewayError, trace_id: str) -> dict[str, Any]:
         "type": TYPE_PREFIX + error.slug,
         "title": error.title,
         "status": error.status,
-        "instance": f"urn:bcx:request:{trace_id}",
+        "instance": f"{REQUEST_PREFIX}{trace_id}",
         "code": error.slug,
         "trace_id": trace_id,
     }

@@ -186,6 +186,8 @@ async def test_the_id_in_any_error_finds_who_got_it(api: Api, name: str) -> None
     ]
     assert found[0]["purpose"].startswith(method)
     assert "KANARI" not in str(found)
+    copied = await api.get("/audit/entries", "auditor", params={"object": answer.json["instance"]})
+    assert copied.json["problems"] == found
 
 
 async def test_a_client_that_errs_for_ever_fills_nothing(api: Api) -> None:

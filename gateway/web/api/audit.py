@@ -14,6 +14,7 @@ from gateway.services.auditlog import AuditLog
 from gateway.web.api import asking, render
 from gateway.web.api.answering import REVALIDATE, Cursors, csv_page, page, tagged
 from gateway.web.api.messages import CASE
+from gateway.web.problems import REQUEST_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,17 +47,19 @@ class Audit:
         def word(name: str) -> str | None:
             return asking.matching(request, name, _WORD, _WORDS)
 
+        # Whoever got an error copies its `trace_id`, or its `instance`, which holds it.
+        obj = (word("object") or "").removeprefix(REQUEST_PREFIX) or None
         rows = await self._gateway.queries.entries(
             typ=word("type"), actor=word("actor"), jti=word("message"),
             case=asking.matching(request, "case", CASE, "is a case reference such as XC-ID-2026-000123-8"),
-            obj=word("object"), since=asking.when(request, "since"), until=asking.when(request, "until"),
+            obj=obj, since=asking.when(request, "since"), until=asking.when(request, "until"),
             outcome=word("outcome"), before=int(self._cursors.read("entries", cursor)) if cursor else None,
             limit=limit + 1,
         )  # fmt: skip
         shown, more = rows[:limit], len(rows) > limit
         following = self._cursors.write("entries", str(shown[-1]["seq"])) if more else None
         entries = [render.log_entry(row) for row in shown]
-        problems = [render.problem(row) for row in await self._told(word("object"))] if cursor is None else []
+        problems = [render.problem(row) for row in await self._told(obj)] if cursor is None else []
         if asking.one_of(request, "format", FORMATS) == "csv":
             return csv_page(request, render.log_columns([*problems, *entries]), following)
         return page(request, entries, following, more=more, problems=problems)
