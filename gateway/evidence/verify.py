@@ -6,16 +6,17 @@ those of `docs/evidence.md`. A fault in one step does not end the others: they g
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway.errors import MalformedProof
+from gateway.errors import GatewayError, MalformedProof
 from gateway.evidence import container
 from gateway.evidence import files as f
 from gateway.evidence.bundle import write_pages
 from gateway.evidence.exchange import Answer, Signed, check_event, check_manifest, check_receipt
-from gateway.evidence.facts import UNJUDGED, read_facts
+from gateway.evidence.facts import UNJUDGED, read_facts, read_payload
 from gateway.evidence.findings import (
     CONTAINER,
     LIST,
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from gateway.protocol.event import Event
     from gateway.protocol.manifest import Manifest
 
+UNKNOWN: Final = "00000000-0000-7000-8000-000000000000"
+"""Stands for the message where neither list nor guide names one."""
+_TOLD: Final = re.compile(rb"Message `([0-9a-f-]{36})`")
 MADE_UP = "the container was changed or written by something else; its contents are judged below all the same"
 
 
@@ -129,7 +133,7 @@ def _read(files: dict[str, bytes], findings: Findings) -> Parts | None:
         listing = f.read_listing(files.get(f.LISTING, b""))
     except MalformedProof as fault:
         findings.fault(LIST, f.LISTING, fault.detail, "without its list nobody can say what the bundle should hold")
-        return None
+        return _read_unlisted(files, findings)
     for row in listing["files"]:
         _check_row(row, files, findings)
     for path in f.unlisted(listing, files):
@@ -138,10 +142,7 @@ def _read(files: dict[str, bytes], findings: Findings) -> Parts | None:
         LIST, listing["exporter"] in {listing["sender"], listing["recipient"]}, f.LISTING, "exported by a third party",
         "only sender and recipient have this evidence",
     )  # fmt: skip
-    unreadable: list[tuple[str, str]] = []
-    parts = f.read_parts(files, listing, unreadable)
-    for path, what in unreadable:
-        findings.fault(LIST, path, what, "this part of the evidence cannot be used")
+    parts = _read_parts(files, listing, findings)
     if parts is None:
         return None
     rest = {path: content for path, content in files.items() if path != f.LISTING}
@@ -149,6 +150,35 @@ def _read(files: dict[str, bytes], findings: Findings) -> Parts | None:
         LIST, f.write_listing(parts, rest) == files[f.LISTING], f.LISTING, "not the list these files would give",
         "the list was changed, or files were",
     )  # fmt: skip
+    return parts
+
+
+def _read_unlisted(files: dict[str, bytes], findings: Findings) -> Parts | None:
+    """Go on without the list: manifest and guide say what it would; a broken list hides no other fault."""
+    told = _TOLD.search(files.get(f.GUIDE, b""))
+    try:
+        said = read_payload(files.get(f.MANIFEST, b""))
+        listing = f.read_listing(f.canonical({
+            "format": f.FORMAT, "message": told[1].decode() if told else UNKNOWN, "sender": said.get("iss"),
+            "recipient": said.get("aud"), "exporter": said.get("iss"), "redacted": f.EVENT not in files, "files": [],
+        }))  # fmt: skip
+    except (GatewayError, ValueError):
+        return None
+    parts = _read_parts(files, listing, findings)
+    if parts is None:
+        return None
+    other = replace(parts, exporter=parts.recipient)
+    held = f.write_files(other)
+    return other if write_pages(other, held, read_facts(other))[f.PAGE] == files.get(f.PAGE) else parts
+
+
+def _read_parts(files: dict[str, bytes], listing: dict[str, Any], findings: Findings) -> Parts | None:
+    unreadable: list[tuple[str, str]] = []
+    parts = f.read_parts(files, listing, unreadable)
+    for path, what in unreadable:
+        findings.fault(LIST, path, what, "this part of the evidence cannot be used")
+    if parts is None:
+        return None
     written = f.write_files(parts)
     for path in sorted(written.keys() & files.keys()):
         findings.check(

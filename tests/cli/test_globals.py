@@ -53,7 +53,7 @@ COMMANDS = {
     "schema register": {"FILE"},
     "schema approve": {"SUBJECT", "VERSION", "--all"},
     "schema diff": {"SUBJECT"},
-    "audit verify": {"DIR", "--vkey"},
+    "audit verify": {"DIR", "--vkey", "--tsa"},
     "audit export": {"DIR"},
     "audit search": set(),
     "audit reconcile": {"PARTNER"},

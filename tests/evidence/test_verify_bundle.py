@@ -173,6 +173,23 @@ def test_every_fault_is_listed() -> None:
     assert {f.EVENT, f.RECEIPT, "log/kh.gdi/checkpoint"} <= named
 
 
+@pytest.mark.parametrize("redacted", [False, True])
+@pytest.mark.parametrize("exporter", ["id.imigrasi", "kh.gdi"])
+@pytest.mark.parametrize("listing", [b"", b"[]", b"\x00 not JSON"])
+def test_a_broken_list_hides_no_other_fault(exporter: str, listing: bytes, *, redacted: bool) -> None:
+    """One in the list alone is told as that one; beside another both are told."""
+    parts = replace(STORY.parts(), exporter=exporter)
+    held = files_of(write_bundle(replace(parts, event=None, schema=None) if redacted else parts))
+    held[f.LISTING] = listing
+    verdict = judged(write(held.items()))
+    assert {(fault.step, fault.file) for fault in verdict.faults} == {(LIST, f.LISTING)}
+    assert verdict.steps == set(STEPS)
+    held["log/kh.gdi/checkpoint"] = flipped(held["log/kh.gdi/checkpoint"], 40)
+    assert {(LOG, "log/kh.gdi/checkpoint"), (LIST, f.LISTING)} <= {
+        (fault.step, fault.file) for fault in judged(write(held.items())).faults
+    }
+
+
 def test_each_fault_says_what_it_means() -> None:
     """In plain words, for each of them."""
     held = files_of(bundle())
