@@ -29,6 +29,7 @@ from gateway.evidence.findings import (
     Findings,
 )
 from gateway.evidence.logs import Logged, check_log, check_revocations, check_submitted
+from gateway.evidence.parts import FORMAT
 from gateway.evidence.stamps import check_stamp
 from gateway.evidence.trust import Keys, check_cards
 from gateway.primitives.times import format_ms
@@ -159,7 +160,7 @@ def _read_unlisted(files: dict[str, bytes], findings: Findings) -> Parts | None:
     try:
         said = read_payload(files.get(f.MANIFEST, b""))
         listing = f.read_listing(f.canonical({
-            "format": f.FORMAT, "message": told[1].decode() if told else UNKNOWN, "sender": said.get("iss"),
+            "format": FORMAT, "message": told[1].decode() if told else UNKNOWN, "sender": said.get("iss"),
             "recipient": said.get("aud"), "exporter": said.get("iss"), "redacted": f.EVENT not in files, "files": [],
         }))  # fmt: skip
     except (GatewayError, ValueError):
