@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MAX_INTEGER = 2**53 - 1  # protocol.md §1: what every JSON reader holds exactly
 MESSAGE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 PARTY = re.compile(r"[a-z]{2}\.[a-z0-9-]{1,40}")
+CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
+"""A code of protocol.md §4.4, known or not."""
 SHA256_BYTES = 32
 
 

@@ -233,7 +233,8 @@ def _outcome(row: object, at: str, *, single: bool) -> Outcome:
         received_at_ms=seen_at,
         jti=MessageId(members.matching(found, "jti", members.MESSAGE_ID, at)) if "jti" in found else None,
         leaf=members.integer(found, "leaf", at) if "leaf" in found else None,
-        problem=members.text(found, "problem", at) if "problem" in found else None,
+        # A code and no words: it goes into the sender's log, which erases nothing.
+        problem=members.matching(found, "problem", members.CODE, at) if "problem" in found else None,
         errors=_findings(found, at) if "errors" in found else (),
         retry_after_s=members.integer(found, "retryAfter", at) if "retryAfter" in found else None,
         entry=entry,
