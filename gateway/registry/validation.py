@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 import jsonschema_rs
@@ -16,7 +17,7 @@ import jsonschema_rs
 from gateway import errors
 from gateway.errors import Finding
 from gateway.registry import words
-from gateway.registry.growth import checks_of_a_value
+from gateway.registry.growth import MAX_AT_ONE_PLACE, checks_of_a_value
 from gateway.registry.portions import Fault, Portions, count_values
 from gateway.registry.vocabulary import (
     ASSERTED_FORMATS,
@@ -36,6 +37,7 @@ _BY_DATA_NAME: Final = frozenset({"additionalProperties", "patternProperties", "
 _RULES: Final = frozenset({"then", "else", "dependentSchemas"})
 _MAX_PLACES: Final = 10_000  # paths of a recursive schema have no end
 MOST_CHECKS: Final = 20_000_000  # of all values together: two seconds of the engine; a manifest of 500 has a million
+FEW_VALUES: Final = MOST_CHECKS // MAX_AT_ONE_PLACE  # so many are few for any schema that was registered
 
 
 class _Versioned(Protocol):
@@ -129,7 +131,7 @@ class Validator:
         self._document = prepare(schema.document, codelists)
         self._document.pop("$id", None)
         self._engine = compile_schema(self._document)
-        self._most_values = MOST_CHECKS // max(1, checks_of_a_value(schema.document))
+        self._original = schema.document
         self._cut: Portions | None = None
         self._places: dict[tuple[str | int, ...], _Place] = {}
 
@@ -163,7 +165,14 @@ class Validator:
             values = count_values(data)
         except TypeError:
             return Finding("", "is nested too deeply or holds a number out of range", "E-SCHEMA")
-        return None if values <= self._most_values else Finding("", "has too many values to be judged", "E-SIZE")
+        if values <= FEW_VALUES or values <= self._most_values:
+            return None
+        return Finding("", "has too many values to be judged", "E-SIZE")
+
+    @cached_property
+    def _most_values(self) -> int:
+        # Counted at the first message that is large: it takes longer than to compile the schema.
+        return MOST_CHECKS // max(1, checks_of_a_value(self._original))
 
     @property
     def _portions(self) -> Portions:

@@ -110,6 +110,7 @@ def load(document: Any) -> Any:
     return load_schema(json.dumps(document).encode(), subject="a.b", version="1.0.0")
 
 
+@pytest.mark.usefixtures("own_heap")
 @pytest.mark.parametrize(("document", "pointer", "code"), REFUSED)
 def test_harmful_schemas_are_refused_at_their_pointer(document: Any, pointer: str, code: str) -> None:
     """Each is refused within a tenth of a second, with one pointer and one rule."""
@@ -134,6 +135,7 @@ def test_honest_schemas_are_taken(document: Any) -> None:
     assert load(document).document == document
 
 
+@pytest.mark.usefixtures("own_heap")
 def test_a_poison_schema_is_refused_within_a_tenth_of_a_second() -> None:
     """30 MB, 10,000 levels, and as many subschemas as fit the size."""
     many = json.dumps({"properties": {f"p{i}": True for i in range(40_000)}}).encode()
