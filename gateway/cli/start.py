@@ -221,7 +221,7 @@ def db_restore(
     from gateway.storage.schema import revision
 
     path = load_settings(home()).database_path
-    found = revision(file)
+    found = revision(file) if file.is_file() else None
     if found is None or found > HEAD:
         raise ConfigurationError(f"{file}: no backup this gateway can read; name a file that `db backup` wrote")
     confirm(f"Replace {path} by {file}? What was exchanged since the backup is not in it.", yes=yes)

@@ -87,6 +87,7 @@ UNKNOWN = {
     "an export that is not there": (["audit", "verify", "/nowhere"], 2),
     "a key that is none": (["audit", "verify", "--vkey", "nonsense"], 2),
     "a backup that is none": (["db", "restore", str(ROOT / "pyproject.toml"), "--yes"], 2),
+    "a backup that is a folder": (["db", "restore", str(ROOT), "--yes"], 2),
 }
 
 
