@@ -118,6 +118,9 @@ def test_a_list_that_goes_on_says_so_and_is_had_whole(pair: Pair) -> None:
         assert noun == "case" or set(sent) <= set(rows)
         assert whole.err == ""
     pair.b.run("partner", "resume", "id.imigrasi")
+    pair.b.run("partner", "ping", "id.imigrasi")
+    for jti in sent:
+        until(pair.a, jti, lambda found: found["state"] == "accepted")
 
 
 def test_a_held_message_is_released_and_goes(pair: Pair) -> None:
@@ -205,7 +208,7 @@ def test_the_mode_in_force_decides_what_is_registered(served: Home, tmp_path: Pa
     ]
     assert served.json("schema", "register", str(second))["version"] == "2.0.0"
     assert served.json("schema", "mode", "mode.test", "--unset")[0]["mode"] == "BACKWARD"
-    assert "--unset" in served.run("schema", "mode", "--unset", code=1).fault
+    assert "--unset" in served.run("schema", "mode", "--unset", code=2).fault
     modes = {row["subject"]: (row["mode"], row["own"]) for row in served.json("schema", "mode")}
     assert modes["all"] == modes["mode.test"] == modes["case.referral"] == ("BACKWARD", False)
     found = served.json("audit", "search", "--type", "schema.configured")
@@ -366,7 +369,7 @@ def test_files_go_along_and_are_fetched_there(pair: Pair, tmp_path: Path) -> Non
     ("what", "code", "words"),
     [
         ("nothing.jpg", 2, "name a readable file"),
-        ("script.pdf;kind=TICKET", 1, "with NAME one of type, personRef"),
+        ("script.pdf;kind=TICKET", 2, "with NAME one of type, personRef"),
         ("script.pdf", 1, "/file: the document holds scripts"),
         ("script.pdf;type=PAINTING", 1, "/meta/attachmentType"),
     ],
