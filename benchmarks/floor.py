@@ -46,7 +46,7 @@ INFO: Final = b"floor"
 Operation = Callable[[], object]
 
 
-def measure(operations: Mapping[str, Operation]) -> dict[str, float]:
+def measure(operations: Mapping[str, Operation], rounds: int = ROUNDS) -> dict[str, float]:
     """Return the median CPU time of each operation, µs; rounds are interleaved, so that all meet the same noise."""
     counts: dict[str, int] = {}
     for name, operation in operations.items():
@@ -60,7 +60,7 @@ def measure(operations: Mapping[str, Operation]) -> dict[str, float]:
     gc.collect()
     gc.disable()
     try:
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for name, operation in operations.items():
                 started_ns = time.process_time_ns()
                 for _ in range(counts[name]):
@@ -130,7 +130,7 @@ class Commit:
     wall_us: float
 
 
-def commits(folder: Path) -> dict[str, Commit]:
+def commits(folder: Path, share: float) -> dict[str, Commit]:
     """Measure SQLite (WAL, synchronous=FULL) by rows a transaction."""
     connection = sqlite3.connect(folder / "floor.db", isolation_level=None)
     for pragma in ("page_size=16384", "journal_mode=WAL", "synchronous=FULL"):
@@ -166,7 +166,7 @@ def commits(folder: Path) -> dict[str, Commit]:
     for rows, times in ((1, 60), (10, 20), (GROUP, 12)):
         for name, work in (("store", store), ("settle", settle)):
             cpu, wall = [], []
-            for _ in range(times):
+            for _ in range(max(1, int(times * share))):
                 started, used = time.perf_counter(), time.process_time()
                 work(rows)
                 wall.append((time.perf_counter() - started) / rows * 1e6)
@@ -186,7 +186,7 @@ class Post:
     wall_us: float
 
 
-async def posts(certificate: Path, key: Path, ca: Path) -> dict[str, Post]:
+async def posts(certificate: Path, key: Path, ca: Path, share: float) -> dict[str, Post]:
     """Measure HTTPS on loopback between two processes: TLS 1.3, kept alive, an aiohttp server that only reads."""
     server = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.floor", str(certificate), str(key), stdout=asyncio.subprocess.PIPE
@@ -202,6 +202,7 @@ async def posts(certificate: Path, key: Path, ca: Path) -> dict[str, Post]:
                 ("one at a time", EVENT_BYTES, 1, 300), ("64 in flight", EVENT_BYTES, 64, 3000),
                 ("100 records", EVENT_BYTES * GROUP, 2, 150),
             ):  # fmt: skip
+                count = max(in_flight, int(count * share))  # noqa: PLW2901 - as many as this run asks for
                 body, url = os.urandom(size), f"https://127.0.0.1:{port}/"
                 await _post(session, url, body, in_flight, in_flight * 2)
                 used, other, started = time.process_time(), Use.of(server.pid).cpu_us, time.perf_counter()
@@ -294,9 +295,11 @@ class Floor:
         return self.answer_ms() + (post.wall_us + stored + self.wire_us(1) + judged) / 1000
 
 
-async def measure_all(folder: Path, certificate: Path, key: Path, ca: Path) -> Floor:
-    """Measure everything; takes some seconds."""
-    return Floor(measure(crypto() | documents()), commits(folder), await posts(certificate, key, ca))
+async def measure_all(folder: Path, certificate: Path, key: Path, ca: Path, *, thorough: bool = True) -> Floor:
+    """Measure everything; takes some seconds. Else one round of each: a run of few messages is no measurement."""
+    rounds, share = (ROUNDS, 1.0) if thorough else (1, 0.1)
+    operations = measure(crypto() | documents(), rounds)
+    return Floor(operations, commits(folder, share), await posts(certificate, key, ca, share))
 
 
 if __name__ == "__main__":

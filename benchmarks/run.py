@@ -94,7 +94,9 @@ class Bench:
         """Measure everything."""
         async with two_gateways(self._folder) as sides:
             keys = sides.a.home / "keys"
-            self.floor = await measure_all(self._folder, keys / "api.pem", keys / "api.key", keys / "ca.pem")
+            self.floor = await measure_all(
+                self._folder, keys / "api.pem", keys / "api.key", keys / "ca.pem", thorough=self._messages >= 1000
+            )
             floor = self.floor
             self._in_process(floor)
             await self._load(sides, min(1000, self._messages), batch=BATCH, in_flight=2)  # warm

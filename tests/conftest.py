@@ -5,12 +5,8 @@ from __future__ import annotations
 import gc
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
 VECTORS = Path(os.environ.get("BCX_VECTORS", ROOT.parent / "shared" / "vectors" / "third-party"))
@@ -39,13 +35,18 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return ascii(val) if isinstance(val, str) and not val.isascii() else None
 
 
+def pytest_collection_finish() -> None:
+    """Have the collector leave alone what a worker lives with, as `serve` does: thousands of tests and all modules."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 @pytest.fixture
-def own_heap() -> Iterator[None]:
+def own_heap() -> None:
     """Have the collector leave alone what earlier tests left, as `serve` does with what it lives with.
 
     For tests that measure CPU: else a collection through the whole worker falls into what is measured.
     """
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from anyascii import anyascii
-from rapidfuzz import fuzz
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -133,6 +132,9 @@ def key_score(one: NameKey, other: NameKey) -> float:
     """Return how near the names of two keys are (0 to 100); 100 only for the same name as written."""
     if one.folded == other.folded:
         return 100.0
+    # Only a search ranks names: a start need not wait for this.
+    from rapidfuzz import fuzz
+
     exact = fuzz.ratio(_bare(one.latin), _bare(other.latin))
     heard = fuzz.ratio(one.sound, other.sound)
     words = fuzz.token_sort_ratio(one.latin, other.latin)

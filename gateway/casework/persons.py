@@ -9,8 +9,6 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
-import phonenumbers
-
 from gateway.casework import mrz as zones
 from gateway.casework.dates import A_DAY, Span, read_partial, span_of
 from gateway.casework.mrznames import any_agrees
@@ -128,7 +126,9 @@ def is_phone(value: str) -> bool:
     """
     if _PHONE.fullmatch(value) is None:
         return False
-    return any(int(value[1:length]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE for length in (2, 3, 4))
+    from phonenumbers import COUNTRY_CODE_TO_REGION_CODE  # only where there is a number: it is slow to load
+
+    return any(int(value[1:length]) in COUNTRY_CODE_TO_REGION_CODE for length in (2, 3, 4))
 
 
 def birth_faults(birth: Json, pointer: str, on: date) -> Iterator[Finding]:

@@ -227,7 +227,7 @@ async def test_a_dry_run_holds_nobody_up(pair: Pair) -> None:
 
     assert (await asked).failed == sum(traffic.slices) == 1500
     assert max(traffic.slices) <= SLICE_MESSAGES
-    assert turns > 50 * len(traffic.slices)
+    assert turns > 10 * len(traffic.slices)  # one or two, where a slice is judged in the loop
     large = Canned(traffic.event + b" " * SLICE_BYTES, 3)
     await Rehearsal(gateway.store, large, gateway.rules.catalogue.codelists, gateway.clock).run(schema, TEST_OPERATOR)
     assert large.slices == [1, 1, 1]
