@@ -29,7 +29,7 @@ demo: $(RUNTIME)
 
 # A file's tests stay together and in order: some tell one story, and each file's gateways start once.
 test: packages $(DEV)
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -35,6 +35,18 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return ascii(val) if isinstance(val, str) and not val.isascii() else None
 
 
+# The files that take longest, in that order. Workers take whole files in the order of collection: begun last, one of
+# these would be waited for with the other worker idle.
+LONGEST = ("test_real_kills", "test_fault_points", "test_bad_input", "test_demo", "test_served", "test_alone",
+           "test_simulator", "test_serve", "test_quick_start", "test_unwitnessed", "test_fuzz_event", "test_hostile")  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; within a file the order stays."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
 def pytest_collection_finish() -> None:
     """Have the collector leave alone what a worker lives with, as `serve` does: thousands of tests and all modules."""
     gc.collect()

@@ -90,11 +90,13 @@ def serve() -> None:
     from gateway import logs
     from gateway.config import load_settings
     from gateway.home import open_home
-    from gateway.serving import say_ready
-    from gateway.serving import serve as run
 
     where = home()
     settings, keys = open_home(where)
+    # Most of a start is loading this; what is wrong with a home is told before.
+    from gateway.serving import say_ready
+    from gateway.serving import serve as run
+
     logs.configure(settings.ops.log_level)
     logs.harden_process()
     asyncio.run(run(settings, keys, reread=lambda: load_settings(where), announce=say_ready))
