@@ -38,7 +38,8 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 # The files that take longest, in that order. Workers take whole files in the order of collection: begun last, one of
 # these would be waited for with the other worker idle.
 LONGEST = ("test_real_kills", "test_fault_points", "test_bad_input", "test_demo", "test_served", "test_alone",
-           "test_simulator", "test_serve", "test_quick_start", "test_unwitnessed", "test_fuzz_event", "test_hostile")  # fmt: skip
+           "test_simulator", "test_serve", "test_quick_start", "test_unwitnessed", "test_fuzz_event",
+           "test_hostile")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -100,8 +100,8 @@ def _operation(route: Route) -> Iterator[str]:
             [(f"<code>{escape(p.name)}</code>{' (required)' if p.required else ''}", p.where, escape(p.text))
              for p in route.params],
         )  # fmt: skip
-    body = f"Body: {_link(route.body.__name__)}. " if route.body else ""
-    answer = _link(route.answer.__name__) if route.answer else f"<code>{escape(route.media_type)}</code>"
+    body = f"Body: {_link(route.body.name)}. " if route.body else ""
+    answer = _link(route.answer.name) if route.answer else f"<code>{escape(route.media_type)}</code>"
     yield f"<p>{body}Answer {route.status}: {answer}.</p>"
     if route.problems:
         yield "<p>Problems: " + "; ".join(f"{code} {escape(MEANING[code])}" for code in route.problems) + ".</p>"

@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic.json_schema import models_json_schema
-
 from gateway import __version__
-from gateway.web.api.models import Problem, Valid
+from gateway.web.api.described import Models
 from gateway.web.problems import MEDIA_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pydantic import BaseModel
-
+    from gateway.web.api.described import Named
     from gateway.web.api.route import Param, Route
 
+PROBLEM: Final = Models("gateway.web.api.models").Problem
+VALID: Final = Models("gateway.web.api.models").Valid
 REF: Final = "#/components/schemas/{model}"
 JSON: Final = "application/json"
 PATH_MEMBER: Final = re.compile(r"\{(\w+)(?::[^}]*)?\}")
@@ -60,12 +59,14 @@ def template(path: str) -> str:
 
 
 def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
-    models: dict[type[BaseModel], None] = {Problem: None, Valid: None}
-    for route in routes:
-        for model in (route.body, route.answer, route.fault):
-            if model is not None:
-                models[model] = None
-    _, found = models_json_schema([(model, "validation") for model in models], ref_template=REF)
+    from pydantic.json_schema import models_json_schema
+
+    named = dict.fromkeys(
+        model
+        for model in (PROBLEM, VALID, *(m for route in routes for m in (route.body, route.answer, route.fault)))
+        if model is not None
+    )
+    _, found = models_json_schema([(model.load(), "validation") for model in named], ref_template=REF)
     schemas: dict[str, Any] = found["$defs"]
     return schemas
 
@@ -90,7 +91,7 @@ def _operation(route: Route) -> dict[str, Any]:
     found["description"] = " ".join(words) or route.summary
     if route.body is not None:
         # The body of a step may be absent; a message may not.
-        optional = all(not field.is_required() for field in route.body.model_fields.values())
+        optional = all(not field.is_required() for field in route.body.load().model_fields.values())
         taken = (route.body_type, route.media_type) if route.fault else (route.body_type,)
         found["requestBody"] = {"required": not optional, "content": {name: _content(route.body) for name in taken}}
     return found
@@ -112,11 +113,11 @@ def _responses(route: Route) -> dict[str, Any]:
             "Idempotency-Replayed": {"description": "`true`: the stored answer", "schema": {"type": "string"}}
         }
     if any(param.name == "dry_run" for param in route.params):
-        found[200] = {"description": "It would be accepted", "content": {JSON: _content(Valid)}}
+        found[200] = {"description": "It would be accepted", "content": {JSON: _content(VALID)}}
         found[202]["headers"]["Location"] = {"description": "where it is followed", "schema": {"type": "string"}}
     if any(param.name == "If-None-Match" for param in route.params):
         found[304] = {"description": MEANING[304]}
-    fault = {route.media_type: _content(route.fault)} if route.fault else {MEDIA_TYPE: _content(Problem)}
+    fault = {route.media_type: _content(route.fault)} if route.fault else {MEDIA_TYPE: _content(PROBLEM)}
     for status in (*route.problems, *((401, 403) if route.acts else ()), 500):
         found[status] = {"description": MEANING[status], "content": fault}
         if status in {429, 503}:
@@ -124,5 +125,5 @@ def _responses(route: Route) -> dict[str, Any]:
     return {str(status): found[status] for status in sorted(found)}
 
 
-def _content(model: type[BaseModel]) -> dict[str, Any]:
-    return {"schema": {"$ref": REF.format(model=model.__name__)}}
+def _content(model: Named) -> dict[str, Any]:
+    return {"schema": {"$ref": REF.format(model=model.name)}}

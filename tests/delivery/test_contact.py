@@ -35,7 +35,7 @@ def test_a_contact_while_the_loss_is_recorded_is_not_missed() -> None:
         await stage.a.submit(body)
         await stage.until(lambda: stage.a.look("SELECT max(attempts) FROM outbox")[0][0] > 2, 600)
         # What hangs on the cut line is no business of a contact.
-        await stage.until(lambda: not stage.two.network.under_way)
+        await stage.until(lambda: not stage.two.network.under_way, 600)
         contacts = stage.a.gateway.contacts
         stage.two.network.cut = False
         await contacts.heard(KH)

@@ -2,47 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.demo.running import LIMIT_S, processes_under, running
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-COMMAND = (sys.executable, "-c", "from gateway.cli.main import run; run()")
-LIMIT_S = 60  # this machine may be busy; the table itself says how long it took
-
-
-@contextlib.contextmanager
-def running(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """Run the command with its temporary files under `folder`; end it in order whatever the test does."""
-    environ = {**os.environ, "TMPDIR": str(folder), "GATEWAY_HOME": "/nowhere", "GATEWAY__OPS__LOG_LEVEL": "nonsense"}
-    process = subprocess.Popen(
-        [*COMMAND, *words], env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.communicate(timeout=LIMIT_S)
-
-
-def processes_under(folder: Path) -> list[str]:
-    """Return the command lines that name a folder: gateways whose home lies in it."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                if any(word.startswith(os.fsencode(folder)) for word in words):
-                    found.append(b" ".join(words).decode())
-    return found
+    from pathlib import Path
 
 
 def test_every_step_holds_and_nothing_is_left_behind(tmp_path: Path) -> None:
@@ -71,26 +38,6 @@ def test_every_step_holds_and_nothing_is_left_behind(tmp_path: Path) -> None:
     assert len(err.splitlines()) > len(shown["rows"])
     assert list(tmp_path.iterdir()) == []
     assert processes_under(tmp_path) == []
-
-
-def test_a_partner_that_cannot_come_back_is_a_row_that_does_not_hold(tmp_path: Path) -> None:
-    """An agreement damaged while the demo runs stops the killed gateway's restart: exit 1, and the row says why."""
-    home = tmp_path / "kept"
-    with running(tmp_path, "-o", "json", "demo", "--exit", "--home", str(home)) as demo:
-        assert demo.stderr is not None
-        for line in demo.stderr:
-            if "stranger" in line:  # both gateways have read their agreements by now
-                (home / "kh.gdi" / "agreement.toml").write_text("not an agreement")
-                break
-        out, _ = demo.communicate(timeout=LIMIT_S)
-    rows = {row["what"]: row for row in json.loads(out)["rows"]}
-    broken = next(row for what, row in rows.items() if "kill -9" in what)
-    assert demo.returncode == 1
-    assert not broken["held"]
-    assert "agreement.toml" in broken["seen"]
-    assert next(row for what, row in rows.items() if "Bavet" in what)["held"]
-    assert (home / "id.imigrasi" / "gateway.toml").is_file()
-    assert processes_under(home) == []
 
 
 def test_ctrl_c_stops_what_was_started(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def play(seed: int, steps: int = 25) -> Told:
         two = story.two
         check(
             two.a.home, two.b.home, promised={ID: two.a.promised, KH: two.b.promised},
-            canaries=[CANARY.encode()], traces=two.network.seen,
+            canaries=[CANARY.encode()], traces=two.network.seen, third_party=seed % 4 == 0,
         )  # fmt: skip
         two.discard()
     except BaseException as error:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aiohttp import web
-    from pydantic import BaseModel
 
     from gateway.ports.people import Account
+    from gateway.web.api.described import Named
 
 PREFIX = "/api/v1"
 
@@ -52,15 +52,15 @@ class Route:
     handler: Endpoint
     summary: str
     tag: str
-    answer: type[BaseModel] | None = None
-    body: type[BaseModel] | None = None
+    answer: Named | None = None
+    body: Named | None = None
     status: int = 200
     media_type: str = "application/json"
     body_type: str = "application/json"
     params: tuple[Param, ...] = ()
     problems: tuple[int, ...] = ()
     text: str = ""
-    fault: type[BaseModel] | None = None
+    fault: Named | None = None
     """What an error looks like here; absent: RFC 9457."""
 
     @property

@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.protocol.event import URGENCIES
-from gateway.web.api import models as m
-from gateway.web.api import models_schemas as schemas
-from gateway.web.api import models_statistics as s
-from gateway.web.api import models_views as v
 from gateway.web.api.audit import FORMATS
 from gateway.web.api.cases import STATUSES
+from gateway.web.api.described import Models
 from gateway.web.api.messages import STATES, STEPS
 from gateway.web.api.route import PREFIX, Param, Route
 
@@ -25,6 +22,11 @@ if TYPE_CHECKING:
     from gateway.web.api.reference import Reference
     from gateway.web.api.schemas import Schemas
     from gateway.web.api.statistics import StatisticsOf
+
+m = Models("gateway.web.api.models")
+schemas = Models("gateway.web.api.models_schemas")
+s = Models("gateway.web.api.models_statistics")
+v = Models("gateway.web.api.models_views")
 
 _TIME = {"type": "string", "examples": ["2026-11-24T02:00:00Z", "2026-11-24"]}
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from gateway.web.api.described import Models
 from gateway.web.api.route import Param, Route
 from gateway.web.problems import REGISTRY_PATH, REGISTRY_TYPE
-from gateway.web.registry import models as m
 
 if TYPE_CHECKING:
     from gateway.web.registry.endpoints import Registry
+
+m = Models("gateway.web.registry.models")
 
 READ: Final = ("reference.read",)
 OPERATE: Final = ("schema.operate",)
