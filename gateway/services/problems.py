@@ -21,9 +21,13 @@ log = get_logger()
 
 EVERY_S: Final = 1.0
 MINUTE_MS: Final = 60_000
-MOST_ALIKE: Final = 60
-"""Kept a minute of one caller, route and code: a client that polls for what is not there says nothing new."""
+MOST_ALIKE: Final = 6_000
+"""Kept a minute of one account or partner, route and code: more than any can make by asking in turn."""
+MOST_OF_STRANGERS: Final = 60
+"""The same of all who are nobody we know, together: whoever reaches the port must not fill the disk."""
 MOST_WAITING: Final = 10_000
+STRANGER: Final = "stranger"
+"""The actor of a request whose caller is not known."""
 
 
 class Problems:
@@ -47,7 +51,8 @@ class Problems:
             self._alike.clear()
         alike = (actor.sub, route, code)
         self._alike[alike] += 1
-        if self._alike[alike] > MOST_ALIKE or len(self._waiting) >= MOST_WAITING:
+        most = MOST_OF_STRANGERS if actor.sub == STRANGER else MOST_ALIKE
+        if self._alike[alike] > most or len(self._waiting) >= MOST_WAITING:
             self._left_out += 1
             return
         self._waiting.append(Problem(trace_id, now, listener, actor, method, route, status, code))

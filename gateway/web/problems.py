@@ -32,6 +32,7 @@ from gateway.errors import (
 )
 from gateway.logs import about, get_logger
 from gateway.ports.common import Actor
+from gateway.services.problems import STRANGER as NOBODY
 
 log = get_logger()
 
@@ -47,7 +48,7 @@ _NOT_AUTHENTIC = Finding("", "a signature or a key does not hold", "E-SIG")
 TRACE_ID = web.RequestKey("trace_id", str)
 CALLER = web.RequestKey("caller", Actor)
 """Who it is, once that is known."""
-STRANGER = Actor("stranger", "client")
+STRANGER = Actor(NOBODY, "client")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Observe = Callable[[str, str, int, float], None]

@@ -190,16 +190,21 @@ async def test_the_id_in_any_error_finds_who_got_it(api: Api, name: str) -> None
     assert copied.json["problems"] == found
 
 
-async def test_a_client_that_errs_for_ever_fills_nothing(api: Api) -> None:
-    """Sixty a minute of one caller, route and code are kept; what others get is kept beside them."""
+async def test_strangers_that_err_for_ever_fill_nothing(api: Api) -> None:
+    """Sixty a minute of all strangers, route and code are kept; all that somebody known gets is kept beside them."""
     problems = api.side.gateway.problems
     await problems.flush()
+    before = await _problems(api)
+    for _ in range(100):
+        await api.get("/cases/XC-ID-2026-000000-0", None)
+    await problems.flush()
+    assert 60 <= await _problems(api) - before <= 121  # a minute may have begun meanwhile
     before = await _problems(api)
     for _ in range(100):
         await api.get("/cases/XC-ID-2026-000000-0", "other")
     last = await api.get("/messages/x", "other")
     await problems.flush()
-    assert 60 <= await _problems(api) - before <= 121  # a minute may have begun meanwhile
+    assert await _problems(api) - before == 101
     found = (await api.get("/audit/entries", "auditor", params={"object": last.json["trace_id"]})).json["problems"]
     assert len(found) == 1
 
