@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError
 from gateway.logs import get_logger
-from gateway.ports.common import Actor, Clock, Entropy, FaultPoint
+from gateway.ports.common import SYSTEM, Clock, Entropy, FaultPoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-SYSTEM = Actor("gateway", "system")
 DAY_MS = 86_400_000
 ANSWERS_KEPT_MS = 7 * DAY_MS
 HOUSEKEEPING_EVERY_S = 3600

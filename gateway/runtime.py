@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from gateway.home import hosts
 from gateway.inputs import read_agreement, read_codelists, read_schemas
 from gateway.keyring.notes import card_notes, log_signers, witness_signer
+from gateway.ports.common import SYSTEM
 from gateway.primitives import strictjson
 from gateway.resources import schemas_path
-from gateway.running import BUSY_MESSAGES, DAY_MS, SYSTEM, Epoch, Gateway, World
+from gateway.running import BUSY_MESSAGES, DAY_MS, Epoch, Gateway, World
 from gateway.screening.clamd import Clamd
 from gateway.screening.images import ImageProcess
 from gateway.services.accounts import Accounts

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -253,17 +253,18 @@ def verify_rows(
     walk.finish(opened.head.root)
     unsigned, tail = bundles.tail()
     found = [*opened.faults, *faults, *walk.faults, *tail]
-    named = {fault.index for fault in found}
-    hidden = [
-        Fault(seq, tiles.bundle_path(seq >> TILE_BITS), f"entry {seq}: filed under what it does not say", HIDDEN)
-        for seq in misfiled
-        if seq not in named
-    ]
-    hidden += [
-        Fault(None, CHECKPOINT, f"the one of size {at}: kept under a size or root it does not say", HIDDEN)
-        for at in misfiled_checkpoints
-    ]
+    hidden = _hidden(misfiled, misfiled_checkpoints, {fault.index for fault in found})
     return _report(opened, [*found, *hidden], unsigned)
+
+
+def _hidden(entries: Iterable[int], checkpoints: Iterable[int], named: Container[int | None]) -> Iterator[Fault]:
+    """Yield what is kept under other columns than it says; an entry that is `named` already has a fault of its own."""
+    for seq in entries:
+        if seq not in named:
+            what = f"entry {seq}: filed under what it does not say"
+            yield Fault(seq, tiles.bundle_path(seq >> TILE_BITS), what, HIDDEN)
+    for at in checkpoints:
+        yield Fault(None, CHECKPOINT, f"the one of size {at}: kept under a size or root it does not say", HIDDEN)
 
 
 def _heads(

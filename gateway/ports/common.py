@@ -23,3 +23,7 @@ class Actor:
 
     sub: str
     role: str
+
+
+SYSTEM = Actor("gateway", "system")
+"""The gateway itself: what no person and no partner did."""

@@ -132,7 +132,6 @@ class Validator:
         self._document.pop("$id", None)
         self._engine = compile_schema(self._document)
         self._original = schema.document
-        self._cut: Portions | None = None
         self._places: dict[tuple[str | int, ...], _Place] = {}
 
     def is_valid(self, data: Any) -> bool:
@@ -174,12 +173,10 @@ class Validator:
         # Counted at the first message that is large: it takes longer than to compile the schema.
         return MOST_CHECKS // max(1, checks_of_a_value(self._original))
 
-    @property
+    @cached_property
     def _portions(self) -> Portions:
         # Made at the first fault: most schemas of most processes never meet one.
-        if self._cut is None:
-            self._cut = Portions(self._document, self._engine, compile_schema, deny)
-        return self._cut
+        return Portions(self._document, self._engine, compile_schema, deny)
 
     def _explain(self, fault: Fault) -> Iterator[Finding]:
         error = fault.error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError
 from gateway.logs import get_logger
-from gateway.ports.common import Actor
+from gateway.ports.common import SYSTEM
 from gateway.services.attach import Attacher
 from gateway.services.carry import Carrier
 from gateway.services.deposit import Deposits
@@ -36,7 +36,6 @@ UNUSED_MS = 86_400_000
 """What no message names goes after a day (protocol.md §5)."""
 TIDY_AT_ONCE = 200
 DISCARD_AGAIN_S = 30
-SYSTEM = Actor("gateway", "system")
 
 
 class Attachments:

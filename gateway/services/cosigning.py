@@ -16,7 +16,7 @@ from gateway.errors import GatewayError, MalformedProof
 from gateway.ledger import note, proof
 from gateway.ledger.witness import SIZE_TYPE, format_request
 from gateway.logs import get_logger
-from gateway.ports.common import Actor
+from gateway.ports.common import SYSTEM
 from gateway.ports.log import SignedCheckpoint
 from gateway.services.perpartner import PerPartner
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-SYSTEM = Actor("gateway", "system")
 STATE: Final = "unwitnessed"
 """The name under which `state` keeps the size from which on the log was alarmed as unwitnessed."""
 TRIES: Final = 3

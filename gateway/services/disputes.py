@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from gateway.ledger.note import read_tree_head
 from gateway.ledger.witness import Witnessed
 from gateway.logs import get_logger
-from gateway.ports.common import Actor
+from gateway.ports.common import SYSTEM, Actor
 from gateway.ports.log import Dispute
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-SYSTEM = Actor("gateway", "system")
 Reason = Literal["fork", "bad-proof"]
 
 

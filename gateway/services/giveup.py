@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import MalformedReceipt, PartnerError, TransportError
 from gateway.logs import get_logger
-from gateway.ports.common import Actor, Clock, Entropy
+from gateway.ports.common import SYSTEM, Actor, Clock, Entropy
 from gateway.ports.messages import NewMessage, Sent
 from gateway.primitives.merkle import leaf_hash
 from gateway.protocol.delivery import OTHER_RANK
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-GATEWAY = Actor("gateway", "system")
 AT_ONCE = 100
 # How soon a partner that did not answer "did you accept it?" is asked again: messages that can go must not wait.
 ASK_AGAIN_MS = 60_000
@@ -76,7 +75,7 @@ class GiveUp:
             now = self._clock()
             rows = tx.outbox.overdue(party, now, AT_ONCE)
             for row in rows:
-                self.drop(tx, row, Step.GIVE_UP, "expired", GATEWAY)
+                self.drop(tx, row, Step.GIVE_UP, "expired", SYSTEM)
             return len(rows)
 
         while count := await self._store.write(work):
@@ -183,13 +182,13 @@ class GiveUp:
             write_voids([Void(r.stream_seq, r.jti, r.state, r.case_ref, r.case_seq) for r in rows]),
         )  # fmt: skip
         digest = leaf_hash(event)
-        leaf = tx.log.append("message.accepted", actor=GATEWAY, obj=("message", jti), at=now, jti=jti, event=digest)
+        leaf = tx.log.append("message.accepted", actor=SYSTEM, obj=("message", jti), at=now, jti=jti, event=digest)
         tx.outbox.add([
             NewMessage(
                 jti=jti, recipient=party, subject=VOID, case_ref=None, case_seq=None,
                 stream_seq=stream_seq, urgency="ROUTINE", rank=OTHER_RANK, handling="H0", digest=digest,
                 schema_version=VOID_SCHEMA_VERSION, in_reply_to=None, supersedes=None, effect=None,
-                account=GATEWAY.sub, created_at=now, expires_at=now + DEFAULT_LIFETIME_MS, leaf=leaf, event=event,
+                account=SYSTEM.sub, created_at=now, expires_at=now + DEFAULT_LIFETIME_MS, leaf=leaf, event=event,
             )
         ])  # fmt: skip
         tx.outbox.voids_told([r.jti for r in rows], jti)

@@ -14,7 +14,7 @@ from gateway.ledger import note, proof
 from gateway.ledger.note import read_tree_head
 from gateway.ledger.witness import origin_id
 from gateway.logs import get_logger
-from gateway.ports.common import Actor
+from gateway.ports.common import SYSTEM
 from gateway.primitives import strictjson, times
 from gateway.protocol.reasons import VOUCH_REASONS
 from gateway.services.coded import judge_code
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.ledger.note import Checkpoint
-    from gateway.ports.common import Clock
+    from gateway.ports.common import Actor, Clock
     from gateway.ports.partner import PartnerLink
     from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-SYSTEM = Actor("gateway", "system")
 STATE: Final = "guard"
 """The name under which `state` keeps what was found: JSON of cause, partner, reason and at; empty where all is well."""
 

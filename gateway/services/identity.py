@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.errors import Clash, ConfigurationError
 from gateway.logs import get_logger
-from gateway.ports.common import Actor, Clock
+from gateway.ports.common import SYSTEM, Clock
 from gateway.ports.parties import StoredCard
 from gateway.primitives.times import parse_ms
 from gateway.protocol.card import Card, CardDraft, CardKey, make_key, read_card, sign_card
@@ -115,7 +115,7 @@ class Identity:
                 detail = f"version {held.version} is in force: a newer card has a higher version"
                 raise Clash(detail)
             tx.parties.add_card(StoredCard(0, card.party, card.version, sha256(card.payload).digest(), card.raw, now))
-            tx.log.append("card.published", actor=Actor("gateway", "system"), obj=("card", str(card.version)), at=now,
+            tx.log.append("card.published", actor=SYSTEM, obj=("card", str(card.version)), at=now,
                           event=sha256(card.payload).digest())  # fmt: skip
 
         await self._store.write(work)

@@ -99,7 +99,7 @@ class Judge:
                     raise SchemaInvalid("data breaks its schema", errors=found)  # noqa: TRY301 - one handler turns every refusal of an event into its outcome
                 step = 11
                 # (11) Casework policy, as far as the message alone tells; the rest inside the transaction.
-                casework = rules.judge_inbound(event)
+                casework = rules.judge_inbound(event, schema)
         except PartnerError as error:
             # What is refused already needs no data any more: a hundred such must not be held at once.
             kept = event if event.is_void else replace(event, data={})

@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from gateway.errors import MalformedRequest
-from gateway.ports.common import Actor
+from gateway.ports.common import SYSTEM
 from gateway.protocol.reasons import REVOKE_REASONS
 from gateway.services.coded import judge_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.ports.common import Clock, Entropy
+    from gateway.ports.common import Actor, Clock, Entropy
     from gateway.ports.store import Store, Transaction
     from gateway.protocol.card import Card
     from gateway.protocol.ids import Kid
     from gateway.services.identity import Identity
 
-SYSTEM = Actor("gateway", "system")
 Use = Literal["sig", "enc", "log", "witness"]
 USES: tuple[Use, ...] = ("sig", "enc", "log", "witness")
 

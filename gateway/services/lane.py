@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError, MalformedReceipt, PartnerError, TransportError, UnknownSigner
 from gateway.logs import get_logger
-from gateway.ports.common import Actor, Clock, Entropy, FaultPoint
+from gateway.ports.common import SYSTEM, Clock, Entropy, FaultPoint
 from gateway.ports.messages import Attempt, Claimed
 from gateway.primitives import strictjson
 from gateway.protocol import delivery, receipt
@@ -42,7 +42,6 @@ RENEW_EVERY_S = 10
 EXPIRY_EVERY_MS = 5_000
 # Single messages refused in a row before the fault is the partner's and not the messages'.
 POISON_STREAK = 5
-GATEWAY = Actor("gateway", "system")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +235,7 @@ class Lane:
             self._point("sealed")
             # One entry an envelope: its root commits to every event in it (protocol.md, law 7).
             leaf = tx.log.append(
-                "message.sent", actor=GATEWAY, obj=("envelope", eid), at=now, event=sealed.root,
+                "message.sent", actor=SYSTEM, obj=("envelope", eid), at=now, event=sealed.root,
                 jti=messages[0].jti if len(messages) == 1 else None,
             )  # fmt: skip
             tx.envelopes.add(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.casework.clocks import MINUTE_MS, SLA
 from gateway.errors import GatewayError
 from gateway.logs import get_logger
-from gateway.ports.common import Actor
+from gateway.ports.common import SYSTEM
 from gateway.protocol.event import VOID
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-GATEWAY: Final = Actor("gateway", "system")
 OUTCOME: Final = "undelivered"
 LOOK_EVERY_S: Final = 60.0
 AT_ONCE: Final = 200
@@ -66,7 +65,7 @@ class Lateness:
         late = [row for row in rows if row.subject != VOID]
         for row in late:
             tx.log.append(
-                "audit.alarm", actor=GATEWAY, obj=("message", row.jti), at=now, jti=row.jti, event=row.digest,
+                "audit.alarm", actor=SYSTEM, obj=("message", row.jti), at=now, jti=row.jti, event=row.digest,
                 case=row.case_ref, outcome=OUTCOME,
             )  # fmt: skip
         return len(late), True

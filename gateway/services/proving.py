@@ -16,7 +16,7 @@ from gateway.ledger import entry, proof
 from gateway.ledger.note import open_checkpoint, read_tree_head
 from gateway.ledger.witness import format_request
 from gateway.logs import get_logger
-from gateway.ports.common import Actor
+from gateway.ports.common import SYSTEM, Actor
 from gateway.primitives import merkle
 from gateway.protocol.receipt import Outcome, read_receipt
 from gateway.services.partnerlog import Tiles
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-SYSTEM = Actor("gateway", "system")
 AT_ONCE: Final = 32
 LATE_AT_ONCE: Final = 100
 # Checkpoints of receipts that wait to be compared: beyond it the oldest is left out.

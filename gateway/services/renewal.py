@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.errors import PartnerError, TransportError
 from gateway.ledger.note import read_tree_head
 from gateway.logs import get_logger
-from gateway.ports.common import Actor
+from gateway.ports.common import SYSTEM
 from gateway.protocol.stream import read_stream
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-SYSTEM = Actor("gateway", "system")
 STATE: Final = "log"
 """The name under which `state` keeps the origin of this log; with a party behind it, the origin it was asked for."""
 PAGE: Final = 1000

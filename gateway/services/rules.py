@@ -103,14 +103,13 @@ class Rules:
             )
         )  # fmt: skip
 
-    def judge_inbound(self, event: Event) -> Judgement:
+    def judge_inbound(self, event: Event, schema: SchemaVersion) -> Judgement:
         """Judge a partner's message by itself, by the policies the receiver must enforce."""
         return self._judge(
             MessageFacts(
                 subject=event.subject, data=event.data, handling=event.handling, urgency=event.urgency,
                 sender=event.source, recipient=self.me, environment=self.environment, time_ms=event.time_ms,
-                side="receiver", in_reply_to=event.in_reply_to,
-                **self._by_schema(self.catalogue.held(event), event.data),
+                side="receiver", in_reply_to=event.in_reply_to, **self._by_schema(schema, event.data),
             )
         )  # fmt: skip
 

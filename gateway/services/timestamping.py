@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import GatewayError, PartnerError, TransportError
 from gateway.logs import get_logger
-from gateway.ports.common import Actor
+from gateway.ports.common import SYSTEM
 from gateway.ports.log import Timestamp
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-SYSTEM = Actor("gateway", "system")
 SINCE: Final = "timestamping"
 """The name under which `state` keeps since when stamps are wanted: an old log is not late on its first day."""
 ALARMED: Final = "untimestamped"
