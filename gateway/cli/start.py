@@ -53,13 +53,13 @@ def init(
     from gateway.home import init as make
     from gateway.protocol.card import fingerprint
     from gateway.running import wall_clock
-    from gateway.runtime import open_gateway
 
     options = InitOptions(
         party=party, name=name, country=country, environment=environment, exchange_listen=exchange_listen,
         exchange_url=exchange_url, api_listen=api_listen, api_url=api_url, ops_listen=ops_listen,
     )  # fmt: skip
     settings, keys = make(home(), options, now_ms=wall_clock())
+    from gateway.runtime import open_gateway  # slow to load: a wrong option is told before
 
     async def open_once() -> None:
         async with open_gateway(settings, keys):
