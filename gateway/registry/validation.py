@@ -105,13 +105,18 @@ def _expand(node: dict[str, Any], named: str, codes: Collection[str]) -> None:
 
 def codelists_of(node: Any) -> frozenset[str]:
     """Return every `name@version` that an `x-codelist` anywhere in the schema names."""
-    if isinstance(node, list):
-        return frozenset().union(*map(codelists_of, node)) if node else frozenset()
-    if not isinstance(node, dict):
-        return frozenset()
-    named = node.get("x-codelist")
-    found = frozenset({named}) if isinstance(named, str) else frozenset()
-    return found.union(*map(codelists_of, node.values()))
+    found: set[str] = set()
+    left = [node]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            named = part.get("x-codelist")
+            if isinstance(named, str):
+                found.add(named)
+            left.extend(part.values())
+        elif isinstance(part, list):
+            left.extend(part)
+    return frozenset(found)
 
 
 class Validator:

@@ -32,9 +32,9 @@ async def test_what_they_hold_is_what_we_sent(tmp_path: Path) -> None:
         await pair.settle()
         await pair.b.listen(False)
         cancelled = (await api.submit(example(REFERRAL))).json["id"]
-        await api.submit(example(REFERRAL))
         await pair.a.tried()
         await api.call("POST", f"/messages/{cancelled}/cancel", "operator")
+        await api.submit(example(REFERRAL))
         unreachable = await api.get("/partners/kh.gdi/reconcile", "auditor")
         await pair.b.listen()
         # Their first contact ends our back-off.

@@ -42,7 +42,8 @@ DRAINED_WITHIN_S = 120.0
 PROVED_WITHIN_S = 120.0
 MOST_WAITING = 60
 LEAST_SEEN = 100_000
-LOOK_EVERY_S = 1.0
+READ_EVERY_S = 1.0
+LOOK_EVERY_S = 0.05  # a look costs a millisecond of the cores the two processes need
 CANARY = "Zyxwvq Kanarienvogel, held in a guarded building near the border"
 
 
@@ -51,7 +52,7 @@ async def until(holds: Callable[[], bool], within_s: float, what: str) -> float:
     started = time.monotonic()
     while not holds():
         assert time.monotonic() - started < within_s, f"{what}: not within {within_s:g} s"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(LOOK_EVERY_S)
     return time.monotonic() - started
 
 
@@ -119,7 +120,7 @@ class Served:
         while not await self._answers():
             assert self.process.poll() is None, self.output.read_text()[-3000:]
             assert time.monotonic() - started < STARTED_WITHIN_S, "not ready in time"
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(LOOK_EVERY_S)
         self.restarts.append(time.monotonic() - started)
         assert resource.prlimit(self.process.pid, resource.RLIMIT_CORE) == (0, 0), "core dumps are on"
 
@@ -211,7 +212,7 @@ class Served:
             elif last and items is not None:
                 return
             else:
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(READ_EVERY_S)
 
     async def _inbox(self, after: str) -> list[dict[str, Any]] | None:
         with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError, orjson.JSONDecodeError):

@@ -135,8 +135,7 @@ def test_an_idle_log_is_never_unwitnessed() -> None:
 
     async def story(stage: Stage) -> None:
         await asyncio.sleep(5)
-        await asyncio.sleep(3 * DAY_S / 4)
-        await asyncio.sleep(3 * DAY_S / 4)
+        await asyncio.sleep(DAY_S + HOUR_S)
         cosigning = stage.a.gateway.witnessing.cosigning
         assert (alarms(stage.a), cosigning.unwitnessed_ms(), stage.a.gateway.witnessing.gate.closed) == ([], 0, None)
 
