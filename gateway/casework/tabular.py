@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.casework.shapes import Json, step
 from gateway.errors import Finding
+from gateway.primitives.table import FORMULA, inert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +32,6 @@ MAX_LINES: Final = 10_000
 SLOTS: Final = 2  # of a list of objects, such as names in two scripts
 JOINT: Final = "|"
 _DEPTH: Final = 6
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 _TRUE: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -134,7 +134,7 @@ def write(schema: Mapping[str, Any], key: str, rows: Sequence[Any]) -> str:
     """Return rows as CSV, with the columns that any of them fills."""
     cells = [{c.name: text for c in columns(schema, key) if (text := _cell(row, c)) is not None} for row in rows]
     used = [c.name for c in columns(schema, key) if any(c.name in row for row in cells)]
-    return _written([used, *([_safe(row.get(name, "")) for name in used] for row in cells)])
+    return _written([used, *([inert(row.get(name, "")) for name in used] for row in cells)])
 
 
 def _written(lines: Sequence[Sequence[str]]) -> str:
@@ -157,10 +157,6 @@ def _cell(row: Any, column: Column) -> str | None:
 
 def _plain(value: Any) -> str:
     return ("false", "true")[value] if isinstance(value, bool) else str(value)
-
-
-def _safe(text: str) -> str:
-    return "'" + text if text.startswith(_FORMULA) else text
 
 
 def read(schema: Mapping[str, Any], key: str, text: str, new_ref: Callable[[], str]) -> Table | tuple[Finding, ...]:
@@ -233,7 +229,7 @@ def _row(cells: Sequence[tuple[Column, str]]) -> tuple[Json, Mapping[str, str]]:
     for column, cell in cells:
         if cell == "":
             continue
-        text = cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+        text = cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
         value = [_value(part.strip(), column.type) for part in text.split(JOINT)] if column.many else None
         holder: Any = row
         pointer = ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import sys
 import uuid
 from pathlib import Path
@@ -92,6 +91,8 @@ def upload(reached: Client, files: list[Attached]) -> list[str]:
 
 
 def _upload(reached: Client, file: Attached, advance: Callable[[int], None]) -> str:
+    import secrets  # slow to load for the commands that need none of it
+
     boundary = secrets.token_hex(16)
     # The name of the file stays here.
     head = _part(boundary, 'name="meta"', "application/json") + json.dumps(file.meta).encode() + b"\r\n"

@@ -22,3 +22,11 @@ def test_no_cell_is_a_formula() -> None:
     [shown] = csv.reader(io.StringIO(csv_text([cells])))
     assert shown == ["'" + cell for cell in cells]
     assert csv_text([(-1,)]) == "-1\r\n"
+
+
+def test_a_digest_is_found_as_it_is() -> None:
+    """One in sixty-four begins with a minus, and calls nothing: an auditor searches for it byte by byte."""
+    digest = "-" + "aZ9_-7" * 7
+    assert csv_text([(digest,)]) == f"{digest}\r\n"
+    for near in (digest[:-1], digest + "x", digest[:-1] + "(", "+" + digest[1:]):
+        assert csv_text([(near,)]) == f"'{near}\r\n"
