@@ -59,7 +59,10 @@ for part in (start, party, people, traffic, attach, registry, stats, log, eviden
 
 def run() -> None:
     """Run the command line; every error is told and mapped to its exit code here."""
-    sys.exit(_run())
+    code = _run()
+    # What is still there ends with the process: looking through all of it once more took a fifth of a command's time.
+    gc.freeze()
+    sys.exit(code)
 
 
 def _run() -> int:
