@@ -301,7 +301,6 @@ def calm_collector() -> None:
     A record of 4 KB is some two hundred small objects: with the defaults a batch of them sets off dozens of
     collections, each through schemas, code lists and modules that never die.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
 
