@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.services.dispatch import Dispatcher
     from gateway.services.enrol import Enroller
     from gateway.services.figures import FigureDesk
+    from gateway.services.gaps import Gaps
     from gateway.services.giveup import GiveUp
     from gateway.services.identity import Identity
     from gateway.services.indexing import Indexer
@@ -115,6 +116,7 @@ class Gateway:
     witnessing: Witnessing
     timestamping: Timestamping | None
     lateness: Lateness
+    gaps: Gaps
     indexer: Indexer
     search: CaseSearch
     statistics: Statistics
@@ -137,6 +139,7 @@ class Gateway:
                 ("discarding", self.attachments.discarding()),
                 ("unwitnessed", self.witnessing.watch()),
                 ("lateness", self.lateness.run()),
+                ("gaps", self.gaps.run()),
                 *([("timestamps", self.timestamping.run())] if self.timestamping else []),
             )
         ]

@@ -32,6 +32,7 @@ from gateway.services.dispatch import Dispatcher
 from gateway.services.disputes import Disputes
 from gateway.services.enrol import Enroller
 from gateway.services.figures import FigureDesk
+from gateway.services.gaps import Gaps
 from gateway.services.gate import Gate
 from gateway.services.giveup import GiveUp
 from gateway.services.identity import Identity, Self
@@ -168,6 +169,7 @@ def _compose(
         refusals=Refusals(store, clock), problems=Problems(store, clock), settler=settler, give_up=give_up,
         dispatcher=Dispatcher(lane, links), tls=tls, link=links, epoch=epoch, witnessing=witnessing,
         timestamping=_timestamping(settings, world, store, checkpoints, witnessing), lateness=Lateness(store, clock),
+        gaps=Gaps(store, directory, clock),
         indexer=indexer, search=CaseSearch(store, reads, indexer, codelists, clock),
         statistics=Statistics(reads, indexer, codelists), figures=FigureDesk(store, codelists, clock),
         attachments=attachments,

@@ -328,6 +328,10 @@ class Inbox(Protocol):
         """Advance and return the highest M with 1…M all answered or voided."""
         ...
 
+    def passed_at(self, sender: PartyId, number: int) -> int | None:
+        """Return when the first message behind a number was answered, in ms; None where there is none."""
+        ...
+
     def by_jti(self, sender: PartyId, jti: str) -> Outcome | None:
         """Return the final answer given to one message, or None."""
         ...

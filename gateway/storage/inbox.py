@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, func, insert, select
 
 from gateway.errors import Finding
 from gateway.ports.messages import NewArrival, NewVoid, StreamItem, Taken
@@ -59,6 +59,10 @@ _NUMBERS = limited(
     .where(i.sender == bindparam("sender"), i.stream_seq > bindparam("high"))
     .order_by(i.stream_seq),
     "sender", "high",
+)  # fmt: skip
+_PASSED_AT = compiled(
+    select(func.min(i.received_at)).where(i.sender == bindparam("sender"), i.stream_seq > bindparam("number")),
+    "sender", "number",
 )  # fmt: skip
 _SET_HIGH = (
     "INSERT INTO stream_heads (partner, sent, high) VALUES (?, 0, ?) "
@@ -154,6 +158,11 @@ class InboxRows:
         if high != start:
             self._run(_SET_HIGH, (sender, high))
         return high
+
+    def passed_at(self, sender: PartyId, number: int) -> int | None:
+        """Return when the first message behind a number was answered, in ms; None where there is none."""
+        at: int | None = self._run(_PASSED_AT, (sender, number)).fetchone()[0]
+        return at
 
     def urgency(self, partner: PartyId, jti: str) -> str | None:
         """Return the urgency of one message, or None where there is none."""
