@@ -17,7 +17,7 @@ from gateway.logs import get_logger
 from gateway.ports.common import SYSTEM, Clock, Entropy, FaultPoint
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from gateway.config import Settings
     from gateway.keyring.files import FileKeyRing
@@ -61,6 +61,7 @@ log = get_logger()
 DAY_MS = 86_400_000
 ANSWERS_KEPT_MS = 7 * DAY_MS
 HOUSEKEEPING_EVERY_S = 3600
+AGAIN_AFTER_S = 60
 # With more messages than that on their way, receipts are proved at leisure.
 BUSY_MESSAGES = 50
 
@@ -129,20 +130,7 @@ class Gateway:
         await self._started()
         self.directory.on_change(self._follow)
         self._follow()
-        tasks = [
-            asyncio.create_task(job, name=name)
-            for name, job in (
-                ("checkpoints", self.checkpoints.run()),
-                ("refusals", self.refusals.run()),
-                ("problems", self.problems.run()),
-                ("housekeeping", self._keep_house()),
-                ("discarding", self.attachments.discarding()),
-                ("unwitnessed", self.witnessing.watch()),
-                ("lateness", self.lateness.run()),
-                ("gaps", self.gaps.run()),
-                *([("timestamps", self.timestamping.run())] if self.timestamping else []),
-            )
-        ]
+        tasks = [asyncio.create_task(_kept_up(name, job), name=name) for name, job in self._jobs().items()]
         try:
             yield
         finally:
@@ -153,6 +141,21 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._stopped()
+
+    def _jobs(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        jobs: dict[str, Callable[[], Awaitable[None]]] = {
+            "checkpoints": self.checkpoints.run,
+            "refusals": self.refusals.run,
+            "problems": self.problems.run,
+            "housekeeping": self._keep_house,
+            "discarding": self.attachments.discarding,
+            "unwitnessed": self.witnessing.watch,
+            "lateness": self.lateness.run,
+            "gaps": self.gaps.run,
+        }
+        if self.timestamping is not None:
+            jobs["timestamps"] = self.timestamping.run
+        return jobs
 
     def _follow(self) -> None:
         active = [p.party for p in self.directory.partners.values() if p.active]
@@ -208,6 +211,17 @@ class Gateway:
             if partner.active and now - partner.card.issued_ms > DAY_MS:
                 async with self.link(partner.party) as link:
                     await self.contacts.refresh_card(partner.party, link)
+
+
+async def _kept_up(name: str, job: Callable[[], Awaitable[None]]) -> None:
+    """Run a job that ends by being cancelled; one that a bug stopped is told of and begun again."""
+    while True:
+        try:
+            await job()
+        except Exception:
+            # A log that nobody signs any more, or an alarm that nobody raises, would be noticed by nobody.
+            log.exception("job failed", where=name)
+        await asyncio.sleep(AGAIN_AFTER_S)
 
 
 def _forget(tx: Transaction, *, answers: int, problems: int) -> None:

@@ -64,3 +64,20 @@ def test_what_comes_late_or_is_voided_is_no_gap() -> None:
         assert [state for (state,) in rows] == ["accepted", "accepted", "cancelled", "accepted"]
 
     play(story)
+
+
+def test_a_job_that_met_what_nobody_foresaw_goes_on() -> None:
+    """A row that cannot be read stops the look at it, and not every later one."""
+
+    async def story(stage: Stage) -> None:
+        store = stage.b.gateway.store
+        await store.write(lambda tx: tx.state.put("gap id.imigrasi", "nothing that is a number"))
+        await asyncio.sleep(5)
+        await pass_by(stage)
+        await asyncio.sleep(HOUR_S + 120)
+        assert alarms(stage.b) == []
+        await store.write(lambda tx: tx.state.put("gap id.imigrasi", "0"))
+        await asyncio.sleep(180)
+        assert alarms(stage.b) == ["gap 1"]
+
+    play(story)
