@@ -61,6 +61,7 @@ log = get_logger()
 DAY_MS = 86_400_000
 ANSWERS_KEPT_MS = 7 * DAY_MS
 HOUSEKEEPING_EVERY_S = 3600
+LOOK_EVERY_S = 60
 AGAIN_AFTER_S = 60
 # With more messages than that on their way, receipts are proved at leisure.
 BUSY_MESSAGES = 50
@@ -147,12 +148,15 @@ class Gateway:
             "checkpoints": self.checkpoints.run,
             "refusals": self.refusals.run,
             "problems": self.problems.run,
-            "housekeeping": self._keep_house,
             "discarding": self.attachments.discarding,
             "unwitnessed": self.witnessing.watch,
-            "lateness": self.lateness.run,
-            "gaps": self.gaps.run,
         }
+        for name, period_s, work in (
+            ("housekeeping", HOUSEKEEPING_EVERY_S, self._keep_house),
+            ("lateness", LOOK_EVERY_S, self.lateness.look),
+            ("gaps", LOOK_EVERY_S, self.gaps.look),
+        ):
+            jobs[name] = partial(_every, name, period_s, work)
         if self.timestamping is not None:
             jobs["timestamps"] = self.timestamping.run
         return jobs
@@ -192,15 +196,6 @@ class Gateway:
             await self.checkpoints.sign()
 
     async def _keep_house(self) -> None:
-        while True:
-            await asyncio.sleep(HOUSEKEEPING_EVERY_S)
-            try:
-                await self._keep_house_once()
-            except GatewayError as error:
-                # A full disk passes; housekeeping must still be there afterwards.
-                log.warning("housekeeping put off", code=error.slug, detail=error.detail)
-
-    async def _keep_house_once(self) -> None:
         now = self.clock()
         problems_kept_ms = self.settings.audit.problems_kept_days * DAY_MS
         await self.store.write(partial(_forget, answers=now - ANSWERS_KEPT_MS, problems=now - problems_kept_ms))
@@ -211,6 +206,17 @@ class Gateway:
             if partner.active and now - partner.card.issued_ms > DAY_MS:
                 async with self.link(partner.party) as link:
                     await self.contacts.refresh_card(partner.party, link)
+
+
+async def _every(name: str, period_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Do work once a period, until cancelled."""
+    while True:
+        await asyncio.sleep(period_s)
+        try:
+            await work()
+        except GatewayError as error:
+            # A full disk passes; whoever looks must still be there afterwards.
+            log.warning("job put off", where=name, code=error.slug, detail=error.detail)
 
 
 async def _kept_up(name: str, job: Callable[[], Awaitable[None]]) -> None:

@@ -1,6 +1,6 @@
 """How commands reach the gateway: over the control socket of `serve`, or of a gateway hosted right here.
 
-One code path for both: where no `serve` runs on the home, this process opens it, hosts the same control
+One code path for both: where no `serve` runs on the home, this process opens it, hosts (`hosting`) the same control
 application on a private socket, and is its own client.
 """
 

@@ -6,11 +6,9 @@ that somebody took away looks the same, and only people can ask.
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import GatewayError
 from gateway.logs import get_logger
 from gateway.ports.common import SYSTEM
 
@@ -22,26 +20,16 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-LOOK_EVERY_S: Final = 60.0
 OLD_MS: Final = 3_600_000
 
 
 class Gaps:
-    """Looks once a minute; the first number missing of each partner's stream is an alarm once."""
+    """Told to look once a minute; the first number missing of each partner's stream is an alarm once."""
 
     def __init__(self, store: Store, directory: Directory, clock: Clock) -> None:
         self._store = store
         self._directory = directory
         self._clock = clock
-
-    async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                await self.look()
-            except GatewayError as error:
-                log.warning("missing numbers not looked for", code=error.slug)
 
     async def look(self) -> None:
         """Note what is missing now, of suspended partners too: what they sent before still counts."""

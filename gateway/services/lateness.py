@@ -6,12 +6,10 @@ knew by then of no answer (as e-CODEX has it, which knows one time for all).
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.casework.clocks import MINUTE_MS, SLA
-from gateway.errors import GatewayError
 from gateway.logs import get_logger
 from gateway.ports.common import SYSTEM
 from gateway.protocol.event import VOID
@@ -23,26 +21,16 @@ if TYPE_CHECKING:
 log = get_logger()
 
 OUTCOME: Final = "undelivered"
-LOOK_EVERY_S: Final = 60.0
 AT_ONCE: Final = 200
 """Messages looked at in one unit of work: others must not wait for it."""
 
 
 class Lateness:
-    """Looks once a minute; each message is looked at once, when the time of its urgency is over."""
+    """Told to look once a minute; each message is looked at once, when the time of its urgency is over."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-
-    async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                await self.look()
-            except GatewayError as error:
-                log.warning("late messages not noted", code=error.slug)
 
     async def look(self) -> None:
         """Note what is late now."""
