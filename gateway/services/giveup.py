@@ -18,10 +18,10 @@ from gateway.protocol.event import (
     EventDraft,
     build_event,
 )
-from gateway.protocol.ids import MessageId, PartyId, uuid7
 from gateway.protocol.receipt import Outcome, Receipt, read_receipt
 from gateway.protocol.states import State, Step, advance
 from gateway.protocol.void import Void, write_voids
+from gateway.services.fresh_ids import fresh_id
 from gateway.services.partnerlog import leads_to_checkpoint
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from gateway.ports.partner import PartnerLink
     from gateway.ports.store import Store, Transaction
+    from gateway.protocol.ids import PartyId
     from gateway.services.contact import Contacts
     from gateway.services.directory import Directory
     from gateway.services.settle import Settler
@@ -169,7 +170,7 @@ class GiveUp:
         if not rows:
             return False
         now = self._clock()
-        jti = MessageId(uuid7(now, self._entropy))
+        jti = fresh_id(tx, now, self._entropy)
         stream_seq = tx.outbox.next_stream_seq(party)
         event = build_event(
             EventDraft(

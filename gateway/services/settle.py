@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from gateway.casework.recordaction import RECORD_ACTION
 from gateway.logs import get_logger
 from gateway.ports.common import Actor, Clock
-from gateway.ports.messages import Attempt, Sent, Settled
+from gateway.ports.messages import RECEIPT, Attempt, Sent, Settled
 from gateway.primitives import strictjson
 from gateway.protocol import delivery
 from gateway.protocol.event import VOID
@@ -91,7 +91,7 @@ class Settler:
                 at = delivery.retry_at(now, row.urgency, row.attempts, outcome.retry_after_s, self._draw)
                 waiting.append((jti, at, reason))
                 if outcome.problem not in NO_WORD_OF_FILES:
-                    tx.attachments.redo(jti, partner)
+                    tx.attachments.redo(self._cases.me, jti, partner)
                 attempts.append(Attempt(jti, now, eid or EnvelopeId(""), "deferred", reason, at))
                 continue
             if self._answered_before(tx, row, outcome, partner, now):
@@ -129,7 +129,8 @@ class Settler:
             tx.memory.resume(self._cases.me, row.jti)
         if accepted and row.subject == RECORD_ACTION:
             data = strictjson.loads(tx.outbox.event(row.jti))["data"]
-            self._records.perform(tx, row.subject, data, sender=self._cases.me, jti=row.jti, at=self._clock())
+            self._records.perform(tx, row.subject, data, partner=row.recipient, ours=True, jti=row.jti,
+                                  at=self._clock())  # fmt: skip
         self._in_case(tx, row, accepted=accepted, received_at=received_at)
 
     def never_taken(self, tx: Transaction, row: Sent) -> None:
@@ -142,7 +143,9 @@ class Settler:
     def _in_case(self, tx: Transaction, row: Sent, *, accepted: bool, received_at: int) -> None:
         if row.case_ref is not None and row.effect is not None:
             effect = Effect(**strictjson.loads(row.effect.encode()))
-            self._cases.settled(tx, row.case_ref, row.jti, effect, accepted=accepted, received_at=received_at)
+            self._cases.settled(
+                tx, row.recipient, row.case_ref, row.jti, effect, accepted=accepted, received_at=received_at
+            )
 
     def _answered_before(self, tx: Transaction, row: Sent, outcome: Outcome, partner: PartyId, now: int) -> bool:
         if State(row.state) not in ANSWERED:
@@ -166,11 +169,12 @@ def _keep_receipt(
         tx.envelopes.set_receipt(eid, receipt)
         return
     for jti, _ in settled:
-        # The answer about one message belongs to no envelope: it is kept under the id of the message.
+        # The answer about one message belongs to no envelope, and whoever sends one chooses its id: the name has a dot.
+        name = jti + RECEIPT
         tx.envelopes.add(
-            eid=jti, partner=partner, direction="out", at=now, manifest=b"", digests=[rows[jti].digest], leaf=None
+            eid=name, partner=partner, direction="out", at=now, manifest=b"", digests=[rows[jti].digest], leaf=None
         )
-        tx.envelopes.set_receipt(jti, receipt)
+        tx.envelopes.set_receipt(name, receipt)
 
 
 def _settled(outcome: Outcome, now: int) -> Settled:
