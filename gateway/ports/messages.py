@@ -46,7 +46,7 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """One message under our lease, with the bytes to send."""
+    """One message about to be sent, as it is stored; `event` is empty where its body is gone."""
 
     jti: MessageId
     digest: bytes
@@ -75,6 +75,7 @@ class Sent:
     void: str | None
     account: str
     effect: str | None
+    leaf: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +194,16 @@ class Outbox(Protocol):
         """Return every message of these cases that still has to move, by case and `caseseq`."""
         ...
 
-    def lease(self, ids: Sequence[int], *, eid: str, fence: int, lease_until: int) -> Sequence[Claimed]:
-        """Move queued messages to sending under our lease; return them with their bytes, in that order."""
+    def claimed(self, ids: Sequence[int]) -> Sequence[Claimed]:
+        """Return messages with their bytes, in that order."""
+        ...
+
+    def lease(self, ids: Sequence[int], *, eid: str, fence: int, lease_until: int) -> None:
+        """Move queued messages to sending under our lease."""
+        ...
+
+    def restore(self, jti: MessageId, state: OutboxState) -> None:
+        """Give a message back the state that the log says it is in, and nothing else."""
         ...
 
     def renew(self, eid: str, *, fence: int, lease_until: int) -> None:
@@ -214,7 +223,7 @@ class Outbox(Protocol):
         ...
 
     def event(self, jti: MessageId) -> bytes:
-        """Return the bytes of a message of ours."""
+        """Return the bytes of a message of ours, empty where they are gone."""
         ...
 
     def wake(self, recipient: PartyId, now_ms: int) -> int:

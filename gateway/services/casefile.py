@@ -116,15 +116,17 @@ class CaseFile:
         except lifecycle.IllegalMove as error:
             raise PolicyViolation("the case cannot make this move", errors=(_in_data(error.finding),)) from None
 
-    def settled(self, tx: Transaction, ref: str, jti: str, effect: Effect, *, accepted: bool, received_at: int) -> None:
-        """Take the partner's final answer to our message into the case."""
+    def settled(
+        self, tx: Transaction, ref: str, jti: str, effect: Effect, *, accepted: bool, received_at: int
+    ) -> bytes | None:
+        """Take the partner's final answer to our message into the case; return the digest of its row."""
         case = tx.cases.find(ref)
         if case is None:
-            return
+            return None
         case.lifecycle = lifecycle.settle(case.lifecycle, jti=jti, accepted=accepted)
         if accepted:
             self._delivered(case, self.me, jti, effect, received_at)
-        tx.cases.save(case)
+        return tx.cases.save(case)
 
     def arrive(self, case: Case, message: CaseMessage, received_at: int) -> Finding | None:
         """Take a partner's message into the case; return why not, or None. The caller stores the case."""
