@@ -58,6 +58,9 @@ OutputOption = Annotated[
 ColorOption = Annotated[
     bool, typer.Option("--no-color", help="No colours; or $NO_COLOR.", rich_help_panel=PANEL, show_default=False)
 ]
+SenderOption = Annotated[
+    str | None, typer.Option(metavar="PARTY", help="Whose message is meant, where several parties used the id.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 _GLOBALS: Final = (("home", HomeOption, None), ("output", OutputOption, None), ("no_color", ColorOption, False))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import given, group, note, verb
+from gateway.cli.common import SenderOption, given, group, note, verb
 from gateway.cli.control import API, gateway, segment
 from gateway.cli.failure import UNVERIFIED
 from gateway.errors import Clash, ConfigurationError, PartnerError
@@ -42,12 +42,15 @@ def evidence_export(
     redacted: Annotated[
         bool, typer.Option("--redacted", help="Without the message's content: its digest only.")
     ] = False,
+    sender: SenderOption = None,
 ) -> None:
     """Write the evidence of a message: event, signatures, receipt, log entries with their proofs."""
     if file.exists():
         raise Clash(f"{file} exists; name another")
     with gateway() as reached:
-        raw = reached.get_bytes(f"{API}/evidence/{segment(message)}" + ("?redacted=true" if redacted else ""))
+        raw = reached.get_bytes(
+            f"{API}/evidence/{segment(message)}", {"redacted": "true" if redacted else None, "sender": sender}
+        )
     try:
         file.write_bytes(raw)
         file.chmod(0o600)
@@ -62,10 +65,12 @@ def evidence_export(
 
 
 @verb(evidence, "chain")
-def evidence_chain(message: Annotated[str, typer.Argument(metavar="MESSAGE_ID")]) -> None:
+def evidence_chain(
+    message: Annotated[str, typer.Argument(metavar="MESSAGE_ID")], *, sender: SenderOption = None
+) -> None:
     """Tell what happened to a message, step by step, each with its entry in the log."""
     with gateway() as reached:
-        steps = reached.get(f"{API}/audit/messages/{segment(message)}")["steps"]
+        steps = reached.get(f"{API}/audit/messages/{segment(message)}", {"sender": sender})["steps"]
     output.show_rows(steps, COLUMNS, empty="no such entries")
 
 

@@ -11,7 +11,7 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.attach import read_attached, upload
-from gateway.cli.common import YesOption, coded, confirm, given, group, note, read_input, verb
+from gateway.cli.common import SenderOption, YesOption, coded, confirm, given, group, note, read_input, verb
 from gateway.cli.control import API, CONTROL, PAGE_MOST, Client, gateway, segment
 from gateway.cli.failure import FAILURE, Misused
 from gateway.errors import MalformedRequest, NotFound
@@ -135,24 +135,24 @@ def message_list(
 
 
 @verb(message, "show")
-def message_show(jti: IdArgument) -> None:
+def message_show(jti: IdArgument, *, sender: SenderOption = None) -> None:
     """Show where a message stands, its attempts and the partner's answer; no case data."""
     with gateway() as reached:
-        output.show(reached.get(f"{API}/messages/{segment(jti)}"))
+        output.show(reached.get(f"{API}/messages/{segment(jti)}", {"sender": sender}))
 
 
 @verb(message, "receipt")
-def message_receipt(jti: IdArgument) -> None:
+def message_receipt(jti: IdArgument, *, sender: SenderOption = None) -> None:
     """Print the partner's receipt for a message of ours: the JWS as received."""
     with gateway() as reached:
-        output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/receipt"))
+        output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/receipt", {"sender": sender}))
 
 
 @verb(message, "rows")
-def message_rows(jti: IdArgument) -> None:
+def message_rows(jti: IdArgument, *, sender: SenderOption = None) -> None:
     """Print the rows of a message as CSV; the reading is logged."""
     with gateway() as reached:
-        output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/rows"))
+        output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/rows", {"sender": sender}))
 
 
 @verb(case, "list")
@@ -220,10 +220,10 @@ def queue_list(
 
 
 @verb(queue, "show")
-def queue_show(jti: IdArgument) -> None:
+def queue_show(jti: IdArgument, *, sender: SenderOption = None) -> None:
     """Show a message of ours with its attempts, and what may be done to it."""
     with gateway() as reached:
-        found = reached.get(f"{API}/messages/{segment(jti)}")
+        found = reached.get(f"{API}/messages/{segment(jti)}", {"sender": sender})
     if found["direction"] != "out":
         raise NotFound("no such message of ours; `gateway queue list` shows those that wait")
     output.show(found)

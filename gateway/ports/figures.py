@@ -20,11 +20,13 @@ class Unread:
 
     direction: Literal["out", "in"]
     id: int
+    partner: str
     jti: str
     subject: str
     case_ref: str | None
     supersedes: str | None
     at: int
+    digest: bytes
     event: bytes | None
 
 

@@ -51,7 +51,7 @@ class _Reads(Protocol):
 
     async def case(self, ref: str, account: str | None = None) -> Row | None: ...
     async def messages(self, *, case: str | None = None, limit: int) -> Sequence[Row]: ...
-    async def case_bodies(self, ref: str, subject: str) -> Sequence[tuple[str, bytes]]: ...
+    async def case_bodies(self, ref: str, subject: str) -> Sequence[Row]: ...
     async def remembered(self, ref: str) -> Sequence[Record]: ...
 
 
@@ -106,7 +106,8 @@ class CaseViews:
         if case is None:
             raise NotFound(UNKNOWN)
         rows = await self._reads.messages(case=ref, limit=TIMELINE_MOST)
-        moves = {jti: _move(raw) for jti, raw in await self._reads.case_bodies(ref, UPDATE)}
+        updates = await self._reads.case_bodies(ref, UPDATE)
+        moves = {(row["direction"], row["id"]): _move(row["event"]) for row in updates}
         now = self._clock()
         records = await self._reads.remembered(ref)
         return CaseView(
@@ -114,7 +115,7 @@ class CaseViews:
             overdue=overdue(case, now),
             next_action=next_action(case, self._me),
             allowed=lifecycle.allowed(case.lifecycle, "O" if case.opener == self._me else "R", now),
-            timeline=[Step(row, moves.get(row["jti"])) for row in sorted(rows, key=lambda r: (r["at"], r["jti"]))],
+            timeline=[Step(row, moves.get((row["direction"], row["id"]))) for row in reversed(rows)],
             missing=_gaps([row["case_seq"] for row in rows if row["direction"] == "in"]),
             progress=progress(records),
             alerts=await self._alerts(case, records, now),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import rfc8785
 
-from gateway.errors import Clash, NotPermitted, Paused, UnknownSchemaRequested
+from gateway.errors import Clash, MalformedProof, NotPermitted, Paused, UnknownSchemaRequested
 from gateway.evidence import chain
 from gateway.evidence.bundle import write_bundle
 from gateway.evidence.facts import read_event
@@ -47,13 +47,13 @@ ATTEMPTS_MOST: Final = 100
 class _Reads(Protocol):
     """The questions asked here."""
 
-    async def event(self, jti: str) -> bytes | None: ...
-    async def receipt(self, jti: str) -> bytes | None: ...
-    async def envelope(self, eid: str) -> Row | None: ...
-    async def envelopes_of(self, jti: str, limit: int) -> Sequence[Row]: ...
-    async def story(self, jti: str, limit: int, often: int) -> Sequence[Row]: ...
+    async def event(self, direction: str, number: int) -> Row | None: ...
+    async def receipt(self, number: int) -> bytes | None: ...
+    async def envelope(self, eid: str, direction: str, partner: str) -> Row | None: ...
+    async def envelopes_of(self, number: int, limit: int) -> Sequence[Row]: ...
+    async def story(self, row: Row, limit: int, often: int) -> Sequence[Row]: ...
     async def cards(self, party: str) -> Sequence[bytes]: ...
-    async def answers_to(self, jti: str, case: str) -> Sequence[Row]: ...
+    async def answers_to(self, jti: str, case: str, partner: str) -> Sequence[Row]: ...
     async def checkpoint_over(self, leaf: int) -> Row | None: ...
     async def leaf_data(self, start: int, end: int) -> Sequence[bytes]: ...
 
@@ -77,47 +77,54 @@ class Evidence:
 
     # --- the chain ------------------------------------------------------------------------------
 
-    async def chain(self, jti: str, owner: str | None) -> list[chain.Step]:
-        """Return the steps of a message from our log, oldest first: each names its entry. Raises NotFound.
+    async def chain(self, jti: str, owner: str | None, sender: str | None = None) -> list[chain.Step]:
+        """Return the steps of a message from our log, oldest first: each names its entry. Raises as `Reader.message`.
 
         `sent` stands once for each of the last attempts; the entry of an answer to it counts as `answered` (its
         `message` is the answer).
         """
-        row = await self._reader.message(jti, owner)
-        found = [(self._me, e["seq"], e["data"]) for e in await self._own_rows(jti)]
-        found += [(self._me, e["seq"], e["data"]) for e in await self._reads.envelopes_of(jti, ATTEMPTS_MOST)]
+        row = await self._reader.message(jti, owner, sender)
+        found = [(self._me, e["seq"], e["data"]) for e in await self._own_rows(row)]
+        if row["direction"] == "out":
+            sent = await self._reads.envelopes_of(row["id"], ATTEMPTS_MOST)
+            found += [(self._me, e["seq"], e["data"]) for e in sent]
         steps = {(one.index, one.step): one for one in chain.steps(found)}
         if row["case_ref"] is not None:
-            for answer in await self._reads.answers_to(jti, row["case_ref"]):
+            for answer in await self._reads.answers_to(row["jti"], row["case_ref"], row["partner"]):
                 [data] = await self._reads.leaf_data(answer["leaf"], answer["leaf"] + 1)
                 for one in chain.steps([(self._me, answer["leaf"], data)]):
                     steps[one.index, "answered"] = chain.answered(one)
         return sorted(steps.values(), key=lambda one: (one.at_ms, one.index))
 
-    async def _own_rows(self, jti: str) -> Sequence[Row]:
-        return await self._reads.story(jti, ENTRIES_MOST, READS_MOST)
+    async def _own_rows(self, row: Row) -> Sequence[Row]:
+        sender = self._me if row["direction"] == "out" else row["partner"]
+        story = await self._reads.story(row, ENTRIES_MOST, READS_MOST)
+        return [one for one in story if _is_about(one["data"], row, sender)]
 
     # --- the bundle -----------------------------------------------------------------------------
 
-    async def export(self, jti: str, account: Account, *, redacted: bool | None = None) -> bytes:
+    async def export(
+        self, jti: str, account: Account, *, sender: str | None = None, redacted: bool | None = None
+    ) -> bytes:
         """Return the bundle of a message, after the export is in the log.
 
-        `redacted` None: whole for who may read events, without the event for others. Raises NotFound, NotPermitted,
-        Clash where what its sender signed is not held, and Paused where our log is not signed so far yet.
+        `redacted` None: whole for who may read events, without the event for others. Raises as `Reader.message`,
+        NotPermitted, Clash where what its sender signed is not held, and Paused where our log is not signed so far yet.
         """
         may_read = permitted(account, "event.read")
         if redacted is False and not may_read:
             detail = f"the role {account.role} may not read events; ask for the redacted bundle"
             raise NotPermitted(detail)
-        row = await self._reader.message(jti, None)
-        whole = may_read and not redacted
-        event = await self._reads.event(jti) if whole else None
+        row = await self._reader.message(jti, None, sender)
+        held = await self._reads.event(row["direction"], row["id"]) if may_read and not redacted else None
+        event: bytes | None = held["event"] if held is not None else None
         raw = write_bundle(await self._collect(row, event))
 
         def work(tx: Transaction) -> None:
             tx.log.append(
-                "evidence.exported", actor=actor_of(account), obj=("message", jti), at=self._clock(), jti=jti,
-                event=row["digest"], case=row["case_ref"], outcome="whole" if event is not None else "redacted",
+                "evidence.exported", actor=actor_of(account), obj=("message", row["jti"]), at=self._clock(),
+                jti=row["jti"], event=row["digest"], case=row["case_ref"],
+                outcome="whole" if event is not None else "redacted",
             )  # fmt: skip
 
         await self._store.write(work)
@@ -126,14 +133,14 @@ class Evidence:
     async def _collect(self, row: Row, event: bytes | None) -> Parts:
         out = row["direction"] == "out"
         sender, recipient = (self._me, row["partner"]) if out else (row["partner"], self._me)
-        envelope = await self._reads.envelope(row["eid"]) if row["eid"] else None
+        envelope = await self._reads.envelope(row["eid"], row["direction"], row["partner"]) if row["eid"] else None
         if envelope is None or not envelope["manifest"]:
             if not out:
                 raise Clash("its sender's signed envelope is not held; `gateway audit search --message` has the log")
             return await self._unsent(row, event)
         digests = [envelope["digests"][at : at + 32] for at in range(0, len(envelope["digests"]), 32)]
         place = digests.index(row["digest"])
-        receipt = await self._reads.receipt(row["jti"]) if out else await self._answer(row)
+        receipt = await self._reads.receipt(row["id"]) if out else await self._answer(row)
         logs = [await self._own_log(row, envelope["leaf"])]
         if out and row["partner_leaf"] is not None:
             logs += await self._partner_entries.part(row)
@@ -157,7 +164,7 @@ class Evidence:
     async def _answer(self, row: Row) -> bytes | None:
         """Return our signed answer to a message we received: made once and kept, since no two signatures are alike."""
         name = f"{row['jti']}.answer"
-        held = await self._reads.envelope(name)
+        held = await self._reads.envelope(name, "in", row["partner"])
         if held is not None and held["receipt"] is not None:
             kept: bytes = held["receipt"]
             return kept
@@ -180,7 +187,7 @@ class Evidence:
     async def _own_log(self, row: Row, sent: int | None) -> LogPart:
         numbers = {
             e["seq"]
-            for e in await self._own_rows(row["jti"])
+            for e in await self._own_rows(row)
             if (found := entry.parse(e["data"])).typ in chain.IN_BUNDLE and found.event in {None, row["digest"]}
         }
         # Of the envelopes that carried it only the answered one is in the bundle, and so is its entry.
@@ -232,6 +239,21 @@ class Evidence:
         except UnknownSchemaRequested:
             log.warning("the schema of a message is not held", message=found.id)
             return None
+
+
+def _is_about(data: bytes, row: Row, sender: str) -> bool:
+    """Say whether an entry that names a message id is about this message: another sender may have used the same id."""
+    try:
+        found = entry.parse(data)
+    except MalformedProof:
+        return False
+    ours: bool = row["direction"] == "out"
+    if found.typ == "message.received":
+        return not ours and found.seq == int(row["leaf"])
+    if found.event is not None and not found.typ.startswith("attachment."):
+        return bool(found.event == row["digest"])
+    # Who is named without a digest of the message does it to one of its own.
+    return ours if found.actor_role != "partner" else found.actor_sub == sender
 
 
 def _stamp(tx: Transaction, size: int) -> StampPart | None:

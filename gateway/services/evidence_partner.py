@@ -36,7 +36,7 @@ TEXT_MOST: Final = 64 * 1024
 class _Reads(Protocol):
     """The questions asked here."""
 
-    async def envelope(self, eid: str) -> Row | None: ...
+    async def envelope(self, eid: str, direction: str, partner: str) -> Row | None: ...
     async def cards(self, party: str) -> Sequence[bytes]: ...
 
 
@@ -84,7 +84,7 @@ class PartnerEntries:
         What is cosigned is kept for good and never asked for again; until then each export asks once more.
         """
         name = f"{row['jti']}.entry"
-        held = await self._reads.envelope(name)
+        held = await self._reads.envelope(name, "out", row["partner"])
         kept = _read_kept(row["partner"], held["receipt"]) if held is not None and held["receipt"] else None
         keys = await self._keys(row["partner"])
         if kept is not None and keys.cosigned(kept):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.casework.recordaction import MESSAGE, PART
 from gateway.casework.remembered import persons
-from gateway.errors import Finding, MalformedRequest, NotFound, NotPermitted
+from gateway.errors import Clash, Finding, MalformedRequest, NotFound, NotPermitted
 from gateway.ports.common import Actor
+from gateway.primitives.merkle import leaf_hash
 from gateway.protocol.event import VOID
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.ports.common import Clock
     from gateway.ports.people import Account
     from gateway.ports.store import Store, Transaction
+    from gateway.protocol.ids import PartyId
 
     Row = Mapping[str, Any]
 
@@ -31,8 +33,8 @@ MOST_BYTES = 16 * 1024 * 1024
 class _Reads(Protocol):
     """The questions asked here."""
 
-    async def message(self, jti: str) -> Row | None: ...
-    async def event(self, jti: str) -> bytes | None: ...
+    async def under(self, jti: str, sender: str | None = None) -> Sequence[Row]: ...
+    async def event(self, direction: str, number: int) -> Row | None: ...
     async def inbox(self, after: int, limit: int) -> Sequence[Row]: ...
     async def marks(self, jti: str, sender: str | None) -> Sequence[Row]: ...
     async def case(self, ref: str, account: str | None = None) -> Row | None: ...
@@ -51,32 +53,38 @@ class Arrived:
 class Reader:
     """`event` and `inbox` are the ways case data leaves for a caller."""
 
-    def __init__(self, store: Store, reads: _Reads, codelists: CodeLists, clock: Clock) -> None:
+    def __init__(self, store: Store, reads: _Reads, codelists: CodeLists, clock: Clock, *, me: PartyId) -> None:
+        self._me = me
         self._store = store
         self._reads = reads
         self._codelists = codelists
         self._clock = clock
 
-    async def message(self, jti: str, owner: str | None) -> Row:
+    async def message(self, jti: str, owner: str | None, sender: str | None = None) -> Row:
         """Return what stands of a message. `owner` is the account a client is bound to, None for no bound.
 
-        Raises NotFound, alike for what is unknown and what is another client's.
+        A message id is its sender's word. Where several parties used one, `sender` tells whose is meant. Raises
+        NotFound, alike for what is unknown and what is another client's, and Clash where `sender` is needed.
         """
-        row = await self._reads.message(jti)
-        if row is None or row["subject"] == VOID or not _seen_by(row, owner):
+        rows = await self._reads.under(jti, sender)
+        seen = [row for row in rows if row["subject"] != VOID and _seen_by(row, owner)]
+        if not seen:
             detail = "no such message; `gateway message list` or `GET /api/v1/messages` lists those you may see"
             raise NotFound(detail)
-        return row
+        if len(seen) > 1:
+            names = ", ".join(self._me if row["direction"] == "out" else row["partner"] for row in seen)
+            detail = f"several parties used this message id: `sender` (`--sender`) says whose is meant, one of {names}"
+            raise Clash(detail, errors=(Finding("/sender", detail, "E-REF"),))
+        return seen[0]
 
-    async def event(self, jti: str, owner: str | None, account: Account, purpose: str | None) -> bytes:
-        """Return the event of one message, after its reading is in the log.
+    async def event(self, row: Row, account: Account, purpose: str | None) -> bytes:
+        """Return the event of one message that `message` gave, after its reading is in the log.
 
         Raises NotFound, MalformedRequest, and NotPermitted where its use is restricted.
         """
         judge_purpose(self._codelists, purpose)
-        row = await self.message(jti, owner)
         event = await self._body(row)
-        await self._note([row], account, purpose)
+        await self._note([(row, event)], account, purpose)
         return event
 
     async def persons(self, ref: str, account: Account, purpose: str | None) -> Sequence[PersonState]:
@@ -110,7 +118,7 @@ class Reader:
             if found and size > MOST_BYTES:
                 break
             found.append(Arrived(row["id"], row, event))
-        await self._note([item.row for item in found], account, purpose)
+        await self._note([(item.row, item.event) for item in found], account, purpose)
         return found, len(found) < len(rows)
 
     async def marks(self, row: Row) -> Sequence[Row]:
@@ -118,8 +126,9 @@ class Reader:
         return await self._reads.marks(row["jti"], row["partner"] if row["direction"] == "in" else None)
 
     async def _body(self, row: Row) -> bytes:
-        event = await self._reads.event(row["jti"])
-        if event is not None:
+        held = await self._reads.event(row["direction"], row["id"])
+        if held is not None:
+            event: bytes = held["event"]
             return event
         marks = [mark for mark in await self.marks(row) if mark["part"] in {MESSAGE, PART}]
         if any(mark["mark"] == "restricted" for mark in marks):
@@ -129,17 +138,17 @@ class Reader:
         detail = "the case data of this message was erased, or is blocked because a part of it is to be erased"
         raise NotFound(detail)
 
-    async def _note(self, rows: Sequence[Row], account: Account, purpose: str | None) -> None:
-        """Commit one entry a message: nobody sees case data unseen."""
-        if not rows:
+    async def _note(self, read: Sequence[tuple[Row, bytes]], account: Account, purpose: str | None) -> None:
+        """Commit one entry a message, with the digest of the bytes about to leave: nobody sees case data unseen."""
+        if not read:
             return
         actor, now = Actor(account.id, account.role), self._clock()
 
         def work(tx: Transaction) -> None:
-            for row in rows:
+            for row, event in read:
                 tx.log.append(
                     "message.read", actor=actor, obj=("message", row["jti"]), at=now, jti=row["jti"],
-                    event=row["digest"], case=row["case_ref"], purpose=purpose,
+                    event=leaf_hash(event), case=row["case_ref"], purpose=purpose,
                 )  # fmt: skip
 
         await self._store.write(work)

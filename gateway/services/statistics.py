@@ -43,12 +43,12 @@ class _Reads(Protocol):
     """The questions asked here."""
 
     async def tallies(self, first: str, last: str) -> Sequence[Row]: ...
-    async def tally(self, jti: str) -> Row | None: ...
+    async def tally(self, sender: str, jti: str) -> Row | None: ...
     async def final_answers(self, since: int) -> Sequence[tuple[str, int]]: ...
     async def imported(self) -> Sequence[Imported]: ...
-    async def published(self, partner: str) -> Sequence[str]: ...
+    async def published(self, partner: str) -> Sequence[Row]: ...
     async def received(self) -> Sequence[Row]: ...
-    async def event(self, jti: str) -> bytes | None: ...
+    async def event(self, direction: str, number: int) -> Row | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,21 +154,21 @@ class Statistics:
 
     async def _counts(self, tallies: Sequence[Row]) -> tuple[list[Count], list[Referral]]:
         """Return what the messages add that stand, as they were amended, and our referrals among them."""
-        # A party changes its own messages only, so the direction is part of what is changed.
-        gone = {(row["direction"], row["supersedes"]) for row in tallies if row["supersedes"]}
-        gone |= {(row["direction"], row["target"]) for row in tallies if row["amends"] == "drop" and not row["person"]}
-        persons = {(row["direction"], f"{row['target']}#{row['person']}") for row in tallies if row["person"]}
-        amended: dict[tuple[str, str], list[str]] = {}
+        # A party changes its own messages only: whose a message is, is part of what is changed.
+        gone = {(row["sender"], row["supersedes"]) for row in tallies if row["supersedes"]}
+        gone |= {(row["sender"], row["target"]) for row in tallies if row["amends"] == "drop" and not row["person"]}
+        persons = {(row["sender"], f"{row['target']}#{row['person']}") for row in tallies if row["person"]}
+        amended: dict[tuple[str, str], list[Row]] = {}
         for row in tallies:
             if row["amends"] == "correct":
-                amended.setdefault((row["direction"], row["target"]), []).append(row["jti"])
+                amended.setdefault((row["sender"], row["target"]), []).append(row)
         counts: list[Count] = []
         referrals: list[Referral] = []
-        standing = {(row["direction"], row["jti"]): row for row in tallies if row["counts"] != "[]"}
+        standing = {(row["sender"], row["jti"]): row for row in tallies if row["counts"] != "[]"}
         for key in amended.keys() - standing.keys():
             # A correction may bring a message into the period that was counted outside it.
-            late = await self._reads.tally(key[1])
-            if late is not None and late["direction"] == key[0]:
+            late = await self._reads.tally(*key)
+            if late is not None:
                 standing[key] = late
         for done, (key, row) in enumerate(standing.items()):
             if done % SLICE == 0:
@@ -180,39 +180,40 @@ class Statistics:
             referrals += _referral(row, found)
         return counts, referrals
 
-    async def _corrected(self, row: Row, actions: Sequence[str]) -> list[Count]:
-        event = await self._reads.event(row["jti"])
+    async def _corrected(self, row: Row, actions: Sequence[Row]) -> list[Count]:
+        event = await self._reads.event(row["direction"], row["number"])
         if event is None:
             return read_counts(row["counts"])
-        body = strictjson.loads(event)
+        body = strictjson.loads(event["event"])
         data = body["data"]
         for action in actions:
-            changes = await self._reads.event(action)
-            data = data if changes is None else corrected(data, rows(strictjson.loads(changes)["data"], "changes"))
+            held = await self._reads.event(action["direction"], action["number"])
+            changes = {} if held is None else strictjson.loads(held["event"])["data"]
+            data = corrected(data, rows(changes, "changes"))
         subject = body["type"].removeprefix("bcx.")
         return list(counts_of(row["jti"], subject, data, day_of(row["at"])))
 
     async def _reported(self, period: Span) -> list[Reported]:
-        by_party: dict[str, list[str]] = {}
+        by_party: dict[str, list[Row]] = {}
         for row in await self._reads.received():
-            by_party.setdefault(row["sender"], []).append(row["jti"])
+            by_party.setdefault(row["partner"], []).append(row)
         found: list[Reported] = []
-        for party, jtis in sorted(by_party.items()):
-            messages = await self._edition(jtis, period)
+        for party, held in sorted(by_party.items()):
+            messages = await self._edition(held, period)
             if messages:
                 figures = [replace(p.figure, sources=(p.message_id,)) for p in edition(messages)]
                 found.append(Reported(party, [jti for jti, _ in messages], figures))
         return found
 
-    async def _edition(self, jtis: Sequence[str], period: Span) -> list[tuple[str, dict[str, Any]]]:
+    async def _edition(self, messages: Sequence[Row], period: Span) -> list[tuple[str, dict[str, Any]]]:
         """Return id and data of those statistics that are of this very period, in the order given."""
         found: list[tuple[str, dict[str, Any]]] = []
-        for jti in jtis:
-            event = await self._reads.event(jti)
-            data = {} if event is None else strictjson.loads(event)["data"]
+        for message in messages:
+            event = await self._reads.event(message["direction"], message["id"])
+            data = {} if event is None else strictjson.loads(event["event"])["data"]
             told = obj(data, "period")
             if (text(told, "from"), text(told, "to")) == (period.first.isoformat(), period.last.isoformat()):
-                found.append((jti, data))
+                found.append((message["jti"], data))
         return found
 
 

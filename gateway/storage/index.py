@@ -26,14 +26,14 @@ k, y = t.record_marks.c, t.tallies.c
 
 _UNREAD = {
     "out": limited(
-        select(o.id, o.jti, o.subject, o.case_ref, o.supersedes, o.created_at, b.event)
+        select(o.id, o.recipient, o.jti, o.subject, o.case_ref, o.supersedes, o.created_at, o.digest, b.event)
         .outerjoin(t.bodies, b.id == o.body_id)
         .where(o.id > bindparam("after"), o.subject != fixed("void"))
         .order_by(o.id),
         "after",
     ),
     "in": limited(
-        select(i.id, i.jti, i.subject, i.case_ref, i.supersedes, i.sent_at, b.event)
+        select(i.id, i.sender, i.jti, i.subject, i.case_ref, i.supersedes, i.sent_at, i.digest, b.event)
         .outerjoin(t.bodies, b.id == i.body_id)
         .where(i.id > bindparam("after"), i.status == fixed("accepted"), i.subject != fixed("void"))
         .order_by(i.id),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import Select, and_, func, literal, or_, select
 
 from gateway.casework.recordaction import MESSAGE, PART
 from gateway.storage import tables as t
@@ -34,19 +34,24 @@ class IndexReads(Queries):
         Of ours, only those the partner accepted; with what starts the reply clock.
         """
         counted = and_(y.last >= first, y.first <= last)
-        statement = (
-            select(t.tallies, o.urgency, o.received_at, o.effect)
-            .outerjoin(t.outbox, and_(o.jti == y.jti, y.direction == "out", o.state == "accepted"))
-            .where(
-                or_(y.direction == "in", o.jti.is_not(None)),
-                or_(counted, y.supersedes.is_not(None), y.target.is_not(None)),
-            )
+        statement = self._tallied(o.state == "accepted").where(
+            or_(y.direction == "in", o.jti.is_not(None)),
+            or_(counted, y.supersedes.is_not(None), y.target.is_not(None)),
         )
         return await self._all(statement.order_by(y.at, y.jti))
 
-    async def tally(self, jti: str) -> Row | None:
+    def _tallied(self, *outbound: Any) -> Select[Any]:
+        sender, number = func.coalesce(i.sender, self._me).label("sender"), func.coalesce(o.id, i.id).label("number")
+        return (
+            select(t.tallies, sender, number, o.urgency, o.received_at, o.effect)
+            .outerjoin(t.outbox, and_(o.jti == y.jti, y.direction == "out", *outbound))
+            .outerjoin(t.inbox, and_(i.jti == y.jti, y.direction == "in", i.status == "accepted"))
+        )
+
+    async def tally(self, sender: str, jti: str) -> Row | None:
         """Return what one message adds, whether or not it was accepted."""
-        return await self._one(select(t.tallies).where(y.jti == jti))
+        whose = y.direction == "out" if sender == self._me else i.sender == sender
+        return await self._one(self._tallied().where(y.jti == jti, whose))
 
     async def final_answers(self, since: int) -> Sequence[tuple[str, int]]:
         """Return case and time of each final answer received since then."""
@@ -63,14 +68,17 @@ class IndexReads(Queries):
         """Return the files of figures, newest first."""
         return await self._all(select(m.number, m.at, m.account, m.withdrawn_at).order_by(m.number.desc()))
 
-    async def published(self, partner: str) -> Sequence[str]:
+    async def published(self, partner: str) -> Sequence[Row]:
         """Return the statistics we sent a partner, or are about to, in order."""
-        statement = select(o.jti).where(o.recipient == partner, o.subject == "stats.periodic", o.state.in_(_PUBLISHED))
-        return [row["jti"] for row in await self._all(statement.order_by(o.id))]
+        statement = select(literal("out").label("direction"), o.id, o.jti).where(
+            o.recipient == partner, o.subject == "stats.periodic", o.state.in_(_PUBLISHED)
+        )
+        return await self._all(statement.order_by(o.id))
 
     async def received(self) -> Sequence[Row]:
-        """Return id and sender of the statistics we received, in order."""
-        statement = select(i.jti, i.sender).where(i.subject == "stats.periodic", i.status == "accepted")
+        """Return the statistics we received, in order."""
+        statement = select(literal("in").label("direction"), i.id, i.sender.label("partner"), i.jti)
+        statement = statement.where(i.subject == "stats.periodic", i.status == "accepted")
         return await self._all(statement.order_by(i.id))
 
     async def names(self, blocks: Sequence[str], limit: int) -> Sequence[Row]:

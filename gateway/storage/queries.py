@@ -1,6 +1,8 @@
 """What pages, the REST API and the CLI read: on read-only connections, never the writer's.
 
-Every row is a plain dictionary of columns as stored (times in ms); bodies are not among them.
+Every row is a plain dictionary of columns as stored (times in ms); bodies are not among them. A message is named by
+its direction and `id`, its row in the outbox or the inbox: its message id is the sender's word, and another sender may
+have used the same.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from sqlalchemy import Select, Text, cast, func, literal, not_, null, or_, selec
 
 from gateway.casework.recordaction import MESSAGE, PART
 from gateway.casework.remembered import Record
+from gateway.errors import Conflict
 from gateway.storage import tables as t
 from gateway.storage.log_reads import LogReads
 from gateway.storage.reads import Condition, Row, filtered
@@ -22,14 +25,14 @@ if TYPE_CHECKING:
 o, i, c, e = t.outbox.c, t.inbox.c, t.cases.c, t.entries.c
 
 _OUT = (
-    o.jti, literal("out").label("direction"), o.recipient.label("partner"), o.subject, o.case_ref, o.case_seq,
+    o.id, o.jti, literal("out").label("direction"), o.recipient.label("partner"), o.subject, o.case_ref, o.case_seq,
     o.stream_seq, o.urgency, o.handling, o.schema_version, o.state, o.held_for, o.created_at.label("at"),
     o.expires_at, o.attempts, o.next_at, o.reason, o.errors, o.received_at, o.settled_at, o.in_reply_to,
     o.supersedes, o.account, o.eid, o.leaf, o.partner_leaf, o.digest,
     o.proved_at, o.unproved,
 )  # fmt: skip
 _IN = (
-    i.jti, literal("in").label("direction"), i.sender.label("partner"), i.subject, i.case_ref, i.case_seq,
+    i.id, i.jti, literal("in").label("direction"), i.sender.label("partner"), i.subject, i.case_ref, i.case_seq,
     i.stream_seq, i.urgency, i.handling, i.schema_version, literal("received").label("state"),
     cast(null(), Text).label("held_for"), i.received_at.label("at"), null().label("expires_at"),
     literal(0).label("attempts"), null().label("next_at"), i.problem.label("reason"), i.errors, i.received_at,
@@ -51,10 +54,12 @@ class Queries(LogReads):
         since: int | None = None,
         account: str | None = None,
         partner: str | None = None,
-        before: str | None = None,
+        before: int | None = None,
         limit: int,
     ) -> Sequence[Row]:
-        """Return messages, newest id first; `before` is the id where the last page ended.
+        """Return messages, the last to come first; `before` is the `leaf` where the last page ended.
+
+        The entry that says a message came is one number for both directions, given out by us, in the order of arrival.
 
         `account` leaves out what others submitted; received messages are nobody's own.
         """
@@ -64,86 +69,98 @@ class Queries(LogReads):
             asked: list[Condition] = [
                 (state, o.state, eq), (case, o.case_ref, eq), (subject, o.subject, eq),
                 (since, o.created_at, ge), (account, o.account, eq), (partner, o.recipient, eq),
-                (before, o.jti, lt),
+                (before, o.leaf, lt),
             ]  # fmt: skip
-            sides.append(filtered(out, asked).order_by(o.jti.desc()).limit(limit))
+            sides.append(filtered(out, asked).order_by(o.leaf.desc()).limit(limit))
         if direction in {None, "in"} and state in {None, "received"}:
             inward = select(*_IN).where(i.status == "accepted", i.subject != "void")
             asked = [
                 (case, i.case_ref, eq), (subject, i.subject, eq), (since, i.received_at, ge),
-                (partner, i.sender, eq), (before, i.jti, lt),
+                (partner, i.sender, eq), (before, i.leaf, lt),
             ]  # fmt: skip
-            sides.append(filtered(inward, asked).order_by(i.jti.desc()).limit(limit))
+            sides.append(filtered(inward, asked).order_by(i.leaf.desc()).limit(limit))
         if not sides:
             return ()
         wanted = union_all(*(select(side.subquery()) for side in sides)).subquery()
-        return await self._all(select(wanted).order_by(wanted.c.jti.desc()).limit(limit))
+        return await self._all(select(wanted).order_by(wanted.c.leaf.desc()).limit(limit))
 
-    async def message(self, jti: str) -> Row | None:
-        """Return one message of either direction."""
-        out = await self._one(select(*_OUT).where(o.jti == jti))
-        return out or await self._one(select(*_IN).where(i.jti == jti, i.status == "accepted"))
+    async def under(self, jti: str, sender: str | None = None) -> Sequence[Row]:
+        """Return every message held under a message id, ours first; `sender` leaves one at most."""
+        found: list[Row] = []
+        if sender in {None, self._me}:
+            found += await self._all(select(*_OUT).where(o.jti == jti))
+        if sender != self._me:
+            inward = select(*_IN).where(i.jti == jti, i.status == "accepted").order_by(i.id)
+            found += await self._all(inward if sender is None else inward.where(i.sender == sender))
+        return found
 
     async def attempts(self, jti: str) -> Sequence[Row]:
-        """Return the recorded attempts of a message, oldest first."""
+        """Return the recorded attempts of a message of ours, oldest first."""
         a = t.attempts.c
         return await self._all(select(a.at, a.eid, a.result, a.reason, a.next_at).where(a.jti == jti).order_by(a.id))
 
-    async def event(self, jti: str) -> bytes | None:
-        """Return the bytes of one message, None where they were erased or their use is restricted.
+    async def event(self, direction: str, number: int) -> Row | None:
+        """Return the body of one message with what it is held as: id, direction, partner, jti, digest, event.
 
-        The only reader of bodies for people: its caller logs the read first.
+        None where it was erased or its use is restricted. The only reader of bodies for people: its caller logs the
+        read before the bytes leave.
         """
-        for side in (
-            select(t.bodies.c.event)
-            .join(t.outbox, o.body_id == t.bodies.c.id)
-            .where(o.jti == jti, not_(_marked(self._me, o.jti))),
-            select(t.bodies.c.event)
-            .join(t.inbox, i.body_id == t.bodies.c.id)
-            .where(i.jti == jti, not_(_marked(i.sender, i.jti))),
-        ):
-            row = await self._one(side)
-            if row is not None:
-                found: bytes = row["event"]
-                return found
-        return None
+        if direction == "out":
+            held = (o.id, literal("out").label("direction"), o.recipient.label("partner"), o.jti, o.digest)
+            statement = select(*held, t.bodies.c.event).join(t.bodies, o.body_id == t.bodies.c.id)
+            return await self._one(statement.where(o.id == number, not_(_marked(self._me, o.jti))))
+        held = (i.id, literal("in").label("direction"), i.sender.label("partner"), i.jti, i.digest)
+        statement = select(*held, t.bodies.c.event).join(t.bodies, i.body_id == t.bodies.c.id)
+        return await self._one(statement.where(i.id == number, not_(_marked(i.sender, i.jti))))
 
-    async def receipt(self, jti: str) -> bytes | None:
+    async def receipt(self, number: int) -> bytes | None:
         """Return the receipt JWS that ended one of our messages."""
         v = t.envelopes.c
         # One that came as the answer about this message alone is kept under its id; else it is the envelope's.
         row = await self._one(
             select(v.receipt)
             .join(t.outbox, or_(v.eid == o.eid, v.eid == o.jti))
-            .where(o.jti == jti, o.state.in_(["accepted", "rejected"]), v.receipt.is_not(None))
+            .where(
+                o.id == number, o.state.in_(["accepted", "rejected"]), v.receipt.is_not(None),
+                v.direction == "out", v.partner == o.recipient,
+            )
             .order_by((v.eid == o.jti).desc())
-        )
+        )  # fmt: skip
         return row["receipt"] if row else None
 
-    async def envelope(self, eid: str) -> Row | None:
-        """Return what is kept under an envelope's id: manifest, digests, our entry, receipt."""
+    async def envelope(self, eid: str, direction: str, partner: str) -> Row | None:
+        """Return what is kept of an envelope to or from a partner: manifest, digests, our entry, receipt."""
         v = t.envelopes.c
-        return await self._one(select(v.eid, v.manifest, v.digests, v.leaf, v.receipt).where(v.eid == eid))
+        kept = select(v.eid, v.manifest, v.digests, v.leaf, v.receipt)
+        return await self._one(kept.where(v.eid == eid, v.direction == direction, v.partner == partner))
 
-    async def envelopes_of(self, jti: str, limit: int) -> Sequence[Row]:
+    async def envelopes_of(self, number: int, limit: int) -> Sequence[Row]:
         """Return number and data of the entry of each envelope that carried one of our messages, newest first."""
         v, a = t.envelopes.c, t.attempts.c
-        tried = select(a.eid).where(a.jti == jti).union(select(o.eid).where(o.jti == jti))
+        tried = select(a.eid).join(t.outbox, a.jti == o.jti).where(o.id == number)
+        carried = v.eid.in_(tried.union(select(o.eid).where(o.id == number)))
+        to = select(o.recipient).where(o.id == number).scalar_subquery()
         sent = select(e.seq, e.data).join(t.envelopes, v.leaf == e.seq)
-        sent = sent.where(v.eid.in_(tried), v.direction == "out")
+        sent = sent.where(carried, v.direction == "out", v.partner == to)
         return await self._all(sent.order_by(e.seq.desc()).limit(limit))
 
-    async def story(self, jti: str, limit: int, often: int) -> Sequence[Row]:
-        """Return the entries about one message, oldest first, but those of sending it.
+    async def story(self, row: Row, limit: int, often: int) -> Sequence[Row]:
+        """Return the entries under the id of a message, oldest first, but those of sending it.
 
         A message is sent, read and exported any number of times, and the rest must not drown in that: of readings and
-        exports the first `often` are given.
+        exports the first `often` are given. Nor in what others sent under its id: of arrivals only its own is given,
+        and no alarm about another's. Who asks still has to hold each against the message: homes may have two of an id.
         """
-        asked = select(e.seq, e.data).where(e.jti == jti).order_by(e.seq)
+        asked = (
+            select(e.seq, e.data)
+            .where(e.jti == row["jti"], or_(e.typ != "message.received", e.seq == row["leaf"]))
+            .where(or_(e.typ != "audit.alarm", e.outcome != Conflict.slug))
+            .order_by(e.seq)
+        )
         frequent = ("message.read", "evidence.exported")
         rest = await self._all(asked.where(e.typ.not_in(("message.sent", *frequent))).limit(limit))
-        found = [row for typ in frequent for row in await self._all(asked.where(e.typ == typ).limit(often))]
-        return sorted([*rest, *found], key=lambda row: row["seq"])
+        found = [one for typ in frequent for one in await self._all(asked.where(e.typ == typ).limit(often))]
+        return sorted([*rest, *found], key=lambda one: one["seq"])
 
     async def cards(self, party: str) -> Sequence[bytes]:
         """Return every undisputed card of a party, by version."""
@@ -151,10 +168,12 @@ class Queries(LogReads):
         rows = await self._all(select(k.jws).where(k.party == party, k.disputed == 0).order_by(k.version, k.id))
         return [row["jws"] for row in rows]
 
-    async def answers_to(self, jti: str, case: str) -> Sequence[Row]:
+    async def answers_to(self, jti: str, case: str, partner: str) -> Sequence[Row]:
         """Return the messages of a case that answer one of its messages, with the entry each was accepted by."""
-        out = select(o.jti, o.leaf).where(o.case_ref == case, o.in_reply_to == jti)
-        inward = select(i.jti, i.leaf).where(i.case_ref == case, i.in_reply_to == jti, i.status == "accepted")
+        out = select(o.jti, o.leaf).where(o.case_ref == case, o.recipient == partner, o.in_reply_to == jti)
+        inward = select(i.jti, i.leaf).where(
+            i.case_ref == case, i.sender == partner, i.in_reply_to == jti, i.status == "accepted"
+        )
         return await self._all(union_all(out, inward))
 
     async def cases(
@@ -192,12 +211,17 @@ class Queries(LogReads):
         statement = select(t.cases).where(c.ref == ref)
         return await self._one(statement if account is None else statement.where(_case_of(account)))
 
-    async def case_bodies(self, ref: str, subject: str) -> Sequence[tuple[str, bytes]]:
-        """Return id and bytes of a case's messages of one type, both sides', for what the gateway shows of them."""
+    async def case_bodies(self, ref: str, subject: str) -> Sequence[Row]:
+        """Return the bodies of a case's messages of one type, both sides', for what the gateway shows of them.
+
+        Each as `event` gives it; those that were erased are left out.
+        """
         b = t.bodies.c
-        out = select(o.jti, b.event).join(t.bodies, o.body_id == b.id).where(o.case_ref == ref, o.subject == subject)
-        inward = select(i.jti, b.event).join(t.bodies, i.body_id == b.id).where(i.case_ref == ref, i.subject == subject)
-        return [(row["jti"], row["event"]) for row in await self._all(union_all(out, inward)) if row["event"]]
+        out = select(o.id, literal("out").label("direction"), o.recipient.label("partner"), o.jti, o.digest, b.event)
+        out = out.join(t.bodies, o.body_id == b.id).where(o.case_ref == ref, o.subject == subject)
+        inward = select(i.id, literal("in"), i.sender, i.jti, i.digest, b.event)
+        inward = inward.join(t.bodies, i.body_id == b.id).where(i.case_ref == ref, i.subject == subject)
+        return [row for row in await self._all(union_all(out, inward)) if row["event"]]
 
     async def remembered(self, ref: str, *, readable: bool = False) -> Sequence[Record]:
         """Return what is kept of the messages of a case for those that follow; `readable`: of those people may read."""
@@ -231,7 +255,7 @@ class Queries(LogReads):
         self, *, states: Sequence[str], partner: str | None, after: int | None, limit: int
     ) -> Sequence[Row]:
         """Return outbound messages that wait or were given up, in the order of acceptance."""
-        statement = select(o.id, *_OUT).where(o.state.in_(states), o.subject != "void")
+        statement = select(*_OUT).where(o.state.in_(states), o.subject != "void")
         statement = filtered(statement, ((partner, o.recipient, eq), (after, o.id, gt)))
         return await self._all(statement.order_by(o.id).limit(limit))
 
@@ -250,7 +274,7 @@ class Queries(LogReads):
 
     async def inbox(self, after: int, limit: int) -> Sequence[Row]:
         """Return accepted messages that may be read, in the order of arrival, with their inbox number as `id`."""
-        statement = select(i.id, *_IN).where(
+        statement = select(*_IN).where(
             i.id > after, i.status == "accepted", i.subject != "void", not_(_marked(i.sender, i.jti))
         )
         return await self._all(statement.order_by(i.id).limit(limit))

@@ -70,8 +70,7 @@ async def test_the_chain_of_a_message_is_one_timeline(api: Api, pair: Pair) -> N
 async def test_an_answer_to_a_message_is_a_step_of_it(api: Api, pair: Pair) -> None:
     """The partner's reply stands in the chain with its own id and entry."""
     jti = await accepted(api, pair)
-    row = await pair.a.gateway.queries.message(jti)
-    assert row is not None
+    [row] = await pair.a.gateway.queries.under(jti)
     reply = example("case.update/s1-accepted")
     reply |= {"case": row["case_ref"], "in_reply_to": jti}
     [sent] = await pair.b.submit(reply)

@@ -13,6 +13,7 @@ from gateway.protocol.ids import make_case_ref
 from gateway.services.indexing import indexed
 from gateway.web.api import models as m
 from tests.api.conftest import Api, serve
+from tests.support.link import ID
 from tests.support.pair import Pair, example
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ async def test_an_erased_message_is_gone_on_both_sides_and_in_the_file(api: Api,
     assert all(kept(side, b"Kanarivati") for side in (api, kh))
     for side in (api, kh):
         await side.side.gateway.indexer.catch_up()
-        assert (await side.side.gateway.queries.tally(opened["id"]) or {})["counts"] != "[]"
+        assert (await side.side.gateway.queries.tally(ID, opened["id"]) or {})["counts"] != "[]"
     erased = await sent(api, action("ERASE", opened["case"], messageId=opened["id"]))
 
     for side in (api, kh):
@@ -73,7 +74,7 @@ async def test_an_erased_message_is_gone_on_both_sides_and_in_the_file(api: Api,
         assert (entry["outcome"], entry["basis"]) == ("erased WRONG_PERSON", erased["id"])
         assert not kept(side, b"Kanarivati")
         assert not kept(side, b"kanarivati")
-        assert (await side.side.gateway.queries.tally(opened["id"]) or {})["counts"] == "[]"
+        assert (await side.side.gateway.queries.tally(ID, opened["id"]) or {})["counts"] == "[]"
     listed = (await kh.get("/inbox?limit=200", "client")).json["items"]
     assert opened["id"] not in {item["id"] for item in listed}
     assert erased["id"] in {item["id"] for item in listed}
@@ -168,7 +169,7 @@ async def test_what_is_erased_while_it_is_read_for_search_leaves_nothing(
     await sent(api, erase)
     await gateway.store.write(lambda tx: tx.index.add([late]))
     assert not kept(kh, b"kertanegarawati")
-    tally = await gateway.queries.tally(opened["id"])
+    tally = await gateway.queries.tally(ID, opened["id"])
     assert tally is not None
     assert (tally["counts"] != "[]", tally["first"] is not None, tally["last"] is not None) == (counted,) * 3
 

@@ -16,7 +16,7 @@ from gateway.primitives import b64u
 from gateway.resources import schemas_path
 from gateway.services.rehearsal import SLICE_BYTES, SLICE_MESSAGES, Rehearsal
 from gateway.web.api.models_schemas import SchemaChecked
-from tests.support.pair import TEST_OPERATOR, Pair, Side, example
+from tests.support.pair import TEST_OPERATOR, Pair, Side, event_of, example
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +53,7 @@ async def sent_as(side: Side, pair: Pair) -> tuple[str, str]:
     """Send a referral; return its version, and what became of it."""
     [accepted] = await side.submit(example(SUBMITTED[0]))
     await pair.settle()
-    row = await side.gateway.queries.message(accepted.jti)
-    assert row is not None
+    [row] = await side.gateway.queries.under(accepted.jti)
     return row["schema_version"], row["state"]
 
 
@@ -72,9 +71,8 @@ async def test_a_version_is_used_once_both_have_approved_it(pair: Pair) -> None:
     [accepted] = await pair.a.submit(example(SUBMITTED[0]))
     await pair.settle()
 
-    row = await pair.a.gateway.queries.message(accepted.jti)
-    event = json.loads(await pair.a.gateway.queries.event(accepted.jti) or b"")
-    assert row is not None
+    [row] = await pair.a.gateway.queries.under(accepted.jti)
+    event = json.loads(await event_of(pair.a.gateway, accepted.jti) or b"")
     assert (row["schema_version"], row["state"]) == ("1.1.0", "accepted")
     assert event["dataschema"] == "urn:bcx:schema:case.referral:1.1.0"
     assert event["schemadigest"] == b64u.encode(stored[0].digest) == b64u.encode(stored[1].digest)
@@ -110,8 +108,7 @@ async def test_one_name_over_two_contents_ends_at_the_receiver(pair: Pair) -> No
     [accepted] = await pair.b.submit(example(SUBMITTED[1]))
     await pair.settle()
 
-    row = await pair.b.gateway.queries.message(accepted.jti)
-    assert row is not None
+    [row] = await pair.b.gateway.queries.under(accepted.jti)
     assert (row["schema_version"], row["state"], row["reason"]) == ("1.1.0", "rejected", "unknown-schema")
     assert json.loads(row["errors"])[0]["pointer"] == "/schemadigest"
 
@@ -219,7 +216,7 @@ async def test_a_dry_run_holds_nobody_up(pair: Pair) -> None:
     gateway = pair.a.gateway
     schema = (await gateway.appraiser.judge(narrower().encode())).schema
     [accepted] = await pair.a.submit(example(SUBMITTED[0]))
-    traffic = Canned(await gateway.queries.event(accepted.jti) or b"", 1500)
+    traffic = Canned(await event_of(gateway, accepted.jti) or b"", 1500)
     rehearsal = Rehearsal(gateway.store, traffic, gateway.rules.catalogue.codelists, gateway.clock)
     asked, turns = asyncio.create_task(rehearsal.run(schema, TEST_OPERATOR)), 0
     # Else each turn waits 5 ms for the thread that judges, and their number tells how fast that is.

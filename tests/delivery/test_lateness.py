@@ -41,7 +41,8 @@ def test_what_is_not_answered_in_its_urgencys_time_is_noted_once() -> None:
         await stage.until(lambda: states(stage.a) == ["accepted"] * 3, 300)
         await asyncio.sleep(LATE["FLASH"] + 120)
         assert late(stage) == [urgent.jti, slow.jti]
-        rows = await stage.a.gateway.queries.story(urgent.jti, 100, 100)
+        [message] = await stage.a.gateway.queries.under(urgent.jti)
+        rows = await stage.a.gateway.queries.story(message, 100, 100)
         steps = [one.step for one in chain.steps([("id.imigrasi", row["seq"], row["data"]) for row in rows])]
         assert steps == ["submitted", "late", "delivered"]
 

@@ -18,6 +18,7 @@ from gateway.protocol.void import Void
 from gateway.registry.subject import load_schema
 from tests.support.hostile import DAY_MS, SCHEMAS, filled
 from tests.support.link import ID
+from tests.support.pair import event_of
 
 if TYPE_CHECKING:
     from gateway.protocol.receipt import Outcome
@@ -52,7 +53,7 @@ async def test_an_accepted_message_is_stored_numbered_and_logged(desk: Desk) -> 
     [outcome] = receipt.outcomes
     assert said(outcome) == "accepted"
     assert receipt.stream_high == 1
-    assert await desk.gateway.queries.event(jti_of(event)) == event
+    assert await event_of(desk.gateway, jti_of(event)) == event
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ async def test_a_void_undoes_nothing_that_was_accepted(desk: Desk) -> None:
     read = parse_event(event)
     assert said(await desk.outcome(desk.author.void(Void(read.stream_seq, read.id, "cancelled")))) == "accepted"
     assert await desk.outcome(event) == accepted
-    assert await desk.gateway.queries.event(read.id) == event
+    assert await event_of(desk.gateway, read.id) == event
 
 
 async def test_a_void_of_a_message_whose_id_is_held_by_another_still_closes_the_gap(desk: Desk) -> None:

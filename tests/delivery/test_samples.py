@@ -14,7 +14,7 @@ from gateway.services.caseview import CaseViews
 from tests.attachments.files import jpeg, pdf
 from tests.attachments.parties import attached, held
 from tests.support.link import KH
-from tests.support.pair import Pair, Side, example
+from tests.support.pair import Pair, Side, event_of, example
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,10 +45,9 @@ class Story:
         sender, reader = self.pair.sides if body["recipient"] == KH else reversed(self.pair.sides)
         [sent] = await sender.submit(body)
         await sender.settle()
-        row = await sender.gateway.queries.message(sent.jti)
-        assert row is not None
+        [row] = await sender.gateway.queries.under(sent.jti)
         assert (row["state"], row["reason"]) == ("accepted", None), (name, row["errors"])
-        arrived = orjson.loads(await reader.gateway.queries.event(sent.jti) or b"{}")["data"]
+        arrived = orjson.loads(await event_of(reader.gateway, sent.jti) or b"{}")["data"]
         assert arrived["meta"].pop("language") == "eng"
         arrived["meta"]["retention"].pop("deleteBy", None)
         files = [entry["attachmentId"] for entry in arrived.pop("attachments", [])]
@@ -140,7 +139,7 @@ async def test_s7_corrections_and_erasure(story: Story) -> None:
     ref = str(opened.case)
     for name in ("correct-birth", "transliteration", "restrict-photograph", "erase-wrong-person", "erase-photograph"):
         await story.tell(f"record.action/s7-{name}", ref, about=opened.jti)
-    assert await story.pair.b.gateway.queries.event(opened.jti) is not None, "a file goes without its message"
+    assert await event_of(story.pair.b.gateway, opened.jti) is not None, "a file goes without its message"
     await story.tell("case.update/s7-erasure-certificate", ref, about=opened.jti)
     late = example("record.action/s7-subject-request")["data"]
     late["target"]["messageId"] = opened.jti
@@ -154,7 +153,7 @@ async def test_s7_corrections_and_erasure(story: Story) -> None:
     await story.tell("record.action/s7-erase-wrong-person", ref, data=whole)
 
     for side in story.pair.sides:
-        assert await side.gateway.queries.event(opened.jti) is None
+        assert await event_of(side.gateway, opened.jti) is None
         assert (await story.known(ref)).known_persons == frozenset()
     await story.both(ref)
 

@@ -69,6 +69,13 @@ async def submitted(gateway: Gateway, *bodies: dict[str, Any]) -> list[Accepted]
     return [result for result in found if isinstance(result, Accepted)]
 
 
+async def event_of(gateway: Gateway, jti: str, sender: str | None = None) -> bytes | None:
+    """Return the bytes of the one message held under an id, None where nobody may read them."""
+    [row] = await gateway.queries.under(jti, sender)
+    held = await gateway.queries.event(row["direction"], row["id"])
+    return None if held is None else held["event"]
+
+
 class Side:
     """One gateway of the pair: its home, its services and its exchange listener."""
 

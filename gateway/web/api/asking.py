@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway.errors import Finding, IdempotencyKeyMissing, MalformedRequest, TooLarge, UnsupportedMediaType
 from gateway.primitives import strictjson
+from gateway.protocol.ids import parse_party
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -116,6 +117,24 @@ def matching(request: web.Request, name: str, pattern: re.Pattern[str], words: s
     if text is not None and not pattern.fullmatch(text):
         raise refuse(name, words)
     return text
+
+
+def sender(request: web.Request) -> str | None:
+    """Return the party whose message is meant, or None: a message id is its sender's word."""
+    return _party(request, "sender")
+
+
+def partner(request: web.Request) -> str | None:
+    """Return the partner whose case is meant, or None: partners of one State may use one reference."""
+    return _party(request, "partner")
+
+
+def _party(request: web.Request, name: str) -> str | None:
+    text = request.query.get(name)
+    try:
+        return None if text is None else parse_party(text)
+    except ValueError:
+        raise refuse(name, "is a party such as kh.gdi") from None
 
 
 def when(request: web.Request, name: str) -> int | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.casework import tabular
 from gateway.errors import NotFound
 from gateway.primitives import strictjson
+from gateway.web.api import asking
 from gateway.web.api.answering import REVALIDATE, tagged
 from gateway.web.api.messages import purpose_of
 
@@ -42,13 +43,12 @@ class Bulk:
 
     async def get_rows(self, call: Call) -> web.Response:
         """GET /messages/{id}/rows: the rows of a message; the log entry of the reading is committed first."""
-        jti = call.request.match_info["id"]
-        row = await self._reader.message(jti, call.owner)
+        row = await self._reader.message(call.request.match_info["id"], call.owner, asking.sender(call.request))
         key = tabular.ROWS.get(row["subject"])
         if key is None:
             detail = f"a message of this type has no rows; those that have: {', '.join(tabular.ROWS)}"
             raise NotFound(detail)
-        raw = await self._reader.event(jti, call.owner, call.account, purpose_of(call.request))
+        raw = await self._reader.event(row, call.account, purpose_of(call.request))
         schema: SchemaVersion = self._gateway.rules.catalogue.version(row["subject"], row["schema_version"])
         data = strictjson.loads(raw)["data"]
         text = tabular.write(schema.document, key, data.get(key, []))

@@ -33,13 +33,13 @@ class EvidenceOf:
         """GET /evidence/{id}: the zip; logged before it leaves."""
         jti = call.request.match_info["id"]
         asked = asking.flag(call.request, "redacted") if "redacted" in call.request.query else None
-        raw = await self._evidence.export(jti, call.account, redacted=asked)
+        raw = await self._evidence.export(jti, call.account, sender=asking.sender(call.request), redacted=asked)
         disposition = {"Content-Disposition": f'attachment; filename="{jti}.zip"'}
         return tagged(call.request, raw, media_type="application/zip", headers=disposition)
 
     async def get_chain(self, call: Call) -> web.Response:
         """GET /audit/messages/{id}: what happened to a message, step by step, each with its log entry."""
         jti = call.request.match_info["id"]
-        steps = await self._evidence.chain(jti, call.owner)
+        steps = await self._evidence.chain(jti, call.owner, asking.sender(call.request))
         shown = {"message": jti, "steps": [render.chain_step(step) for step in steps]}
         return tagged(call.request, orjson.dumps(shown), cache=REVALIDATE)

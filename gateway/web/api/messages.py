@@ -29,12 +29,14 @@ from gateway.web.api.route import PREFIX, Call
 from gateway.web.problems import document, trace_id_of, traceparent_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aiohttp import web
 
     from gateway.ports.store import Transaction
     from gateway.running import Gateway
+
+    Row = Mapping[str, Any]
 
 BATCH_MOST = 100
 OPTIONS_BYTES = 4096
@@ -54,7 +56,9 @@ class Messages:
         self._cursors = cursors
         self._most = gateway.settings.limits.api_body_bytes
         self._parsed = Budget(PARSED_BYTES)
-        self.reader = Reader(gateway.store, gateway.queries, gateway.rules.codelists, gateway.clock)
+        self.reader = Reader(
+            gateway.store, gateway.queries, gateway.rules.codelists, gateway.clock, me=gateway.settings.me
+        )  # fmt: skip
 
     # --- submitting -----------------------------------------------------------------------------
 
@@ -151,37 +155,37 @@ class Messages:
             subject=asking.matching(request, "type", SUBJECT, "is a message type such as case.referral"),
             since=asking.when(request, "since"),
             account=call.owner,
-            before=self._cursors.read("messages", cursor) if cursor else None,
+            before=int(self._cursors.read("arrivals", cursor)) if cursor else None,
             limit=limit + 1,
         )
         shown = rows[:limit]
         more = len(rows) > limit
-        following = self._cursors.write("messages", shown[-1]["jti"]) if more else None
+        following = self._cursors.write("arrivals", str(shown[-1]["leaf"])) if more else None
         me = self._gateway.settings.me
         return page(request, [render.message(row, me) for row in shown], following, more=more)
 
     async def get(self, call: Call) -> web.Response:
         """GET /messages/{id}: state, attempts, receipt facts."""
-        return await self._show(call, call.request.match_info["id"])
+        return await self._show(call, await self._named(call))
 
-    async def _show(self, call: Call, jti: str) -> web.Response:
-        row = await self.reader.message(jti, call.owner)
-        attempts = await self._gateway.queries.attempts(jti) if row["direction"] == "out" else ()
+    async def _named(self, call: Call) -> Row:
+        return await self.reader.message(call.request.match_info["id"], call.owner, asking.sender(call.request))
+
+    async def _show(self, call: Call, row: Row) -> web.Response:
+        attempts = await self._gateway.queries.attempts(row["jti"]) if row["direction"] == "out" else ()
         marks = await self.reader.marks(row)
         shown = render.message_whole(row, self._gateway.settings.me, attempts, marks)
         return tagged(call.request, orjson.dumps(shown))
 
     async def get_event(self, call: Call) -> web.Response:
         """GET /messages/{id}/event: the CloudEvent; the log entry of the reading is committed first."""
-        event = await self.reader.event(
-            call.request.match_info["id"], call.owner, call.account, purpose_of(call.request)
-        )
+        event = await self.reader.event(await self._named(call), call.account, purpose_of(call.request))
         return tagged(call.request, event, media_type="application/cloudevents+json")
 
     async def get_receipt(self, call: Call) -> web.Response:
         """GET /messages/{id}/receipt: the JWS as received."""
-        row = await self.reader.message(call.request.match_info["id"], call.owner)
-        receipt = await self._gateway.queries.receipt(row["jti"]) if row["direction"] == "out" else None
+        row = await self._named(call)
+        receipt = await self._gateway.queries.receipt(row["id"]) if row["direction"] == "out" else None
         if receipt is None:
             detail = "no receipt is held for this message; one comes with the partner's final answer"
             raise NotFound(detail)
@@ -196,10 +200,11 @@ class Messages:
         reason = options.get("reason")
         if reason is not None and not isinstance(reason, str):
             raise asking.refuse("reason", f"is one of {', '.join(CANCEL_REASONS)}")
-        jti = request.match_info["id"]
-        await self.reader.message(jti, call.owner)
+        jti, me = request.match_info["id"], self._gateway.settings.me
+        # Nothing is done to what a partner sent, whatever id it chose.
+        await self.reader.message(jti, call.owner, me)
         await self._gateway.operator.perform(STEPS[request.path.rpartition("/")[2]], jti, call.account, reason)
-        return await self._show(call, jti)
+        return await self._show(call, await self.reader.message(jti, call.owner, me))
 
     async def post_retry(self, call: Call) -> web.Response:
         """POST /messages/retry: everything that waits and was accepted since then is due now."""

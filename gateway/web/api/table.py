@@ -31,6 +31,7 @@ v = Models("gateway.web.api.models_views")
 _TIME = {"type": "string", "examples": ["2026-11-24T02:00:00Z", "2026-11-24"]}
 
 LIMIT = Param("limit", "items a page", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50})
+SENDER = Param("sender", "whose message is meant, where several parties used its id: 409 asks for it")
 CURSOR = Param("cursor", "`next_cursor` of the page before")
 PURPOSE = Param("purpose", "why it is read, a code of the list processingPurpose: kept in the audit log")
 PURPOSE_HEADER = Param("Access-Purpose", "the same as `purpose`", where="header")
@@ -85,16 +86,17 @@ def message_routes(of: Messages) -> list[Route]:
         ),
         Route(
             "GET", f"{path}/{{id}}", read, of.get, "Show a message with its attempts", tag, m.MessageWhole,
-            params=(ETAG,), problems=(404,),
+            params=(SENDER, ETAG), problems=(400, 404, 409),
         ),
         Route(
             "GET", f"{path}/{{id}}/event", ("event.read", "message.read-own"), of.get_event, "Read the event", tag,
-            m.CloudEvent, media_type="application/cloudevents+json", params=(PURPOSE, PURPOSE_HEADER, ETAG),
-            problems=(400, 404), text="The audit log has this reading before the answer leaves.",
+            m.CloudEvent, media_type="application/cloudevents+json", params=(SENDER, PURPOSE, PURPOSE_HEADER, ETAG),
+            problems=(400, 404, 409), text="The audit log has this reading before the answer leaves.",
         ),
         Route(
             "GET", f"{path}/{{id}}/receipt", read, of.get_receipt, "Fetch the partner's receipt", tag,
-            media_type="application/jose+json", params=(ETAG,), problems=(404,), text="The JWS as received.",
+            media_type="application/jose+json", params=(SENDER, ETAG), problems=(400, 404, 409),
+            text="The JWS as received.",
         ),
         *(
             Route(
@@ -169,7 +171,7 @@ def bulk_routes(of: Bulk) -> list[Route]:
         Route(
             "GET", f"{PREFIX}/messages/{{id}}/rows", ("event.read", "message.read-own"), of.get_rows,
             "Read the rows of a message as CSV", "messages", media_type="text/csv",
-            params=(PURPOSE, PURPOSE_HEADER, ETAG), problems=(400, 403, 404),
+            params=(SENDER, PURPOSE, PURPOSE_HEADER, ETAG), problems=(400, 403, 404, 409),
             text="The audit log has this reading before the answer leaves.",
         ),
     ]  # fmt: skip
@@ -290,14 +292,14 @@ def evidence_routes(of: EvidenceOf) -> list[Route]:
     return [
         Route(
             "GET", f"{PREFIX}/audit/messages/{{id}}", ("message.read", "message.read-own"), of.get_chain,
-            "What happened to a message, step by step", tag, v.Chain, params=(ETAG,), problems=(404,),
+            "What happened to a message, step by step", tag, v.Chain, params=(SENDER, ETAG), problems=(400, 404, 409),
             text="From the audit log: each step names its entry.",
         ),
         Route(
             "GET", f"{PREFIX}/evidence/{{id}}", ("evidence.export",), of.get_bundle, "Fetch the evidence of a message",
             tag, media_type="application/zip", problems=(400, 404, 409, 503),
-            params=(Param("redacted", "true: without the event, its digest only; absent: with it where you may read "
-                          "events", {"type": "boolean"}), ETAG),
+            params=(SENDER, Param("redacted", "true: without the event, its digest only; absent: with it where you may "
+                                  "read events", {"type": "boolean"}), ETAG),
             text="A bundle `bcx-evidence/1`; `gateway evidence verify` checks it offline. The audit log has the export "
                  "before the answer leaves.",
         ),
