@@ -38,13 +38,14 @@ ABOUT: Final = (*(typ for typ in STATES if typ != RECEIVED), ERASED)
 
 
 class Said(NamedTuple):
-    """What an entry of our own says of a message; read without the checks that a verifier of the tree makes."""
+    """What an entry of our own says; read without the checks that a verifier of the tree makes."""
 
     seq: int
     ts: str
     typ: str
     sub: str
     kind: str
+    obj: str
     jti: str | None
     event: bytes | None
     case: str | None
@@ -80,8 +81,8 @@ def read(data: bytes) -> Said | None:
         found = orjson.loads(data)
         event = found.get("event")
         return Said(
-            found["seq"], found["ts"], found["typ"], found["actor"]["sub"], found["obj"]["kind"], found.get("jti"),
-            None if event is None else b64u.decode(event), found.get("case"), found.get("outcome"),
+            found["seq"], found["ts"], found["typ"], found["actor"]["sub"], found["obj"]["kind"], found["obj"]["id"],
+            found.get("jti"), None if event is None else b64u.decode(event), found.get("case"), found.get("outcome"),
             found.get("basis"),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError):
