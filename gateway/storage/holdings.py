@@ -21,7 +21,7 @@ from gateway.storage import tables as t
 from gateway.storage.cases import COLUMNS as CASE_COLUMNS
 from gateway.storage.cases import digest_of
 from gateway.storage.log import read_signed
-from gateway.storage.statements import compiled, fixed, limited
+from gateway.storage.statements import blob, compiled, fixed, limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ _OUT = limited(
     select(
         o.id, o.recipient, o.jti, o.subject, o.case_ref, o.case_seq, o.stream_seq, o.urgency, o.handling,
         o.schema_version, o.in_reply_to, o.supersedes, o.expires_at, o.digest, o.leaf, o.state, o.account,
-        o.created_at, o.eid, b.event,
+        o.created_at, o.eid, blob(b.event),
     )
     .outerjoin(t.bodies, b.id == o.body_id)
     .where(o.id > bindparam("after"))
@@ -53,7 +53,7 @@ _IN = limited(
     select(
         i.id, i.sender, i.jti, i.subject, i.case_ref, i.case_seq, i.stream_seq, i.urgency, i.handling,
         i.schema_version, i.in_reply_to, i.supersedes, i.sent_at, i.digest, i.leaf, i.status, i.received_at,
-        i.problem, b.event,
+        i.problem, blob(b.event),
     )
     .outerjoin(t.bodies, b.id == i.body_id)
     .where(i.id > bindparam("after"))
@@ -70,7 +70,7 @@ _ABOUT = compiled(
 _ERASURES = compiled(
     select(e.data).where(e.jti == bindparam("jti"), e.jti.is_not(None), e.typ == fixed(standing.ERASED)), "jti"
 )
-_RECEIPT = compiled(select(v.receipt).where(v.eid == bindparam("eid"), v.direction == fixed("out")), "eid")
+_RECEIPT = compiled(select(blob(v.receipt)).where(v.eid == bindparam("eid"), v.direction == fixed("out")), "eid")
 _ENTRIES = compiled(
     select(e.typ, e.data).where(e.seq >= bindparam("start"), e.seq < bindparam("end")).order_by(e.seq),
     "start", "end",
@@ -87,7 +87,7 @@ _OF_CASE = compiled(
 )
 _NUMBERED = compiled(select(func.max(o.case_seq)).where(o.case_ref == bindparam("ref"), o.case_ref.is_not(None)), "ref")
 a = t.accounts.c
-_ACCOUNTS = compiled(select(a.id, a.role, a.disabled_at, a.token_hash).order_by(a.id))
+_ACCOUNTS = compiled(select(a.id, a.role, a.disabled_at, blob(a.token_hash)).order_by(a.id))
 
 
 def _of_types(*types: str) -> str:

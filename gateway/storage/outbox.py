@@ -11,7 +11,7 @@ from gateway.ports.messages import Attempt, Claimed, NewMessage, OutboxState, Se
 from gateway.protocol.delivery import Waiting
 from gateway.protocol.ids import MessageId, PartyId
 from gateway.storage import tables as t
-from gateway.storage.statements import bound, compiled, fixed, json_list, limited, values_of
+from gateway.storage.statements import blob, bound, compiled, fixed, json_list, limited, values_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -70,7 +70,7 @@ _LEASE = compiled(
     "fence", "lease_until", "eid", "key",
 )  # fmt: skip
 _CLAIMED = compiled(
-    select(o.id, o.jti, o.digest, o.urgency, o.attempts, func.coalesce(t.bodies.c.event, func.zeroblob(fixed(0))))
+    select(o.id, o.jti, o.digest, o.urgency, o.attempts, func.coalesce(blob(t.bodies.c.event), func.zeroblob(fixed(0))))
     .outerjoin(t.bodies, t.bodies.c.id == o.body_id)
     .where(o.id.in_(values_of("ids"))),
     "ids",
@@ -119,7 +119,7 @@ _RETRIABLE = (
 )
 _OPEN_COUNT = compiled(select(func.count()).select_from(t.outbox).where(t.OPEN_STATES))
 _EVENT = compiled(
-    select(t.bodies.c.event).join(t.outbox, o.body_id == t.bodies.c.id).where(o.jti == bindparam("key")),
+    select(blob(t.bodies.c.event)).join(t.outbox, o.body_id == t.bodies.c.id).where(o.jti == bindparam("key")),
     "key",
 )
 _WAKE = compiled(
