@@ -150,7 +150,7 @@ def _compose(
             most=settings.delivery.envelope_events_max, fault=world.fault, paused=lambda: gate.closed is not None,
         )  # fmt: skip
 
-    reads, indexer = IndexReads(store.readers, me), Indexer(store)
+    reads, indexer = IndexReads(store.readers, me), Indexer(store, me)
     gateway = Gateway(
         settings=settings, keys=keys, store=store, queries=reads, clock=clock, rules=rules, directory=directory,
         registrar=Registrar(store, catalogue, appraiser, clock), appraiser=appraiser,

@@ -196,10 +196,20 @@ def alert_states(
 
 
 def _open_requests(read: Sequence[tuple[Record, Json]]) -> list[str]:
-    ended = {facts["answers"]["to"] for _, facts in read if facts.get("answers", {}).get("final")}
-    # A request that a later message stands in for is not waited for any more.
-    ended |= {record.supersedes for record, _ in read if record.supersedes is not None}
-    return [record.jti for record, facts in read if "asked" in facts and record.jti not in ended]
+    answers = [(record.sender, facts["answers"]) for record, facts in read if "answers" in facts]
+    ended = {(sender, answer["to"]) for sender, answer in answers if answer["final"]}
+    # A request that a later message of its sender stands in for is not waited for any more.
+    over = {(record.sender, record.supersedes) for record, _ in read if record.supersedes is not None}
+    return [
+        record.jti
+        for record, facts in read
+        if "asked" in facts and (record.sender, record.jti) not in over and not _by_another(record, ended)
+    ]
+
+
+def _by_another(request: Record, answered: Iterable[tuple[str, str]]) -> bool:
+    """Say whether somebody but its sender answered a request: nobody answers their own."""
+    return any(jti == request.jti and sender != request.sender for sender, jti in answered)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,9 @@ QUEUE_COLUMNS: Final = ("id", "state", "recipient", "type", "case", "urgency", "
 CASE_COLUMNS: Final = ("case", "status", "urgency", "partner", "turn", "due", "overdue", "updated_at")
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A message id.")]
+PartnerOption = Annotated[
+    str | None, typer.Option(metavar="PARTY", help="With whom the case is, where several partners use its reference.")
+]
 LimitOption = Annotated[int, typer.Option(min=1, max=PAGE_MOST, help="How many at most.")]
 AllOption = Annotated[bool, typer.Option("--all", help="All that fit, page after page.")]
 
@@ -123,12 +126,16 @@ def message_list(
     state: Annotated[str | None, typer.Option(help="Such as queued, accepted or received.")] = None,
     of_case: Annotated[str | None, typer.Option("--case", metavar="REF", help="A case reference.")] = None,
     subject: Annotated[str | None, typer.Option("--type", metavar="T", help="A message type.")] = None,
+    partner: Annotated[str | None, typer.Option(metavar="PARTY", help="Exchanged with one partner.")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Such as 2026-11-24T00:00:00.000Z.")] = None,
     limit: LimitOption = 50,
     everything: AllOption = False,
 ) -> None:
     """List messages, newest first."""
-    query = {"direction": direction, "state": state, "case": of_case, "type": subject, "since": since, "limit": limit}
+    query = {
+        "direction": direction, "state": state, "case": of_case, "type": subject, "partner": partner, "since": since,
+        "limit": limit,
+    }  # fmt: skip
     with gateway() as reached:
         found = reached.items(f"{API}/messages", query, everything=everything)
         output.show_rows(found, LIST_COLUMNS, empty="no such messages")
@@ -163,12 +170,15 @@ def case_list(
     ] = None,
     status: Annotated[str | None, typer.Option(help="Such as RECEIVED.")] = None,
     urgency: Annotated[str | None, typer.Option(help="Such as FLASH.")] = None,
+    partner: Annotated[str | None, typer.Option(metavar="PARTY", help="With one partner.")] = None,
     due_before: Annotated[str | None, typer.Option(metavar="TIME", help="A clock that runs out by then.")] = None,
     limit: LimitOption = 50,
     everything: AllOption = False,
 ) -> None:
     """List cases, last changed first; by a name, the nearest first. That somebody searched is logged, not the name."""
-    query = {"q": text, "status": status, "urgency": urgency, "due_before": due_before, "limit": limit}
+    query = {
+        "q": text, "status": status, "urgency": urgency, "partner": partner, "due_before": due_before, "limit": limit,
+    }  # fmt: skip
     with gateway() as reached:
         found = reached.items(f"{API}/cases", query, everything=everything)
     rows = found if given.output == "json" else [_with_due(row) for row in found]
@@ -184,17 +194,25 @@ def _with_due(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @verb(case, "show")
-def case_show(ref: Annotated[str, typer.Argument(metavar="REF", help="Such as XC-ID-2026-000123-8.")]) -> None:
+def case_show(
+    ref: Annotated[str, typer.Argument(metavar="REF", help="Such as XC-ID-2026-000123-8.")],
+    *,
+    partner: PartnerOption = None,
+) -> None:
     """Show where a case stands, who must act by when, and what was exchanged; no case data."""
     with gateway() as reached:
-        output.show(reached.get(f"{API}/cases/{segment(ref)}"))
+        output.show(reached.get(f"{API}/cases/{segment(ref)}", {"partner": partner}))
 
 
 @verb(case, "progress")
-def case_progress(ref: Annotated[str, typer.Argument(metavar="REF", help="Such as XC-KH-2026-000007-4.")]) -> None:
+def case_progress(
+    ref: Annotated[str, typer.Argument(metavar="REF", help="Such as XC-KH-2026-000007-4.")],
+    *,
+    partner: PartnerOption = None,
+) -> None:
     """Show how far each request is answered, person by person; not what was answered."""
     with gateway() as reached:
-        found = reached.get(f"{API}/cases/{segment(ref)}/progress")
+        found = reached.get(f"{API}/cases/{segment(ref)}/progress", {"partner": partner})
     if given.output == "json":
         output.dump(found)
         return

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from gateway.casework.names import NameKey
 
 Rows = Sequence[Mapping[str, Any]]
+Direction = Literal["out", "in"]
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
     """A message that statistics and search have not read yet; `event` is None where its body was erased."""
 
-    direction: Literal["out", "in"]
+    direction: Direction
     id: int
     partner: str
     jti: str
@@ -34,8 +35,9 @@ class Unread:
 class Indexed:
     """What is kept of one message for statistics and search; `first` and `last` are the days it counts on."""
 
+    direction: Direction
+    partner: str
     jti: str
-    direction: Literal["out", "in"]
     case_ref: str | None
     at: int
     counts: str
@@ -55,20 +57,20 @@ class Indexed:
 class Index(Protocol):
     """What was read out of messages for statistics and search."""
 
-    def unread(self, direction: Literal["out", "in"], after: int, limit: int, most_bytes: int) -> Sequence[Unread]:
+    def unread(self, direction: Direction, after: int, limit: int, most_bytes: int) -> Sequence[Unread]:
         """Return messages behind row `after`, in order: at most `limit`, of `most_bytes` unless one alone has more."""
         ...
 
-    def add(self, rows: Sequence[Indexed]) -> None:
+    def add(self, rows: Sequence[Indexed], me: str) -> None:
         """Store rows; one that is there already stays, and of a message erased meanwhile nothing is kept."""
         ...
 
-    def forget_names(self, jtis: Sequence[str]) -> None:
-        """Delete the search keys of messages that are gone, or that nobody reads any more."""
+    def forget_names(self, direction: Direction, partner: str, jti: str) -> None:
+        """Delete the search keys of a message that is gone, or that nobody reads any more."""
         ...
 
-    def forget_counts(self, jtis: Sequence[str]) -> None:
-        """Empty what messages that are gone said of persons, one by one, for statistics."""
+    def forget_counts(self, direction: Direction, partner: str, jti: str) -> None:
+        """Empty what a message that is gone said of persons, one by one, for statistics."""
         ...
 
 

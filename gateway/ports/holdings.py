@@ -65,6 +65,7 @@ class HeldCase:
     """One case, the digest of its row, and the newest the log has; None where no entry has any."""
 
     ref: str
+    partner: str
     digest: bytes
     leaf: int | None
     logged: bytes | None

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from gateway.protocol.ids import CaseRef, EnvelopeId, MessageId, PartyId
     from gateway.protocol.receipt import Outcome
 
+RECEIPT = ".receipt"
+"""Ends the name under which the answer about one message of ours is kept; an envelope's id has no dot."""
+
 OutboxState = str
 """A value of `protocol.states.State`: the database keeps its text."""
 
@@ -190,8 +193,8 @@ class Outbox(Protocol):
         """Return queued messages of one rank whose time has come, oldest first."""
         ...
 
-    def open_in_cases(self, refs: Sequence[str]) -> Sequence[Waiting]:
-        """Return every message of these cases that still has to move, by case and `caseseq`."""
+    def open_in_cases(self, recipient: PartyId, refs: Sequence[str]) -> Sequence[Waiting]:
+        """Return every message of these cases with a partner that still has to move, by case and `caseseq`."""
         ...
 
     def claimed(self, ids: Sequence[int]) -> Sequence[Claimed]:
@@ -325,6 +328,14 @@ class Inbox(Protocol):
         """Return who holds these ids and numbers; `cases` are (case reference, case number)."""
         ...
 
+    def elsewhere(self, sender: PartyId, jtis: Sequence[str]) -> set[str]:
+        """Return which of these ids are another message's: one we sent, or one another partner did."""
+        ...
+
+    def used(self, jti: str) -> bool:
+        """Say whether any partner sent or gave up a message of this id."""
+        ...
+
     def add(self, arrivals: Sequence[NewArrival]) -> None:
         """Store final answers, and the bodies of accepted messages."""
         ...
@@ -372,6 +383,7 @@ class Envelopes(Protocol):
         digests: Sequence[bytes],
         leaf: int | None,
     ) -> str: ...
+    def used(self, eid: str) -> bool: ...
     def set_receipt(self, eid: str, receipt: bytes) -> None: ...
 
 

@@ -54,7 +54,7 @@ class Attachments:
         self.vault = vault = Vault(files, keys, entropy, me)
         self.attacher = Attacher(store, vault, codelists, images, scanner, clock, entropy, me=me, most_bytes=most_bytes)
         self.encloser = Encloser(store, vault, clock, me=me)
-        self.carrier = Carrier(store, vault, contacts, gate, clock, links)
+        self.carrier = Carrier(store, vault, contacts, gate, clock, links, me=me)
         self.deposits = Deposits(store, vault, gate, clock, most_bytes=most_bytes, partner_bytes=partner_bytes)
         self.inspector = Inspector(store, vault, scanner, clock, me=me)
         self.reader = AttachmentReader(store, vault, codelists, clock, me=me)

@@ -43,8 +43,9 @@ class Carrier:
 
     def __init__(
         self, store: Store, vault: Vault, contacts: Contacts, gate: Gate, clock: Clock,
-        links: Links,
+        links: Links, *, me: PartyId,
     ) -> None:  # fmt: skip
+        self._me = me
         self._store = store
         self._vault = vault
         self._contacts = contacts
@@ -83,7 +84,7 @@ class Carrier:
             return True  # opening it wakes every task
         refused = False
         while not refused:
-            due = await self._store.write(lambda tx: tx.attachments.due(party, PAGE))
+            due = await self._store.write(lambda tx: tx.attachments.due(self._me, party, PAGE))
             if not due:
                 return True
             for transfer in due:
@@ -119,7 +120,7 @@ class Carrier:
 
         def work(tx: Transaction) -> None:
             tx.attachments.set_transfer("out", transfer.partner, transfer.id, "delivered", now)
-            tx.outbox.set_due(tx.attachments.complete(transfer.partner, transfer.id), now)
+            tx.outbox.set_due(tx.attachments.complete(self._me, transfer.partner, transfer.id), now)
 
         await self._store.write(work)
         self._noted.pop((transfer.partner, transfer.id), None)
@@ -133,7 +134,7 @@ class Carrier:
             return
 
         def work(tx: Transaction) -> None:
-            waiting = tx.attachments.waiting_for(transfer.partner, transfer.id)
+            waiting = tx.attachments.waiting_for(self._me, transfer.partner, transfer.id)
             tx.outbox.add_attempts([Attempt(jti, now, EnvelopeId(""), "unreachable", words, None) for jti in waiting])
 
         await self._store.write(work)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from gateway.casework import clocks, lifecycle
 from gateway.casework.lifecycle import CaseStatus
 from gateway.casework.remembered import REQUESTS
-from gateway.errors import Finding, NotFound, PolicyViolation
+from gateway.errors import Clash, Finding, NotFound, PolicyViolation
 from gateway.ports.cases import Case
 from gateway.primitives.times import parse_ms
 from gateway.protocol.ids import CaseRef, PartyId, make_case_ref
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.ports.store import Transaction
+
+LEFT_OUT = 100
+"""References in a row that other cases have and we leave out: looked up one by one, while others wait to write."""
+CASES_A_YEAR = 999_999
+"""Six digits (protocol.md §1)."""
 
 UPDATE = "case.update"
 """The type whose `fromStatus` and `toStatus` move a case (domain rules §6.1)."""
@@ -79,10 +84,25 @@ class CaseFile:
         self.me = me
         self._country = country
 
-    def allot(self, tx: Transaction, now_ms: int) -> CaseRef:
-        """Give out the next case reference of ours."""
+    def allot(self, tx: Transaction, partner: PartyId, now_ms: int) -> CaseRef:
+        """Give out the next case reference of ours, for a case with `partner`. Raises Clash where none is left.
+
+        Another agency of our State numbers for itself and comes upon the same references. What a case with anybody
+        has is left out, so that people need not ask which one is meant; but only so far: whoever uses up numbers
+        must not take ours from us, since a reference is one case with each partner.
+        """
         year = datetime.fromtimestamp(now_ms / 1000, UTC).year
-        return make_case_ref(self._country, year, tx.cases.allot_number(year))
+        first = tx.cases.last_number(year) + 1
+        near = range(first, min(first + LEFT_OUT, CASES_A_YEAR) + 1)
+        far = range(first, CASES_A_YEAR + 1)
+        free = (number for number in near if not tx.cases.used(make_case_ref(self._country, year, number)))
+        ours = (n for n in far if tx.cases.find(partner, make_case_ref(self._country, year, n)) is None)
+        number = next(free, None) or next(ours, None)
+        if number is None:
+            detail = f"every case reference of {year} is used up: write in an open case, or open one next year"
+            raise Clash(detail, errors=(Finding("/case", detail, "E-REF"),))
+        tx.cases.set_last_number(year, number)
+        return make_case_ref(self._country, year, number)
 
     def open(self, ref: CaseRef, partner: PartyId, opener: PartyId, message: CaseMessage) -> Case:
         """Return a new case, not stored yet."""
@@ -97,8 +117,8 @@ class CaseFile:
 
         Raises NotFound, alike for what is unknown, another partner's and another client's.
         """
-        case = tx.cases.find(ref)
-        if case is None or case.partner != partner or not (owner is None or tx.cases.open_to(ref, owner)):
+        case = tx.cases.find(partner, ref)
+        if case is None or not (owner is None or tx.cases.open_to(partner, ref, owner)):
             detail = "no case of this reference is shared with the recipient; leave `case` out to open one"
             raise NotFound(detail, errors=(Finding("/case", "unknown case", "E-REF"),))
         return case
@@ -117,10 +137,10 @@ class CaseFile:
             raise PolicyViolation("the case cannot make this move", errors=(_in_data(error.finding),)) from None
 
     def settled(
-        self, tx: Transaction, ref: str, jti: str, effect: Effect, *, accepted: bool, received_at: int
+        self, tx: Transaction, partner: PartyId, ref: str, jti: str, effect: Effect, *, accepted: bool, received_at: int
     ) -> bytes | None:
         """Take the partner's final answer to our message into the case; return the digest of its row."""
-        case = tx.cases.find(ref)
+        case = tx.cases.find(partner, ref)
         if case is None:
             return None
         case.lifecycle = lifecycle.settle(case.lifecycle, jti=jti, accepted=accepted)

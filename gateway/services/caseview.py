@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from gateway.casework import lifecycle
 from gateway.casework.lifecycle import CaseStatus
 from gateway.casework.remembered import alert_states, progress
-from gateway.errors import NotFound
+from gateway.errors import Clash, Finding, NotFound
 from gateway.primitives import strictjson
 from gateway.protocol.ids import PartyId
 from gateway.services.casefile import UPDATE
@@ -49,10 +49,10 @@ _ACTIONS: dict[CaseStatus, Action] = {
 class _Reads(Protocol):
     """The questions asked here."""
 
-    async def case(self, ref: str, account: str | None = None) -> Row | None: ...
-    async def messages(self, *, case: str | None = None, limit: int) -> Sequence[Row]: ...
-    async def case_bodies(self, ref: str, subject: str) -> Sequence[Row]: ...
-    async def remembered(self, ref: str) -> Sequence[Record]: ...
+    async def case(self, ref: str, account: str | None = None, partner: str | None = None) -> Sequence[Row]: ...
+    async def messages(self, *, case: str | None = None, partner: str | None = None, limit: int) -> Sequence[Row]: ...
+    async def case_bodies(self, ref: str, partner: str, subject: str) -> Sequence[Row]: ...
+    async def remembered(self, ref: str, partner: str) -> Sequence[Record]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +95,32 @@ class CaseViews:
         self._clock = clock
         self._me = me
 
-    async def show(self, ref: str, owner: str | None) -> CaseView:
-        """Return the view of one case; `owner` binds it to the cases of one client.
+    async def named(self, ref: str, owner: str | None, partner: str | None) -> Row:
+        """Return the one case of a reference; `owner` binds it to the cases of one client.
 
-        Raises NotFound, alike for what is unknown and what is another client's.
+        A reference is its opener's word: where several partners use one, `partner` tells whose is meant. Raises
+        NotFound, alike for what is unknown and what is another client's, and Clash where `partner` is needed.
         """
-        case = None
-        if await self._reads.case(ref, owner) is not None:
-            case = await self._store.write(lambda tx: tx.cases.find(ref))
+        rows = await self._reads.case(ref, owner, partner)
+        if not rows:
+            raise NotFound(UNKNOWN)
+        if len(rows) > 1:
+            names = ", ".join(sorted(row["partner"] for row in rows))
+            detail = f"several partners use this case reference: `partner` (`--partner`) says whose, one of {names}"
+            raise Clash(detail, errors=(Finding("/partner", detail, "E-REF"),))
+        return rows[0]
+
+    async def show(self, ref: str, owner: str | None, partner: str | None = None) -> CaseView:
+        """Return the view of one case. Raises as `named`."""
+        other = PartyId((await self.named(ref, owner, partner))["partner"])
+        case = await self._store.write(lambda tx: tx.cases.find(other, ref))
         if case is None:
             raise NotFound(UNKNOWN)
-        rows = await self._reads.messages(case=ref, limit=TIMELINE_MOST)
-        updates = await self._reads.case_bodies(ref, UPDATE)
+        rows = await self._reads.messages(case=ref, partner=other, limit=TIMELINE_MOST)
+        updates = await self._reads.case_bodies(ref, other, UPDATE)
         moves = {(row["direction"], row["id"]): _move(row["event"]) for row in updates}
         now = self._clock()
-        records = await self._reads.remembered(ref)
+        records = await self._reads.remembered(ref, other)
         return CaseView(
             case=case,
             overdue=overdue(case, now),
@@ -130,11 +141,10 @@ class CaseViews:
             )
         )
 
-    async def progress(self, ref: str, owner: str | None) -> Sequence[RequestProgress]:
-        """Return how far each request of a case is answered, row by row. Raises NotFound as `show`."""
-        if await self._reads.case(ref, owner) is None:
-            raise NotFound(UNKNOWN)
-        return progress(await self._reads.remembered(ref))
+    async def progress(self, ref: str, owner: str | None, partner: str | None = None) -> Sequence[RequestProgress]:
+        """Return how far each request of a case is answered, row by row. Raises as `named`."""
+        row = await self.named(ref, owner, partner)
+        return progress(await self._reads.remembered(ref, row["partner"]))
 
 
 def next_action(case: Case, me: PartyId) -> NextAction | None:

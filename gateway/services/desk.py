@@ -31,6 +31,7 @@ class Desk:
         self._memory = memory
         self._sender = sender
         self._ids: dict[str, Taken] = {}
+        self._elsewhere: set[str] = set()
         self._numbers: dict[int, Taken] = {}
         self._case_numbers: dict[tuple[str, int], Taken] = {}
         self._cases: dict[CaseRef, Case] = {}
@@ -50,6 +51,11 @@ class Desk:
         )
         for row in (*logged, *rows):
             self._hold(row)
+        self._elsewhere = tx.inbox.elsewhere(sender, [e.id for e in events])
+
+    def is_elsewhere(self, event: Event) -> bool:
+        """Say whether the id of this event is another message's: ours, or another partner's."""
+        return event.id in self._elsewhere
 
     def _hold(self, row: Taken) -> None:
         if row.jti is not None:
@@ -100,15 +106,11 @@ class Desk:
     def case(self, ref: CaseRef) -> Case | None:
         """Return a case shared with the sender, as this envelope leaves it."""
         if ref not in self._cases:
-            case = self.tx.cases.find(ref)
-            if case is None or case.partner != self._sender:
+            case = self.tx.cases.find(self._sender, ref)
+            if case is None:
                 return None
             self._cases[ref] = case
         return self._cases[ref]
-
-    def exists_elsewhere(self, ref: CaseRef) -> bool:
-        """Say whether the reference belongs to a case with somebody else."""
-        return self.tx.cases.find(ref) is not None
 
     def known(self, judged: Judgement, case: Case | None) -> CaseFacts:
         """Return what is known of a case, the earlier events of this envelope included."""
@@ -123,12 +125,12 @@ class Desk:
     def perform(self, event: Event, now: int) -> None:
         """Do to kept messages what an accepted event asks."""
         self._actions.perform(
-            self.tx, event.subject, event.data, sender=self._sender, jti=event.id, at=now
+            self.tx, event.subject, event.data, partner=self._sender, ours=False, jti=event.id, at=now
         )  # fmt: skip
 
     def _records_of(self, case: Case) -> list[Record]:
         if case.ref not in self._records:
-            self._records[case.ref] = list(self.tx.memory.of_case(case.ref))
+            self._records[case.ref] = list(self.tx.memory.of_case(self._sender, case.ref))
         return self._records[case.ref]
 
     def hold_case(self, case: Case) -> None:

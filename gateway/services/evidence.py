@@ -163,7 +163,7 @@ class Evidence:
 
     async def _answer(self, row: Row) -> bytes | None:
         """Return our signed answer to a message we received: made once and kept, since no two signatures are alike."""
-        name = f"{row['jti']}.answer"
+        name = f"{row['partner']}/{row['jti']}.answer"
         held = await self._reads.envelope(name, "in", row["partner"])
         if held is not None and held["receipt"] is not None:
             kept: bytes = held["receipt"]

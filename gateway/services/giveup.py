@@ -19,10 +19,10 @@ from gateway.protocol.event import (
     EventDraft,
     build_event,
 )
-from gateway.protocol.ids import MessageId, PartyId, uuid7
 from gateway.protocol.receipt import Outcome, Receipt, read_receipt
 from gateway.protocol.states import State, Step, advance
 from gateway.protocol.void import Void, write_voids
+from gateway.services.fresh_ids import fresh_id
 from gateway.services.partnerlog import leads_to_checkpoint
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from gateway.ports.partner import PartnerLink
     from gateway.ports.store import Store, Transaction
+    from gateway.protocol.ids import PartyId
     from gateway.services.contact import Contacts
     from gateway.services.directory import Directory
     from gateway.services.settle import Settler
@@ -171,7 +172,7 @@ class GiveUp:
         if not rows:
             return False
         now = self._clock()
-        jti = MessageId(uuid7(now, self._entropy))
+        jti = fresh_id(tx, now, self._entropy)
         stream_seq = tx.outbox.next_stream_seq(party)
         event = build_event(
             EventDraft(
@@ -197,8 +198,8 @@ class GiveUp:
         for row in rows:
             case = self._settler.never_taken(tx, row)
             if case is not None and row.case_ref is not None:
-                tx.log.append("case.changed", actor=SYSTEM, obj=("case", row.case_ref), at=now, case=row.case_ref,
-                              outcome="not taken", basis=Basis(case=case).text())  # fmt: skip
+                tx.log.append("case.changed", actor=SYSTEM, obj=("case", row.case_ref), at=now, jti=row.jti,
+                              case=row.case_ref, outcome="not taken", basis=Basis(case=case).text())  # fmt: skip
         return True
 
     def _told(self, count: int) -> None:

@@ -184,10 +184,10 @@ def _gone(lost: Lost) -> Fault:
 
 def _case(case: HeldCase) -> Iterator[Fault]:
     if case.logged is not None and case.logged != case.digest:
-        what = f"case {case.ref}: its row is not what its last entry says"
+        what = f"case {case.ref} with {case.partner}: its row is not what its last entry says"
         yield Fault(case.leaf, "cases", what, ROW_CHANGED)
     if case.sent < case.numbered:
-        what = f"case {case.ref}: counts {case.sent} messages of ours, and holds number {case.numbered}"
+        what = f"case {case.ref} with {case.partner}: counts {case.sent} messages of ours, holds number {case.numbered}"
         yield Fault(case.leaf, "cases", what, ROW_CHANGED)
 
 

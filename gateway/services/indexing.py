@@ -37,8 +37,9 @@ MOST_BYTES = 2 * 1024 * 1024
 class Indexer:
     """`catch_up` is the one writer of tallies and search keys."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, me: str) -> None:
         self._store = store
+        self._me = me
         self._turn = asyncio.Lock()
 
     async def catch_up(self) -> int:
@@ -58,13 +59,13 @@ class Indexer:
                 if message.event:  # erased bodies are absent or empty
                     found.append(indexed(message, message.event))
                     await asyncio.sleep(0)
-            await self._store.write(partial(_keep, cursor=cursor, last=batch[-1].id, found=found))
+            await self._store.write(partial(_keep, me=self._me, cursor=cursor, last=batch[-1].id, found=found))
             count += len(batch)
         return count
 
 
-def _keep(tx: Transaction, *, cursor: str, last: int, found: Sequence[Indexed]) -> None:
-    tx.index.add(found)
+def _keep(tx: Transaction, *, me: str, cursor: str, last: int, found: Sequence[Indexed]) -> None:
+    tx.index.add(found, me)
     tx.state.put(cursor, str(last))
 
 
@@ -75,7 +76,8 @@ def indexed(message: Unread, event: bytes) -> Indexed:
     days = [count.day for count in counts]
     names = dict.fromkeys(value for _, key, value in walk(data) if key == "fullName" and isinstance(value, str))
     return Indexed(
-        jti=message.jti, direction=message.direction, case_ref=message.case_ref, at=message.at,
+        direction=message.direction, partner=message.partner, jti=message.jti, case_ref=message.case_ref,
+        at=message.at,
         counts=counts_text(counts), first=min(days).isoformat() if days else None,
         last=max(days).isoformat() if days else None,
         final=message.direction == "in" and clocks.final(message.subject, data),

@@ -20,7 +20,7 @@ from gateway.primitives import strictjson
 from gateway.protocol import delivery, receipt
 from gateway.protocol.delivery import FailedAttempt, ReceiptClaimed, Waiting
 from gateway.protocol.envelope import Sealed, seal
-from gateway.protocol.ids import EnvelopeId, PartyId, uuid7
+from gateway.services.fresh_ids import fresh_envelope_id
 from gateway.services.integrity import seal_faults
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.ports.keys import KeyRing
     from gateway.ports.partner import PartnerLink, Reply
     from gateway.ports.store import Store, Transaction
+    from gateway.protocol.ids import EnvelopeId, PartyId
     from gateway.services.contact import Contacts
     from gateway.services.directory import Directory
     from gateway.services.giveup import GiveUp
@@ -222,7 +223,7 @@ class Lane:
             ids, messages = self._choose(tx, number, now, limit)
             if not ids:
                 return None
-            eid = EnvelopeId(uuid7(now, self._entropy))
+            eid = fresh_envelope_id(tx, now, self._entropy)
             tx.outbox.lease(ids, eid=eid, fence=self._fence, lease_until=now + LEASE_S * 1000)
             sealed = seal(
                 [m.event for m in messages], digests=[m.digest for m in messages], iss=self._directory.me,
@@ -248,7 +249,7 @@ class Lane:
             lanes = [tx.outbox.due(self.party, rank=rank, now_ms=now, limit=limit) for rank in range(3)]
             cases = {m.case_ref for lane in lanes for m in lane if m.case_ref is not None}
             by_case: dict[str, list[Waiting]] = {}
-            for message in tx.outbox.open_in_cases(sorted(cases)) if cases else ():
+            for message in tx.outbox.open_in_cases(self.party, sorted(cases)) if cases else ():
                 by_case.setdefault(message.case_ref or "", []).append(message)
             ids = delivery.fill(delivery.in_turn(lanes, number), by_case, now_ms=now, limit=limit)
             messages = tuple(tx.outbox.claimed(ids)) if ids else ()

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from gateway.ports.common import Clock
     from gateway.ports.people import Account
     from gateway.ports.store import Store, Transaction
-    from gateway.protocol.ids import PartyId
 
     Row = Mapping[str, Any]
 
@@ -37,8 +36,7 @@ class _Reads(Protocol):
     async def event(self, direction: str, number: int) -> Row | None: ...
     async def inbox(self, after: int, limit: int) -> Sequence[Row]: ...
     async def marks(self, jti: str, sender: str | None) -> Sequence[Row]: ...
-    async def case(self, ref: str, account: str | None = None) -> Row | None: ...
-    async def remembered(self, ref: str, *, readable: bool = False) -> Sequence[Record]: ...
+    async def remembered(self, ref: str, partner: str, *, readable: bool = False) -> Sequence[Record]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,7 @@ class Arrived:
 class Reader:
     """`event` and `inbox` are the ways case data leaves for a caller."""
 
-    def __init__(self, store: Store, reads: _Reads, codelists: CodeLists, clock: Clock, *, me: PartyId) -> None:
-        self._me = me
+    def __init__(self, store: Store, reads: _Reads, codelists: CodeLists, clock: Clock) -> None:
         self._store = store
         self._reads = reads
         self._codelists = codelists
@@ -63,17 +60,19 @@ class Reader:
     async def message(self, jti: str, owner: str | None, sender: str | None = None) -> Row:
         """Return what stands of a message. `owner` is the account a client is bound to, None for no bound.
 
-        A message id is its sender's word. Where several parties used one, `sender` tells whose is meant. Raises
-        NotFound, alike for what is unknown and what is another client's, and Clash where `sender` is needed.
+        A message id is its sender's word: where partners used one of ours, ours is meant unless `sender` says whose.
+        Raises NotFound, alike for what is unknown and what is another client's, and Clash where `sender` is needed.
         """
         rows = await self._reads.under(jti, sender)
         seen = [row for row in rows if row["subject"] != VOID and _seen_by(row, owner)]
+        # A partner that chose an id of ours must not stand in its place.
+        seen = [row for row in seen if row["direction"] == "out"] or seen
         if not seen:
             detail = "no such message; `gateway message list` or `GET /api/v1/messages` lists those you may see"
             raise NotFound(detail)
         if len(seen) > 1:
-            names = ", ".join(self._me if row["direction"] == "out" else row["partner"] for row in seen)
-            detail = f"several parties used this message id: `sender` (`--sender`) says whose is meant, one of {names}"
+            names = ", ".join(sorted(row["partner"] for row in seen))
+            detail = f"several partners used this message id: `sender` (`--sender`) says whose is meant, one of {names}"
             raise Clash(detail, errors=(Finding("/sender", detail, "E-REF"),))
         return seen[0]
 
@@ -87,22 +86,16 @@ class Reader:
         await self._note([(row, event)], account, purpose)
         return event
 
-    async def persons(self, ref: str, account: Account, purpose: str | None) -> Sequence[PersonState]:
-        """Return where each person of a case stands, after this reading is in the log.
-
-        Raises NotFound, MalformedRequest.
-        """
+    async def persons(self, case: Row, account: Account, purpose: str | None) -> Sequence[PersonState]:
+        """Return where each person of a case stands, after this reading is in the log. Raises MalformedRequest."""
         judge_purpose(self._codelists, purpose)
-        if await self._reads.case(ref) is None:
-            detail = "no such case; `gateway case list` or `GET /api/v1/cases` lists those you may see"
-            raise NotFound(detail)
-        actor, now = Actor(account.id, account.role), self._clock()
+        actor, now, ref = Actor(account.id, account.role), self._clock(), case["ref"]
         await self._store.write(
             lambda tx: tx.log.append(
                 "message.read", actor=actor, obj=("case", ref), at=now, case=ref, outcome="persons", purpose=purpose
             )
         )
-        return persons(await self._reads.remembered(ref, readable=True))
+        return persons(await self._reads.remembered(ref, case["partner"], readable=True))
 
     async def inbox(
         self, after: int, limit: int, account: Account, purpose: str | None

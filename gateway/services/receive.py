@@ -237,9 +237,12 @@ class Receiver:
         return found.fault
 
     def _taken(self, desk: Desk, event: Event) -> PartnerError | None:
-        # (7) Ids and numbers taken by other bytes, or given up by their sender.
+        # (7) Ids and numbers taken by other bytes, or given up by their sender; an id of another party's message.
         taken = desk.taken_by(event)
         if taken is None:
+            if desk.is_elsewhere(event):
+                detail = "the id of this message is another party's: take a new one"
+                return Conflict(detail, errors=(Finding("/id", "taken by another message", "E-REPLAY"),))
             return None
         if taken.status == "voided":
             return Voided("its sender gave this message up", errors=(Finding("/id", "given up", "E-REPLAY"),))
@@ -249,7 +252,7 @@ class Receiver:
 
     def _foreign_case(self, desk: Desk, event: Event) -> PartnerError | None:
         # (9) A case it shares with me, or one that opens under its own State.
-        if event.case is None or desk.case(event.case) is not None or self._may_open(desk, event, event.case):
+        if event.case is None or desk.case(event.case) is not None or self._may_open(event, event.case):
             return None
         detail = "not a case shared with this party, nor one opening under its own State"
         return NotAgreed(detail, errors=(Finding("/subject", detail, "E-REF"),))
@@ -288,10 +291,11 @@ class Receiver:
             event.in_reply_to,
         )  # fmt: skip
 
-    def _may_open(self, desk: Desk, event: Event, ref: CaseRef) -> bool:
-        # Else one partner could write into the cases of another, or open one in another State's name.
+    def _may_open(self, event: Event, ref: CaseRef) -> bool:
+        # Else a partner could open a case in another State's name. What others call by this reference is not touched:
+        # agencies of one State number for themselves.
         own_state = case_state(ref).lower() == event.source.partition(".")[0]
-        return own_state and self._rules.catalogue.opens_case(event.subject) and not desk.exists_elsewhere(ref)
+        return own_state and self._rules.catalogue.opens_case(event.subject)
 
     def _settle(
         self, desk: Desk, sender: PartyId, evidence: str, item: Judged, error: PartnerError | None, now: int

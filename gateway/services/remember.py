@@ -138,7 +138,7 @@ class CaseMemory:
             held = tx.memory.held([remembered.NAME + key for key in sorted(keys)], partner)
             return tuple(key.removeprefix(remembered.NAME) for key in held)
         if subject == "case.referral" and case is not None:
-            return tuple(tx.memory.keys_of(case.ref, remembered.NAME))
+            return tuple(tx.memory.keys_of(case.partner, case.ref, remembered.NAME))
         return ()
 
 

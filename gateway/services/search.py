@@ -36,10 +36,11 @@ class _Reads(Protocol):
     async def cases(
         self,
         *,
-        refs: Sequence[str] | None = None,
+        keys: Sequence[tuple[str, str]] | None = None,
         status: str | None = None,
         urgency: str | None = None,
         due_before: int | None = None,
+        partner: str | None = None,
         account: str | None = None,
         limit: int,
     ) -> Sequence[Row]: ...
@@ -71,8 +72,9 @@ class CaseSearch:
         rows = await self._reads.names(sorted({key.block for key in wanted}), MOST_KEYS)
         nearest = await asyncio.to_thread(best, wanted, rows)
         scores = dict(sorted(nearest.items(), key=lambda item: -item[1])[:MOST_CASES])
-        found = await self._reads.cases(refs=list(scores), account=owner, limit=len(scores), **filters)
-        shown = sorted(found, key=lambda row: (-scores[row["ref"]], -row["updated_at"], row["ref"]))[:limit]
+        found = await self._reads.cases(keys=list(scores), account=owner, limit=len(scores), **filters)
+        shown = sorted(found, key=lambda row: (-scores[row["partner"], row["ref"]], -row["updated_at"], -row["id"]))
+        shown = shown[:limit]
 
         def work(tx: Transaction) -> None:
             # Whom somebody looked for is personal data and stays out; that, when and how much was found does not.
@@ -85,17 +87,18 @@ class CaseSearch:
         return shown
 
 
-def best(wanted: Sequence[NameKey], rows: Sequence[Row]) -> dict[str, float]:
-    """Return the best score of each case that has one.
+def best(wanted: Sequence[NameKey], rows: Sequence[Row]) -> dict[tuple[str, str], float]:
+    """Return the best score of each case (partner, reference) that has one.
 
     The whole of what is sought is compared with whole names and words; a word of it alone finds at most as well as
     it is a part: "Sok Dara" puts Sok Dara before any other Sok.
     """
     weights = [1.0, *(1 / len(wanted) ** 0.5 for _ in wanted[1:])]
-    scores: dict[str, float] = {}
+    scores: dict[tuple[str, str], float] = {}
     for row in rows:
         held = NameKey(row["block"], row["folded"], row["latin"], row["sound"])
         near = max(key_score(key, held) * weight for key, weight in zip(wanted, weights, strict=True))
-        if near >= LEAST_SCORE and near > scores.get(row["case_ref"], 0):
-            scores[row["case_ref"]] = near
+        case = row["partner"], row["case_ref"]
+        if near >= LEAST_SCORE and near > scores.get(case, 0):
+            scores[case] = near
     return scores

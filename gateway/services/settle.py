@@ -11,7 +11,7 @@ from gateway.ledger import standing
 from gateway.ledger.standing import Basis
 from gateway.logs import get_logger
 from gateway.ports.common import Actor, Clock
-from gateway.ports.messages import Attempt, Sent, Settled
+from gateway.ports.messages import RECEIPT, Attempt, Sent, Settled
 from gateway.primitives import strictjson
 from gateway.protocol import delivery
 from gateway.protocol.event import VOID
@@ -96,7 +96,7 @@ class Settler:
                 at = delivery.retry_at(now, row.urgency, row.attempts, outcome.retry_after_s, self._draw)
                 waiting.append((jti, at, reason))
                 if outcome.problem not in NO_WORD_OF_FILES:
-                    tx.attachments.redo(jti, partner)
+                    tx.attachments.redo(self._cases.me, jti, partner)
                 attempts.append(Attempt(jti, now, eid or EnvelopeId(""), "deferred", reason, at))
                 continue
             if self._answered_before(tx, row, outcome, partner, now):
@@ -145,7 +145,7 @@ class Settler:
             alarm(tx, row.jti, what, now)
             return
         data = strictjson.loads(event)["data"]
-        self._records.perform(tx, row.subject, data, sender=self._cases.me, jti=row.jti, at=now)
+        self._records.perform(tx, row.subject, data, partner=row.recipient, ours=True, jti=row.jti, at=now)
 
     def never_taken(self, tx: Transaction, row: Sent) -> bytes | None:
         """Take into the case that the partner never took a message of ours, and never will; return its row's digest.
@@ -159,7 +159,9 @@ class Settler:
         if row.case_ref is None or row.effect is None:
             return None
         effect = Effect(**strictjson.loads(row.effect.encode()))
-        return self._cases.settled(tx, row.case_ref, row.jti, effect, accepted=accepted, received_at=received_at)
+        return self._cases.settled(
+            tx, row.recipient, row.case_ref, row.jti, effect, accepted=accepted, received_at=received_at
+        )
 
     def _answered_before(self, tx: Transaction, row: Sent, outcome: Outcome, partner: PartyId, now: int) -> bool:
         if State(row.state) not in ANSWERED:
@@ -183,11 +185,12 @@ def _keep_receipt(
         tx.envelopes.set_receipt(eid, receipt)
         return
     for jti, _ in settled:
-        # The answer about one message belongs to no envelope: it is kept under the id of the message.
+        # The answer about one message belongs to no envelope, and whoever sends one chooses its id: the name has a dot.
+        name = jti + RECEIPT
         tx.envelopes.add(
-            eid=jti, partner=partner, direction="out", at=now, manifest=b"", digests=[rows[jti].digest], leaf=None
+            eid=name, partner=partner, direction="out", at=now, manifest=b"", digests=[rows[jti].digest], leaf=None
         )
-        tx.envelopes.set_receipt(jti, receipt)
+        tx.envelopes.set_receipt(name, receipt)
 
 
 def _settled(outcome: Outcome, now: int) -> Settled:

@@ -43,8 +43,8 @@ class _Reads(Protocol):
     """The questions asked here."""
 
     async def tallies(self, first: str, last: str) -> Sequence[Row]: ...
-    async def tally(self, sender: str, jti: str) -> Row | None: ...
-    async def final_answers(self, since: int) -> Sequence[tuple[str, int]]: ...
+    async def tally(self, direction: str, partner: str, jti: str) -> Row | None: ...
+    async def final_answers(self, since: int) -> Sequence[Row]: ...
     async def imported(self) -> Sequence[Imported]: ...
     async def published(self, partner: str) -> Sequence[Row]: ...
     async def received(self) -> Sequence[Row]: ...
@@ -150,21 +150,22 @@ class Statistics:
         tallies = await self._reads.tallies(period.first.isoformat(), period.last.isoformat())
         counts, referrals = await self._counts(tallies)
         answers = await self._reads.final_answers(min((r.received_at for r in referrals), default=0))
-        return compute([*counts, *answered_in_time(referrals, answers)], imported, period, question.by)
+        finals = [(_case_of(row), row["at"]) for row in answers]
+        return compute([*counts, *answered_in_time(referrals, finals)], imported, period, question.by)
 
     async def _counts(self, tallies: Sequence[Row]) -> tuple[list[Count], list[Referral]]:
         """Return what the messages add that stand, as they were amended, and our referrals among them."""
         # A party changes its own messages only: whose a message is, is part of what is changed.
-        gone = {(row["sender"], row["supersedes"]) for row in tallies if row["supersedes"]}
-        gone |= {(row["sender"], row["target"]) for row in tallies if row["amends"] == "drop" and not row["person"]}
-        persons = {(row["sender"], f"{row['target']}#{row['person']}") for row in tallies if row["person"]}
-        amended: dict[tuple[str, str], list[Row]] = {}
+        gone = {(*_whose(row), row["supersedes"]) for row in tallies if row["supersedes"]}
+        gone |= {(*_whose(row), row["target"]) for row in tallies if row["amends"] == "drop" and not row["person"]}
+        persons = {(*_whose(row), f"{row['target']}#{row['person']}") for row in tallies if row["person"]}
+        amended: dict[tuple[str, str, str], list[Row]] = {}
         for row in tallies:
             if row["amends"] == "correct":
-                amended.setdefault((row["sender"], row["target"]), []).append(row)
+                amended.setdefault((*_whose(row), row["target"]), []).append(row)
         counts: list[Count] = []
         referrals: list[Referral] = []
-        standing = {(row["sender"], row["jti"]): row for row in tallies if row["counts"] != "[]"}
+        standing = {(*_whose(row), row["jti"]): row for row in tallies if row["counts"] != "[]"}
         for key in amended.keys() - standing.keys():
             # A correction may bring a message into the period that was counted outside it.
             late = await self._reads.tally(*key)
@@ -176,7 +177,9 @@ class Statistics:
             if key in gone:
                 continue
             found = await self._corrected(row, amended[key]) if key in amended else read_counts(row["counts"])
-            counts += [c for c in found if is_ours(c.indicator, row["direction"]) and (key[0], c.source) not in persons]
+            counts += [
+                c for c in found if is_ours(c.indicator, row["direction"]) and (*key[:2], c.source) not in persons
+            ]
             referrals += _referral(row, found)
         return counts, referrals
 
@@ -235,12 +238,21 @@ def _period(period: Span) -> dict[str, str]:
     }
 
 
+def _whose(row: Row) -> tuple[str, str]:
+    return row["direction"], row["partner"]
+
+
+def _case_of(row: Row) -> str:
+    # Partners of one State may use one reference.
+    return f"{row['partner']} {row['case_ref']}"
+
+
 def _referral(row: Row, counts: Sequence[Count]) -> list[Referral]:
     if row["direction"] != "out" or row.get("received_at") is None or row["case_ref"] is None:
         return []
     days = [count.day for count in counts if count.indicator == "REFERRALS_SENT"]
     effect = orjson.loads(row["effect"]) if row["effect"] else {}
     return [
-        Referral(row["jti"], row["case_ref"], day, row["urgency"], row["received_at"], effect.get("reply_by"))
+        Referral(row["jti"], _case_of(row), day, row["urgency"], row["received_at"], effect.get("reply_by"))
         for day in days
     ]

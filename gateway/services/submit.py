@@ -32,9 +32,10 @@ from gateway.protocol.event import (
     EventDraft,
     build_event,
 )
-from gateway.protocol.ids import CaseRef, MessageId, PartyId, Subject, parse_case_ref, uuid7
+from gateway.protocol.ids import CaseRef, MessageId, PartyId, Subject, parse_case_ref
 from gateway.services.accounts import owner_of
 from gateway.services.casefile import CaseFile, CaseMessage, handling_of, inherit
+from gateway.services.fresh_ids import fresh_id
 from gateway.services.records import Records
 from gateway.services.remember import CaseMemory
 from gateway.services.tabulate import located, with_rows
@@ -157,7 +158,7 @@ class Submitter:
             case = None
             if request.case is not None:
                 case = self._cases.shared(tx, request.case, request.recipient, owner_of(account))
-            records = tx.memory.of_case(case.ref) if case is not None else ()
+            records = tx.memory.of_case(case.partner, case.ref) if case is not None else ()
             known = self._memory.known(tx, ready.judged, case, records, owner_of(account))
             return Advice(*self._rules.advice(ready.judged, known))
 
@@ -307,7 +308,7 @@ class Submitter:
 
     def _judge_casework(self, tx: Transaction, ready: _Ready, case: Case | None, account: Account) -> None:
         self._records.judge(tx, ready.request.subject, ready.data)
-        records = tx.memory.of_case(case.ref) if case is not None else ()
+        records = tx.memory.of_case(case.partner, case.ref) if case is not None else ()
         known = self._memory.known(tx, ready.judged, case, records, owner_of(account))
         found = located(ready.table, self._rules.refusals(ready.judged, known))
         if found:
@@ -317,7 +318,7 @@ class Submitter:
         self, tx: Transaction, ready: _Ready, account: Account, traceparent: str | None
     ) -> tuple[NewMessage, Accepted]:
         request, now = ready.request, ready.now_ms
-        jti = MessageId(uuid7(now, self._entropy))
+        jti = fresh_id(tx, now, self._entropy)
         self._judge_links(tx, request, account)
         placed = self._judge_case(tx, ready, jti, account)
         case_ref: CaseRef | None = None
@@ -327,7 +328,9 @@ class Submitter:
         if placed is not None:
             case, message = placed
             if case is None:
-                case = self._cases.open(self._cases.allot(tx, now), request.recipient, self._rules.me, message)
+                case = self._cases.open(
+                    self._cases.allot(tx, request.recipient, now), request.recipient, self._rules.me, message
+                )
             case.sent += 1
             inherit(case, request.handling)
             effect = strictjson.dumps(asdict(message.effect)).decode()

@@ -66,44 +66,44 @@ _MOVING = o.state.in_([fixed("queued"), fixed("sending")])
 _DUE = limited(
     select(*_TRANSFER)
     .where(f.direction == fixed("out"), f.state == fixed("due"), f.partner == bindparam("peer"))
-    .join(t.enclosures, n.id == f.id)
+    .join(t.enclosures, and_(n.id == f.id, n.party == bindparam("mine")))
     .join(t.outbox, and_(o.jti == n.jti, o.recipient == f.partner, _MOVING))
     .group_by(f.direction, f.partner, f.id)
     .order_by(func.min(o.rank), func.min(o.id), f.id),
-    "peer",
+    "mine", "peer",
 )  # fmt: skip
 _WAITING_FOR = compiled(
     select(o.jti)
     .join(t.enclosures, n.jti == o.jti)
-    .where(n.id == bindparam("name"), o.recipient == bindparam("peer"), _MOVING)
+    .where(n.id == bindparam("name"), n.party == bindparam("mine"), o.recipient == bindparam("peer"), _MOVING)
     .order_by(o.id),
-    "name", "peer",
+    "name", "mine", "peer",
 )  # fmt: skip
 _other = t.enclosures.alias("other")
 _COMPLETE = compiled(
     select(o.jti)
     .join(t.enclosures, n.jti == o.jti)
     .where(
-        n.id == bindparam("name"), o.recipient == bindparam("peer"), _MOVING,
+        n.id == bindparam("name"), n.party == bindparam("mine"), o.recipient == bindparam("peer"), _MOVING,
         not_(
             exists(
                 select(_other.c.jti).where(
-                    _other.c.jti == o.jti, f.direction == fixed("out"), f.partner == o.recipient,
-                    f.id == _other.c.id, f.state == fixed("due"),
+                    _other.c.jti == o.jti, _other.c.party == n.party,
+                    f.direction == fixed("out"), f.partner == o.recipient, f.id == _other.c.id, f.state == fixed("due"),
                 )
             )
         ),
     ),
-    "name", "peer",
+    "name", "mine", "peer",
 )  # fmt: skip
 _REDO = compiled(
     update(t.transfers)
     .where(
         f.direction == fixed("out"), f.partner == bindparam("peer"),
-        f.id.in_(select(n.id).where(n.jti == bindparam("message"))),
+        f.id.in_(select(n.id).where(n.jti == bindparam("message"), n.party == bindparam("mine"))),
     )
     .values(state=fixed("due")),
-    "peer", "message",
+    "peer", "message", "mine",
 )  # fmt: skip
 _UNREFERENCED = compiled(
     select(func.count(), func.coalesce(func.sum(f.length), fixed(0))).where(
@@ -306,21 +306,21 @@ class AttachmentRows:
         count: int = self._run(_UNDELIVERED, (partner, json_list(names))).fetchone()[0]
         return count
 
-    def due(self, partner: PartyId, limit: int) -> Sequence[Transfer]:
+    def due(self, me: PartyId, partner: PartyId, limit: int) -> Sequence[Transfer]:
         """Return what has to go to a partner: that of the most urgent message first."""
-        return [Transfer(*row) for row in self._run(_DUE, (partner, limit))]
+        return [Transfer(*row) for row in self._run(_DUE, (me, partner, limit))]
 
-    def waiting_for(self, partner: PartyId, name: str) -> Sequence[MessageId]:
-        """Return the messages that wait for a ciphertext to arrive."""
-        return [MessageId(row[0]) for row in self._run(_WAITING_FOR, (name, partner))]
+    def waiting_for(self, me: PartyId, partner: PartyId, name: str) -> Sequence[MessageId]:
+        """Return the messages of ours that wait for a ciphertext to arrive."""
+        return [MessageId(row[0]) for row in self._run(_WAITING_FOR, (name, me, partner))]
 
-    def complete(self, partner: PartyId, name: str) -> Sequence[MessageId]:
-        """Return the messages that name this attachment and whose attachments have all arrived."""
-        return [MessageId(row[0]) for row in self._run(_COMPLETE, (name, partner))]
+    def complete(self, me: PartyId, partner: PartyId, name: str) -> Sequence[MessageId]:
+        """Return the messages of ours that name this attachment and whose attachments have all arrived."""
+        return [MessageId(row[0]) for row in self._run(_COMPLETE, (name, me, partner))]
 
-    def redo(self, jti: MessageId, partner: PartyId) -> int:
-        """Have the attachments of a message looked after again; return how many there are."""
-        return self._run(_REDO, (partner, jti)).rowcount
+    def redo(self, me: PartyId, jti: MessageId, partner: PartyId) -> int:
+        """Have the attachments of a message of ours looked after again; return how many there are."""
+        return self._run(_REDO, (partner, jti, me)).rowcount
 
     def files(self) -> set[str]:
         """Return the name of every file that a row names."""

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import bindparam, exists, or_, select
+from sqlalchemy import bindparam, exists, func, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from gateway.casework.clocks import CaseClocks, Clock, Heard, Timed
@@ -20,35 +20,43 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from gateway.protocol.ids import PartyId
+
 c, o = t.cases.c, t.outbox.c
 COLUMNS = (
     "ref", "partner", "opener", "status", "lifecycle", "urgency", "handling", "opening_handling", "opened_at",
     "updated_at", "sent", "clocks", "clock_from", "acknowledge_by", "reply_by", "acknowledged_at", "replied_at",
     "next_by",
 )  # fmt: skip
-_FIND = compiled(select(*(c[name] for name in COLUMNS)).where(c.ref == bindparam("key")), "key")
+_FIND = compiled(
+    select(*(c[name] for name in COLUMNS)).where(c.partner == bindparam("peer"), c.ref == bindparam("key")),
+    "peer", "key",
+)  # fmt: skip
 _new = insert(t.cases).values(bound(COLUMNS))
 _SAVE = compiled(
     _new.on_conflict_do_update(
-        index_elements=["ref"], set_={name: _new.excluded[name] for name in COLUMNS if name != "ref"}
+        index_elements=["ref", "partner"],
+        set_={name: _new.excluded[name] for name in COLUMNS if name not in {"ref", "partner"}},
     ),
     *COLUMNS,
 )
 _OPEN_TO = compiled(
     select(c.ref).where(
-        c.ref == bindparam("key"),
+        c.partner == bindparam("peer"), c.ref == bindparam("key"),
         or_(
             c.opener == c.partner,
-            exists(select(o.id).where(o.case_ref == c.ref, o.account == bindparam("account"))),
+            exists(
+                select(o.id).where(
+                    o.case_ref == c.ref, o.recipient == c.partner, o.account == bindparam("account")
+                )
+            ),
         ),
     ),
-    "key", "account",
+    "peer", "key", "account",
 )  # fmt: skip
-_ALLOT = (
-    "INSERT INTO case_numbers (year, last) VALUES (?, 1) "
-    "ON CONFLICT (year) DO UPDATE SET last = last + 1 RETURNING last"
-)
-
+_LAST = compiled(select(t.case_numbers.c.last).where(t.case_numbers.c.year == bindparam("of")), "of")
+_SET_LAST = "INSERT INTO case_numbers (year, last) VALUES (?, ?) ON CONFLICT (year) DO UPDATE SET last = excluded.last"
+_USED = compiled(select(func.count()).select_from(t.cases).where(c.ref == bindparam("key")), "key")
 
 _SKIP_REFERENCES = "UPDATE case_numbers SET last = last + ?"
 _SKIP_MESSAGES = "UPDATE cases SET sent = sent + ?"
@@ -60,9 +68,9 @@ class CaseRows:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._run = connection.execute
 
-    def find(self, ref: str) -> Case | None:
-        """Return a case, or None."""
-        row = self._run(_FIND, (ref,)).fetchone()
+    def find(self, partner: PartyId, ref: str) -> Case | None:
+        """Return a case shared with a partner, or None."""
+        row = self._run(_FIND, (partner, ref)).fetchone()
         return case_of(row) if row else None
 
     def skip_numbers(self, references: int, messages: int) -> None:
@@ -80,14 +88,22 @@ class CaseRows:
         """Return the digest of a case that is stored later in this transaction."""
         return digest_of(_row(case))
 
-    def open_to(self, ref: str, account: str) -> bool:
+    def open_to(self, partner: PartyId, ref: str, account: str) -> bool:
         """Say whether a client may know of a case: the partner opened it, or a message of its own is in it."""
-        return self._run(_OPEN_TO, (ref, account)).fetchone() is not None
+        return self._run(_OPEN_TO, (partner, ref, account)).fetchone() is not None
 
-    def allot_number(self, year: int) -> int:
-        """Allot the next case number of a year."""
-        number: int = self._run(_ALLOT, (year,)).fetchone()[0]
-        return number
+    def used(self, ref: str) -> bool:
+        """Say whether a case with any partner has this reference."""
+        return bool(self._run(_USED, (ref,)).fetchone()[0])
+
+    def last_number(self, year: int) -> int:
+        """Return the last number a case of ours was opened under in a year."""
+        row = self._run(_LAST, (year,)).fetchone()
+        return row[0] if row else 0
+
+    def set_last_number(self, year: int, number: int) -> None:
+        """Note the last number a case of ours was opened under."""
+        self._run(_SET_LAST, (year, number))
 
 
 def _row(case: Case) -> tuple[Any, ...]:

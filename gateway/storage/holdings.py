@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, func, select
 from gateway.errors import ConfigurationError
 from gateway.ledger import standing
 from gateway.ports.holdings import Columns, HeldAccount, HeldCase, HeldCheckpoints, HeldIn, HeldOut, Lost
+from gateway.ports.messages import RECEIPT
 from gateway.storage import tables as t
 from gateway.storage.cases import COLUMNS as CASE_COLUMNS
 from gateway.storage.cases import digest_of
@@ -79,13 +80,21 @@ _SENT = compiled(select(o.id).where(o.jti == bindparam("jti")), "jti")
 _ANSWERED = compiled(
     select(i.id).where(i.sender == bindparam("sender"), i.digest == bindparam("digest")), "sender", "digest"
 )
-_CASE = compiled(select(c.ref).where(c.ref == bindparam("ref")), "ref")
-_CASES = limited(select(*(c[name] for name in CASE_COLUMNS)).where(c.ref > bindparam("after")).order_by(c.ref), "after")
-_NEWEST_CASES = limited(select(*(c[name] for name in CASE_COLUMNS)).order_by(c.updated_at.desc()))
+_CASE = compiled(select(c.id).where(c.ref == bindparam("ref"), c.partner == bindparam("partner")), "ref", "partner")
+_CASES = limited(
+    select(c.id, *(c[name] for name in CASE_COLUMNS)).where(c.id > bindparam("after")).order_by(c.id), "after"
+)
+_NEWEST_CASES = limited(select(c.id, *(c[name] for name in CASE_COLUMNS)).order_by(c.updated_at.desc(), c.id.desc()))
 _OF_CASE = compiled(
     select(e.data).where(e.case_ref == bindparam("ref"), e.case_ref.is_not(None)).order_by(e.seq.desc()), "ref"
 )
-_NUMBERED = compiled(select(func.max(o.case_seq)).where(o.case_ref == bindparam("ref"), o.case_ref.is_not(None)), "ref")
+_RECIPIENT = compiled(select(o.recipient).where(o.jti == bindparam("jti")), "jti")
+_NUMBERED = compiled(
+    select(func.max(o.case_seq)).where(
+        o.case_ref == bindparam("ref"), o.case_ref.is_not(None), o.recipient == bindparam("partner")
+    ),
+    "ref", "partner",
+)  # fmt: skip
 a = t.accounts.c
 _ACCOUNTS = compiled(select(a.id, a.role, a.disabled_at, blob(a.token_hash)).order_by(a.id))
 
@@ -137,7 +146,7 @@ class StoredHoldings:
             with self._snapshot():
                 yield from map(self._held_case, self._run(_NEWEST_CASES, (newest,)))
             return
-        yield from self._paged(_CASES, "", self._held_case)
+        yield from self._paged(_CASES, 0, self._held_case)
 
     def people(self) -> tuple[Sequence[HeldAccount], Sequence[Said]]:
         """Return every account, and what the log says of accounts, in order."""
@@ -168,7 +177,8 @@ class StoredHoldings:
         about = Columns(*columns)
         said = standing.read_all(data for (data,) in self._run(_ABOUT, (about.jti,)))
         # One that came as the answer about this message alone is kept under its id; else it is the envelope's.
-        receipts = [raw for name in (about.jti, eid) if name is not None and (raw := self._receipt(name)) is not None]
+        names = (f"{about.jti}{RECEIPT}", eid)
+        receipts = [raw for name in names if name is not None and (raw := self._receipt(name)) is not None]
         return HeldOut(about, digest, leaf, state, account, created_at, event, said, receipts)
 
     def _held_in(self, row: tuple[Any, ...]) -> HeldIn:
@@ -180,22 +190,34 @@ class StoredHoldings:
         return HeldIn(about, digest, leaf, status, received_at, problem, event, said, erasures)
 
     def _held_case(self, row: tuple[Any, ...]) -> HeldCase:
-        named = dict(zip(CASE_COLUMNS, row, strict=True))
+        _, *columns = row
+        named = dict(zip(CASE_COLUMNS, columns, strict=True))
+        ref, partner = named["ref"], named["partner"]
         logged, leaf = None, None
-        for (data,) in self._run(_OF_CASE, (named["ref"],)):
+        for (data,) in self._run(_OF_CASE, (ref,)):
             said = standing.read(data)
-            if said is not None and (logged := standing.basis_of(said).case) is not None:
-                leaf = said.seq
+            if said is not None and self._with(said) == partner:
+                logged, leaf = standing.basis_of(said).case, said.seq
                 break
-        numbered = self._run(_NUMBERED, (named["ref"],)).fetchone()[0] or 0
-        return HeldCase(named["ref"], digest_of(row), leaf, logged, named["sent"], numbered)
+        numbered = self._run(_NUMBERED, (ref, partner)).fetchone()[0] or 0
+        return HeldCase(ref, partner, digest_of(columns), leaf, logged, named["sent"], numbered)
+
+    def _with(self, said: Said) -> str | None:
+        """Return with whom the case is whose row an entry tells; None where it tells of none."""
+        if standing.basis_of(said).case is None:
+            return None
+        if said.typ in {standing.RECEIVED, standing.SETTLED}:
+            return said.sub
+        row = self._run(_RECIPIENT, (said.jti,)).fetchone()
+        return row[0] if row is not None else None
 
     def _lost(self, said: Said) -> Iterator[Lost]:
         if said.typ == standing.ACCEPTED and self._run(_SENT, (said.jti,)).fetchone() is None:
             yield Lost("message", said)
         if said.typ == standing.RECEIVED and self._run(_ANSWERED, (said.sub, said.event)).fetchone() is None:
             yield Lost("answer", said)
-        if standing.basis_of(said).case is not None and self._run(_CASE, (said.case,)).fetchone() is None:
+        partner = self._with(said)
+        if partner is not None and self._run(_CASE, (said.case, partner)).fetchone() is None:
             yield Lost("case", said)
 
     def _receipt(self, eid: str) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import bindparam, func, insert, select, union
 
 from gateway.errors import Finding
 from gateway.ports.messages import NewArrival, NewVoid, StreamItem, Taken
@@ -44,6 +44,17 @@ _TAKEN_CASE = compiled(
     ),
     "sender", "ref", "seq",
 )  # fmt: skip
+# Two look-ups of one index each, whatever else the partner has sent.
+_ELSEWHERE = compiled(
+    union(
+        select(i.jti).where(
+            i.jti.in_(values_of("theirs")), i.sender != bindparam("sender"), i.status != fixed("voided")
+        ),
+        select(t.outbox.c.jti).where(t.outbox.c.jti.in_(values_of("ours"))),
+    ),
+    "theirs", "sender", "ours",
+)  # fmt: skip
+_USED = limited(select(i.id).where(i.jti == bindparam("key")), "key")
 _NEW = (
     "sender", "digest", "jti", "stream_seq", "case_ref", "case_seq", "status", "subject", "urgency", "handling",
     "schema_version", "in_reply_to", "supersedes", "sent_at", "received_at", "leaf", "problem", "errors", "eid",
@@ -117,6 +128,18 @@ class InboxRows:
         for ref, seq in cases:
             found += [Taken(*row) for row in self._run(_TAKEN_CASE, (sender, ref, seq))]
         return found
+
+    def elsewhere(self, sender: PartyId, jtis: Sequence[str]) -> set[str]:
+        """Return which of these ids are another message's: one we sent, or one another partner did.
+
+        A number that a partner gave up holds nothing of another one's: naming ids in a void costs it nothing.
+        """
+        named = json_list(jtis)
+        return {jti for (jti,) in self._run(_ELSEWHERE, (named, sender, named))}
+
+    def used(self, jti: str) -> bool:
+        """Say whether any partner sent or gave up a message of this id."""
+        return self._run(_USED, (jti, 1)).fetchone() is not None
 
     def add(self, arrivals: Sequence[NewArrival]) -> None:
         """Store final answers, and the bodies of accepted messages."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import bindparam, delete, insert, null, select, update
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
 
-    from gateway.ports.figures import Indexed
+    from gateway.ports.figures import Direction, Indexed
 
 n, f, m, o, i, b = t.names.c, t.figures.c, t.imports.c, t.outbox.c, t.inbox.c, t.bodies.c
 k, y = t.record_marks.c, t.tallies.c
@@ -42,19 +42,28 @@ _UNREAD = {
 }
 
 _TALLY = (
-    "jti", "direction", "case_ref", "at", "counts", "first", "last", "final", "supersedes", "target", "amends",
-    "person",
+    "direction", "partner", "jti", "case_ref", "at", "counts", "first", "last", "final", "supersedes", "target",
+    "amends", "person",
 )  # fmt: skip
 _ADD_TALLY = compiled(insert(t.tallies).prefix_with("OR IGNORE").values(bound(_TALLY)), *_TALLY)
-_NAME = ("jti", "case_ref", "block", "folded", "latin", "sound")
+_NAME = ("direction", "partner", "jti", "case_ref", "block", "folded", "latin", "sound")
 _ADD_NAME = compiled(insert(t.names).values(bound(_NAME)), *_NAME)
-_FORGET_NAMES = compiled(delete(t.names).where(n.jti.in_(values_of("jtis"))), "jtis")
-_FORGET_COUNTS = compiled(
-    update(t.tallies).where(y.jti.in_(values_of("jtis"))).values(counts=fixed("[]"), first=null(), last=null()), "jtis"
+_THIS = ("direction", "partner", "jti")
+_FORGET_NAMES = compiled(
+    delete(t.names).where(
+        n.direction == bindparam("direction"), n.partner == bindparam("partner"), n.jti == bindparam("jti")
+    ),
+    *_THIS,
 )
+_FORGET_COUNTS = compiled(
+    update(t.tallies)
+    .where(y.direction == bindparam("way"), y.partner == bindparam("peer"), y.jti == bindparam("key"))
+    .values(counts=fixed("[]"), first=null(), last=null()),
+    "way", "peer", "key",
+)  # fmt: skip
 # A message may be erased while it is read; what was read out of it must not outlive it.
 _GONE = compiled(
-    select(k.jti, (k.mark == fixed("erased")) & (k.reason != fixed(EXPIRED))).where(
+    select(k.sender, k.jti, (k.mark == fixed("erased")) & (k.reason != fixed(EXPIRED))).where(
         k.jti.in_(values_of("jtis")), k.part.in_([fixed(MESSAGE), fixed(PART)]),
         k.mark.in_([fixed("erased"), fixed("blocked")]),
     ),
@@ -88,7 +97,7 @@ class IndexRows:
         self._many = connection.executemany
         self._run = connection.execute
 
-    def unread(self, direction: Literal["out", "in"], after: int, limit: int, most_bytes: int) -> Sequence[Unread]:
+    def unread(self, direction: Direction, after: int, limit: int, most_bytes: int) -> Sequence[Unread]:
         """Return the next messages in order, as many as fit."""
         found: list[Unread] = []
         size = 0
@@ -99,25 +108,32 @@ class IndexRows:
             found.append(Unread(direction, *row))
         return found
 
-    def add(self, rows: Sequence[Indexed]) -> None:
+    def add(self, rows: Sequence[Indexed], me: str) -> None:
         """Store what was read out of messages."""
         self._many(_ADD_TALLY, [_tally(row) for row in rows if row.counted])
         self._many(
             _ADD_NAME,
-            [(r.jti, r.case_ref, x.block, x.folded, x.latin, x.sound) for r in rows if r.case_ref for x in r.names],
-        )
-        gone = self._run(_GONE, (json_list([row.jti for row in rows]),)).fetchall()
-        if gone:
-            self.forget_names([jti for jti, _ in gone])
-            self.forget_counts([jti for jti, uncounted in gone if uncounted])
+            [
+                (r.direction, r.partner, r.jti, r.case_ref, x.block, x.folded, x.latin, x.sound)
+                for r in rows if r.case_ref for x in r.names
+            ],
+        )  # fmt: skip
+        marked = self._run(_GONE, (json_list([row.jti for row in rows]),)).fetchall()
+        gone = {(sender, jti): uncounted for sender, jti, uncounted in sorted(marked)} if marked else {}
+        for row in rows if gone else ():
+            uncounted = gone.get((me if row.direction == "out" else row.partner, row.jti))
+            if uncounted is not None:
+                self.forget_names(row.direction, row.partner, row.jti)
+            if uncounted:
+                self.forget_counts(row.direction, row.partner, row.jti)
 
-    def forget_names(self, jtis: Sequence[str]) -> None:
-        """Delete the search keys of messages that are gone, or that nobody reads any more."""
-        self._run(_FORGET_NAMES, (json_list(jtis),))
+    def forget_names(self, direction: Direction, partner: str, jti: str) -> None:
+        """Delete the search keys of a message that is gone, or that nobody reads any more."""
+        self._run(_FORGET_NAMES, (direction, partner, jti))
 
-    def forget_counts(self, jtis: Sequence[str]) -> None:
-        """Empty what messages that are gone said of persons, one by one, for statistics."""
-        self._run(_FORGET_COUNTS, (json_list(jtis),))
+    def forget_counts(self, direction: Direction, partner: str, jti: str) -> None:
+        """Empty what a message that is gone said of persons, one by one, for statistics."""
+        self._run(_FORGET_COUNTS, (direction, partner, jti))
 
 
 class FigureRows:
@@ -162,6 +178,6 @@ def imported_of(row: Mapping[str, Any]) -> Imported:
 def _tally(row: Indexed) -> tuple[Any, ...]:
     amendment = row.amendment
     return (
-        row.jti, row.direction, row.case_ref, row.at, row.counts, row.first, row.last, int(row.final), row.supersedes,
-        amendment and amendment.target, amendment and amendment.kind, amendment and amendment.person,
+        row.direction, row.partner, row.jti, row.case_ref, row.at, row.counts, row.first, row.last, int(row.final),
+        row.supersedes, amendment and amendment.target, amendment and amendment.kind, amendment and amendment.person,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, and_, func, literal, or_, select
+from sqlalchemy import Select, and_, case, func, literal, or_, select
 
 from gateway.casework.recordaction import MESSAGE, PART
 from gateway.storage import tables as t
@@ -41,24 +41,23 @@ class IndexReads(Queries):
         return await self._all(statement.order_by(y.at, y.jti))
 
     def _tallied(self, *outbound: Any) -> Select[Any]:
-        sender, number = func.coalesce(i.sender, self._me).label("sender"), func.coalesce(o.id, i.id).label("number")
         return (
-            select(t.tallies, sender, number, o.urgency, o.received_at, o.effect)
-            .outerjoin(t.outbox, and_(o.jti == y.jti, y.direction == "out", *outbound))
-            .outerjoin(t.inbox, and_(i.jti == y.jti, y.direction == "in", i.status == "accepted"))
+            select(t.tallies, func.coalesce(o.id, i.id).label("number"), o.urgency, o.received_at, o.effect)
+            .outerjoin(t.outbox, and_(o.jti == y.jti, o.recipient == y.partner, y.direction == "out", *outbound))
+            .outerjoin(t.inbox, and_(i.jti == y.jti, i.sender == y.partner, y.direction == "in"))
         )
 
-    async def tally(self, sender: str, jti: str) -> Row | None:
+    async def tally(self, direction: str, partner: str, jti: str) -> Row | None:
         """Return what one message adds, whether or not it was accepted."""
-        whose = y.direction == "out" if sender == self._me else i.sender == sender
-        return await self._one(self._tallied().where(y.jti == jti, whose))
+        whose = (y.direction == direction, y.partner == partner, y.jti == jti)
+        return await self._one(self._tallied().where(*whose))
 
-    async def final_answers(self, since: int) -> Sequence[tuple[str, int]]:
-        """Return case and time of each final answer received since then."""
-        statement = select(y.case_ref, y.at).where(
+    async def final_answers(self, since: int) -> Sequence[Row]:
+        """Return partner, case and time of each final answer received since then."""
+        statement = select(y.partner, y.case_ref, y.at).where(
             y.final == 1, y.direction == "in", y.at >= since, y.case_ref.is_not(None)
         )
-        return [(row["case_ref"], row["at"]) for row in await self._all(statement)]
+        return await self._all(statement)
 
     async def imported(self) -> Sequence[Imported]:
         """Return the figures of every import that was not withdrawn, in the order they came."""
@@ -83,6 +82,7 @@ class IndexReads(Queries):
 
     async def names(self, blocks: Sequence[str], limit: int) -> Sequence[Row]:
         """Return the newest search keys of these blocks, with their cases; none of a message nobody may read."""
-        readable = n.jti.not_in(select(k.jti).where(k.part.in_([MESSAGE, PART])))
-        statement = select(n.case_ref, n.block, n.folded, n.latin, n.sound).where(n.block.in_(blocks), readable)
-        return await self._all(statement.order_by(n.id.desc()).limit(limit))
+        sender = case((n.direction == "out", self._me), else_=n.partner)
+        hidden = select(k.jti).where(k.sender == sender, k.jti == n.jti, k.part.in_([MESSAGE, PART])).exists()
+        statement = select(n.partner, n.case_ref, n.block, n.folded, n.latin, n.sound)
+        return await self._all(statement.where(n.block.in_(blocks), ~hidden).order_by(n.id.desc()).limit(limit))

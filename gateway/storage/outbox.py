@@ -34,6 +34,7 @@ _earlier = t.outbox.alias("earlier")
 _BLOCKED = exists(
     select(_earlier.c.id).where(
         _earlier.c.case_ref == o.case_ref,
+        _earlier.c.recipient == o.recipient,
         text("earlier.state IN ('queued', 'sending', 'held')"),
         _earlier.c.case_seq < o.case_seq,
         not_(
@@ -60,9 +61,11 @@ _DUE = limited(
     "recipient", "rank", "now", "alive", "now_too", "alive_too",
 )  # fmt: skip
 _OPEN_IN_CASES = compiled(
-    select(*_WAITING).where(o.case_ref.in_(values_of("refs")), t.OPEN_STATES).order_by(o.case_ref, o.case_seq),
-    "refs",
-)
+    select(*_WAITING)
+    .where(o.case_ref.in_(values_of("refs")), o.recipient == bindparam("peer"), t.OPEN_STATES)
+    .order_by(o.case_ref, o.case_seq),
+    "refs", "peer",
+)  # fmt: skip
 _LEASE = compiled(
     update(t.outbox)
     .where(o.id == bindparam("key"), o.state == fixed("queued"))
@@ -281,9 +284,9 @@ class OutboxRows:
         """Return queued messages of one rank whose time has come, oldest first."""
         return [Waiting(*row) for row in self._run(_DUE, (recipient, rank, now_ms, now_ms, now_ms, now_ms, limit))]
 
-    def open_in_cases(self, refs: Sequence[str]) -> Sequence[Waiting]:
-        """Return every message of these cases that still has to move, by case and `caseseq`."""
-        return [Waiting(*row) for row in self._run(_OPEN_IN_CASES, (json_list(refs),))]
+    def open_in_cases(self, recipient: PartyId, refs: Sequence[str]) -> Sequence[Waiting]:
+        """Return every message of these cases with a partner that still has to move, by case and `caseseq`."""
+        return [Waiting(*row) for row in self._run(_OPEN_IN_CASES, (json_list(refs), recipient))]
 
     def claimed(self, ids: Sequence[int]) -> Sequence[Claimed]:
         """Return messages with their bytes, in that order."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 from operator import eq, ge, gt, lt
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, Text, cast, func, literal, not_, null, or_, select, union_all
+from sqlalchemy import Select, Text, cast, func, literal, not_, null, or_, select, tuple_, union_all
 
 from gateway.casework.recordaction import MESSAGE, PART
 from gateway.casework.remembered import Record
 from gateway.errors import Conflict
+from gateway.ports.messages import RECEIPT
 from gateway.storage import tables as t
 from gateway.storage.log_reads import LogReads
 from gateway.storage.reads import Condition, Row, filtered
@@ -119,12 +120,12 @@ class Queries(LogReads):
         # One that came as the answer about this message alone is kept under its id; else it is the envelope's.
         row = await self._one(
             select(v.receipt)
-            .join(t.outbox, or_(v.eid == o.eid, v.eid == o.jti))
+            .join(t.outbox, or_(v.eid == o.eid, v.eid == o.jti + RECEIPT))
             .where(
                 o.id == number, o.state.in_(["accepted", "rejected"]), v.receipt.is_not(None),
                 v.direction == "out", v.partner == o.recipient,
             )
-            .order_by((v.eid == o.jti).desc())
+            .order_by((v.eid == o.jti + RECEIPT).desc())
         )  # fmt: skip
         return row["receipt"] if row else None
 
@@ -180,15 +181,16 @@ class Queries(LogReads):
         self,
         *,
         text: str | None = None,
-        refs: Sequence[str] | None = None,
+        keys: Sequence[tuple[str, str]] | None = None,
         status: str | None = None,
         urgency: str | None = None,
         due_before: int | None = None,
+        partner: str | None = None,
         account: str | None = None,
-        before: tuple[int, str] | None = None,
+        before: tuple[int, int] | None = None,
         limit: int,
     ) -> Sequence[Row]:
-        """Return cases, last changed first; `text` is a case reference or its start, `refs` are whole ones.
+        """Return cases, last changed first; `text` is a reference or its start, `keys` are (partner, reference).
 
         `account` leaves out cases its messages are not in, unless the partner opened them.
         """
@@ -196,37 +198,43 @@ class Queries(LogReads):
         if account is not None:
             statement = statement.where(_case_of(account))
         conditions = (
-            (text, c.ref, _starts), (refs, c.ref, _among), (status, c.status, eq),
-            (urgency, c.urgency, eq),
+            (text, c.ref, _starts), (keys, tuple_(c.partner, c.ref), _among), (status, c.status, eq),
+            (urgency, c.urgency, eq), (partner, c.partner, eq),
             (due_before, _due(), _runs_out),
         )  # fmt: skip
         statement = filtered(statement, conditions)
         if before is not None:
-            at, ref = before
-            statement = statement.where(or_(c.updated_at < at, (c.updated_at == at) & (c.ref < ref)))
-        return await self._all(statement.order_by(c.updated_at.desc(), c.ref.desc()).limit(limit))
+            at, number = before
+            statement = statement.where(or_(c.updated_at < at, (c.updated_at == at) & (c.id < number)))
+        return await self._all(statement.order_by(c.updated_at.desc(), c.id.desc()).limit(limit))
 
-    async def case(self, ref: str, account: str | None = None) -> Row | None:
-        """Return one case, for `account` only if it would be in its list."""
-        statement = select(t.cases).where(c.ref == ref)
-        return await self._one(statement if account is None else statement.where(_case_of(account)))
+    async def case(self, ref: str, account: str | None = None, partner: str | None = None) -> Sequence[Row]:
+        """Return the cases of a reference, one a partner; for `account` only those that would be in its list."""
+        statement = filtered(select(t.cases).where(c.ref == ref), ((partner, c.partner, eq),))
+        return await self._all(statement if account is None else statement.where(_case_of(account)))
 
-    async def case_bodies(self, ref: str, subject: str) -> Sequence[Row]:
+    async def case_bodies(self, ref: str, partner: str, subject: str) -> Sequence[Row]:
         """Return the bodies of a case's messages of one type, both sides', for what the gateway shows of them.
 
         Each as `event` gives it; those that were erased are left out.
         """
+
+        def in_case(row: Any, other: Any) -> tuple[Any, ...]:
+            return row.case_ref == ref, other == partner
+
         b = t.bodies.c
         out = select(o.id, literal("out").label("direction"), o.recipient.label("partner"), o.jti, o.digest, b.event)
-        out = out.join(t.bodies, o.body_id == b.id).where(o.case_ref == ref, o.subject == subject)
+        out = out.join(t.bodies, o.body_id == b.id).where(*in_case(o, o.recipient), o.subject == subject)
         inward = select(i.id, literal("in"), i.sender, i.jti, i.digest, b.event)
-        inward = inward.join(t.bodies, i.body_id == b.id).where(i.case_ref == ref, i.subject == subject)
+        inward = inward.join(t.bodies, i.body_id == b.id).where(*in_case(i, i.sender), i.subject == subject)
         return [row for row in await self._all(union_all(out, inward)) if row["event"]]
 
-    async def remembered(self, ref: str, *, readable: bool = False) -> Sequence[Record]:
+    async def remembered(self, ref: str, partner: str, *, readable: bool = False) -> Sequence[Record]:
         """Return what is kept of the messages of a case for those that follow; `readable`: of those people may read."""
         r = t.remembered.c
-        kept = select(r.sender, r.jti, r.at, r.supersedes, r.facts).where(r.case_ref == ref, r.live == 1)
+        kept = select(r.sender, r.jti, r.at, r.supersedes, r.facts).where(
+            r.case_ref == ref, r.partner == partner, r.live == 1
+        )
         rows = await self._all(kept.where(not_(_marked(r.sender, r.jti))) if readable else kept)
         return [Record(row["sender"], row["jti"], row["at"], row["supersedes"], row["facts"]) for row in rows]
 
@@ -291,7 +299,7 @@ _NEVER = 2**53
 
 def _case_of(account: str) -> Any:
     """Return the condition that a case is a client's: a message of its own is in it, or the partner opened it."""
-    own = select(o.id).where(o.case_ref == c.ref, o.account == account).exists()
+    own = select(o.id).where(o.case_ref == c.ref, o.recipient == c.partner, o.account == account).exists()
     return (c.opener == c.partner) | own
 
 
@@ -312,7 +320,7 @@ def _runs_out(due: Any, before: int) -> Any:
     return c.next_by.is_not(None) & (due <= before)
 
 
-def _among(column: Any, values: Sequence[str]) -> Any:
+def _among(column: Any, values: Sequence[Any]) -> Any:
     return column.in_(values)
 
 

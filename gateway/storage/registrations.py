@@ -35,6 +35,7 @@ _ADD_MODE = compiled(insert(t.modes).values(bound(("subject", "mode", "at"))), "
 _ENVELOPE = ("eid", "partner", "direction", "at", "manifest", "digests", "leaf")
 _ADD_ENVELOPE = compiled(insert(t.envelopes).prefix_with("OR IGNORE").values(bound(_ENVELOPE)), *_ENVELOPE)
 _KEPT = compiled(select(e.partner, e.direction, e.manifest).where(e.eid == bindparam("key")), "key")
+_USED = compiled(select(e.eid).where(e.eid == bindparam("key")), "key")
 _SET_RECEIPT = compiled(
     update(t.envelopes).where(e.eid == bindparam("key")).values(receipt=bindparam("jws")), "jws", "key"
 )
@@ -106,6 +107,10 @@ class EnvelopeRows:
             eid = f"{eid}.{sha256(manifest).hexdigest()[:16]}"
         self._run(_ADD_ENVELOPE, (eid, partner, direction, at, manifest, b"".join(digests), leaf))
         return eid
+
+    def used(self, eid: str) -> bool:
+        """Say whether anything is kept under this id."""
+        return self._run(_USED, (eid,)).fetchone() is not None
 
     def set_receipt(self, eid: str, receipt: bytes) -> None:
         """Keep the verified receipt of an envelope."""

@@ -95,7 +95,7 @@ async def test_what_is_wrong_is_refused(
     assert [(f.code, f.pointer) for f in refused.errors] == [(code, f"/data/attachments/0{pointer}")]
     assert refused.leaf is not None
     assert await held(desk.gateway, NAME) is None
-    assert await desk.gateway.store.write(lambda tx: tx.cases.find(case)) is None
+    assert await desk.gateway.store.write(lambda tx: tx.cases.find(ID, case)) is None
 
 
 async def test_a_script_is_refused_by_the_receiver_too(desk: Desk) -> None:

@@ -12,7 +12,7 @@ from gateway.ports.partner import Reply
 from gateway.primitives.times import format_ms
 from gateway.protocol.states import Step
 from gateway.services.accounts import LOCAL_OPERATOR
-from tests.support.link import KH, example
+from tests.support.link import ID, KH, example
 from tests.witness.stage import Stage, alarms, play, states
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ OPERATOR = Actor("local", "operator")
 
 async def held(process: Process, ref: str) -> Case:
     """Return a case as one side holds it."""
-    case = await process.gateway.store.write(lambda tx: tx.cases.find(ref))
+    case = await process.gateway.store.write(lambda tx: tx.cases.find(KH if process.party == ID else ID, ref))
     assert case is not None
     return case
 

@@ -337,7 +337,7 @@ def test_an_answer_to_a_lost_attempt_is_a_fact_after_a_cancellation() -> None:
         await stage.sender.gateway.operator.perform(Step.CANCEL, jti, LOCAL_OPERATOR, "no-longer-needed")
         assert stage.state(jti) == "cancelled"
         await stage.until(lambda: stage.state(jti) == "accepted")
-        assert stage.sender.look(f"SELECT receipt IS NOT NULL FROM envelopes WHERE eid = '{jti}'") == [(1,)]  # noqa: S608 - a value of our own
+        assert stage.sender.look(f"SELECT receipt IS NOT NULL FROM envelopes WHERE eid = '{jti}.receipt'") == [(1,)]  # noqa: S608 - a value of our own
 
     stage = play(story)
     assert len(stage.liar.posts) == 1

@@ -95,7 +95,7 @@ class Queue(RuleBasedStateMachine):
             return
         lanes = [self.rows.due(KH, rank=rank, now_ms=self.now, limit=limit) for rank in range(3)]
         by_case: dict[str, list[Waiting]] = {}
-        for message in self.rows.open_in_cases(["A", "B"]):
+        for message in self.rows.open_in_cases(KH, ["A", "B"]):
             by_case.setdefault(message.case_ref or "", []).append(message)
         ids = delivery.fill(lanes, by_case, now_ms=self.now, limit=limit)
         self.flying = list(self.rows.claimed(ids)) if ids else []

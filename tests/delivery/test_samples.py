@@ -13,7 +13,7 @@ from gateway.errors import PolicyViolation
 from gateway.services.caseview import CaseViews
 from tests.attachments.files import jpeg, pdf
 from tests.attachments.parties import attached, held
-from tests.support.link import KH
+from tests.support.link import ID, KH
 from tests.support.pair import Pair, Side, event_of, example
 
 if TYPE_CHECKING:
@@ -21,12 +21,18 @@ if TYPE_CHECKING:
 
     from gateway.casework.policies import CaseFacts
     from gateway.ports.cases import Case
+    from gateway.protocol.ids import PartyId
     from gateway.services.submit import Accepted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 JPEG, PDF = b"\xff\xd8\xff\xe0", b"%PDF"
 PLACEHOLDER = "01990000-0000-7000-8000-000000000001"
+
+
+def other(side: Side) -> PartyId:
+    """Return with whom a side exchanges."""
+    return KH if side.party == ID else ID
 
 
 class Story:
@@ -72,7 +78,7 @@ class Story:
 
     async def case(self, side: Side, ref: str) -> Case:
         """Return a case as one side holds it."""
-        found = await side.gateway.store.write(lambda tx: tx.cases.find(ref))
+        found = await side.gateway.store.write(lambda tx: tx.cases.find(other(side), ref))
         assert found is not None
         return found
 
@@ -86,7 +92,8 @@ class Story:
 
     async def known(self, ref: str) -> CaseFacts:
         """Return what both sides remember of a case, the same."""
-        first, second = [gather(await side.gateway.queries.remembered(ref), in_case=True) for side in self.pair.sides]
+        records = [await side.gateway.queries.remembered(ref, other(side)) for side in self.pair.sides]
+        first, second = (gather(held, in_case=True) for held in records)
         assert first == second
         return first
 
@@ -121,7 +128,7 @@ async def test_s1_and_s7_from_the_referral_to_its_closing(story: Story) -> None:
     await story.tell("case.update/s7-police-opinion", ref)
     person = example("case.referral/s1-sumarni")["data"]["persons"][0]["personRef"]
     for side in story.pair.sides:
-        [state] = [s for s in persons(await side.gateway.queries.remembered(ref)) if s.ref == person]
+        [state] = [s for s in persons(await side.gateway.queries.remembered(ref, other(side))) if s.ref == person]
         assert (state.status, len(state.opinions)) == ("Contested", 3), "bodies differ, and each opinion stands"
     await story.tell("record.action/s7-dispute-status", ref, about=opened.jti)
     await story.move("MONITORING", ref)
@@ -172,7 +179,7 @@ async def test_s2_and_s8_a_group_of_thirty_answered_in_three_partials_and_brough
                 await story.pair.a.submit(wrong)
             assert [(f.code, f.pointer) for f in caught.value.errors] == [("E-COUNT", "/data/counts")]
         await story.tell(name, ref, opened.jti)
-        [request] = progress(await story.pair.b.gateway.queries.remembered(ref))
+        [request] = progress(await story.pair.b.gateway.queries.remembered(ref, ID))
         seen.append((request.answered, len(request.rows), request.complete))
     assert seen == [(12, 30, False), (21, 30, False), (28, 30, True)], "two wait for a check in the field"
     await story.tell("case.update/s8-three-who-do-not-travel", ref)

@@ -117,8 +117,8 @@ EDITS: dict[str, tuple[str, str]] = {
     ),
     "inbox status": (f"UPDATE inbox SET status = 'rejected' WHERE id = {RECEIVED}", "it is rejected, by the log"),
     "outbound body": (
-        f"UPDATE bodies SET event = replace(event, 'S', 'T') WHERE id = "
-        f"(SELECT body_id FROM outbox WHERE id = {QUEUED})",
+        (f"UPDATE bodies SET event = replace(event, 'S', 'T') WHERE id = "
+        f"(SELECT body_id FROM outbox WHERE id = {QUEUED})"),
         "its bytes are not those that were logged",
     ),
     "inbound body": (
@@ -126,8 +126,8 @@ EDITS: dict[str, tuple[str, str]] = {
         "its bytes are not those that were logged",
     ),
     "receipt swapped": (
-        f"UPDATE envelopes SET receipt = (SELECT receipt FROM envelopes WHERE receipt IS NOT NULL AND eid <> "
-        f"(SELECT eid FROM outbox WHERE id = {ACCEPTED})) WHERE eid = (SELECT eid FROM outbox WHERE id = {ACCEPTED})",
+        (f"UPDATE envelopes SET receipt = (SELECT receipt FROM envelopes WHERE receipt IS NOT NULL AND eid <> "
+        f"(SELECT eid FROM outbox WHERE id = {ACCEPTED})) WHERE eid = (SELECT eid FROM outbox WHERE id = {ACCEPTED})"),
         "its receipt is not the one that was logged",
     ),
     "case row": ("UPDATE cases SET handling = 'H0'", "its row is not what its last entry says"),
@@ -138,8 +138,8 @@ NEIGHBOURS: dict[str, tuple[str, str]] = {
     "account": (f"UPDATE outbox SET account = 'other' WHERE id = {QUEUED}", "account"),
     "expiry": (f"UPDATE outbox SET expires_at = expires_at - 1 WHERE id = {QUEUED}", "its expirytime is not what"),
     "digest and body": (
-        f"UPDATE outbox SET digest = zeroblob(32) WHERE id = {QUEUED}; UPDATE bodies SET event = '{{}}' WHERE id = "
-        f"(SELECT body_id FROM outbox WHERE id = {QUEUED})",
+        (f"UPDATE outbox SET digest = zeroblob(32) WHERE id = {QUEUED}; UPDATE bodies SET event = '{{}}' WHERE id = "
+        f"(SELECT body_id FROM outbox WHERE id = {QUEUED})"),
         "digest",
     ),
     "body emptied": (
@@ -153,10 +153,10 @@ NEIGHBOURS: dict[str, tuple[str, str]] = {
     "receipt removed": ("UPDATE envelopes SET receipt = NULL WHERE direction = 'out'", "its receipt is not"),
     "state to cancelled": (f"UPDATE outbox SET state = 'cancelled' WHERE id = {QUEUED}", "its state is cancelled"),
     "a message nobody accepted": (
-        "INSERT INTO outbox (jti, recipient, subject, stream_seq, urgency, rank, size, handling, digest, "
+        ("INSERT INTO outbox (jti, recipient, subject, stream_seq, urgency, rank, size, handling, digest, "
         "schema_version, account, created_at, expires_at, body_id, leaf, state, next_at) SELECT 'forged', recipient, "
         "subject, 999, urgency, rank, size, handling, digest, schema_version, account, created_at, expires_at, "
-        f"body_id, leaf, 'queued', 0 FROM outbox WHERE id = {QUEUED}",
+        f"body_id, leaf, 'queued', 0 FROM outbox WHERE id = {QUEUED}"),
         "message forged: no entry accepts it",
     ),
     "a message nobody sent": (
@@ -172,8 +172,8 @@ NEIGHBOURS: dict[str, tuple[str, str]] = {
         "DELETE FROM checkpoints WHERE size = (SELECT min(size) FROM checkpoints)", "are here",
     ),
     "account added": (
-        "INSERT INTO accounts (id, name, person, role, token_hash, created_at) "
-        "VALUES ('x', 'x', 1, 'operator', 'x', 0)",
+        ("INSERT INTO accounts (id, name, person, role, token_hash, created_at) "
+        "VALUES ('x', 'x', 1, 'operator', 'x', 0)"),
         "account x: no entry adds it",
     ),
     "account revived": ("UPDATE accounts SET disabled_at = NULL", "by the log it is disabled"),

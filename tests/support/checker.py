@@ -173,7 +173,7 @@ def _fates(found: _Findings, side: Side, promised: set[str], *, drained: bool) -
 def _receipt(found: _Findings, side: Side, row: Any) -> None:
     """Verify the receipt that ended one message, as an auditor would who has only this home."""
     jti, partner = row["jti"], row["recipient"]
-    alone = side.envelopes.get(jti)
+    alone = side.envelopes.get(f"{jti}.receipt")
     kept = alone or side.envelopes.get(row["eid"])
     if kept is None or kept["receipt"] is None:
         found.append(f"{side.party}: {jti} is {row['state']} without a receipt")

@@ -6,6 +6,8 @@ Laws:
 2. State moves only as `protocol.states` allows; the partial index `outbox_open` holds what still has to move.
 3. `entries` and `tiles` are append-only; a checkpoint is signed once for a size.
 4. Times are integers, milliseconds since 1970-01-01 UTC.
+5. Message ids and case references are the other side's words. Nothing is looked up by one alone: a message is its
+   direction, partner and id, or our own row; a case is its partner and reference, or our own row.
 """
 
 from __future__ import annotations

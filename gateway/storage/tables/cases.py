@@ -19,7 +19,8 @@ from gateway.storage.tables.base import Key, metadata
 cases = Table(
     "cases",
     metadata,
-    Column("ref", Text, primary_key=True),
+    Column("id", Key, primary_key=True, autoincrement=True, comment="ours, in the order they came"),
+    Column("ref", Text, nullable=False, comment="the opener's word: agencies of one State may use the same"),
     Column("partner", Text, nullable=False),
     Column("opener", Text, nullable=False, comment="party that opened it"),
     Column("status", Text, nullable=False),
@@ -43,7 +44,8 @@ cases = Table(
         sqlite_where=text("replied_at IS NULL"),
         postgresql_where=text("replied_at IS NULL"),
     ),
-    Index("cases_updated", "updated_at"),
+    Index("cases_updated", "updated_at", "id"),
+    UniqueConstraint("ref", "partner"),
 )
 
 remembered = Table(

@@ -43,6 +43,7 @@ class Cases:
             "status": asking.one_of(request, "status", STATUSES),
             "urgency": asking.one_of(request, "urgency", URGENCIES),
             "due_before": asking.when(request, "due_before"),
+            "partner": asking.partner(request),
         }
         text = request.query.get("q")
         if text is not None and not _REFERENCE.fullmatch(text):
@@ -53,7 +54,7 @@ class Cases:
         shown, more = rows[:limit], len(rows) > limit
         following = None
         if more:
-            following = self._cursors.write("cases", f"{shown[-1]['updated_at']} {shown[-1]['ref']}")
+            following = self._cursors.write("changed", f"{shown[-1]['updated_at']} {shown[-1]['id']}")
         now = self._gateway.clock()
         return page(request, [render.case(row, now) for row in shown], following, more=more)
 
@@ -65,26 +66,26 @@ class Cases:
         now = self._gateway.clock()
         return page(call.request, [render.case(row, now) for row in rows], None, more=False)
 
-    def _before(self, request: web.Request) -> tuple[int, str] | None:
+    def _before(self, request: web.Request) -> tuple[int, int] | None:
         cursor = request.query.get("cursor")
         if not cursor:
             return None
-        at, _, ref = self._cursors.read("cases", cursor).partition(" ")
-        return int(at), ref
+        at, _, number = self._cursors.read("changed", cursor).partition(" ")
+        return int(at), int(number)
 
     async def get(self, call: Call) -> web.Response:
         """GET /cases/{ref}: status, clocks, next action, timeline of both sides."""
-        view = await self._views.show(call.request.match_info["ref"], call.owner)
+        view = await self._views.show(call.request.match_info["ref"], call.owner, asking.partner(call.request))
         shown = render.case_whole(view, self._gateway.settings.me, self._gateway.clock())
         return tagged(call.request, orjson.dumps(shown))
 
     async def get_progress(self, call: Call) -> web.Response:
         """GET /cases/{ref}/progress: how far each request is answered, row by row."""
-        found = await self._views.progress(call.request.match_info["ref"], call.owner)
+        found = await self._views.progress(call.request.match_info["ref"], call.owner, asking.partner(call.request))
         return tagged(call.request, orjson.dumps(render.progress(found, self._gateway.settings.me)))
 
     async def get_persons(self, call: Call) -> web.Response:
         """GET /cases/{ref}/persons: where each person stands; the log entry of the reading is committed first."""
-        ref = call.request.match_info["ref"]
-        found = await self._reader.persons(ref, call.account, purpose_of(call.request))
+        case = await self._views.named(call.request.match_info["ref"], call.owner, asking.partner(call.request))
+        found = await self._reader.persons(case, call.account, purpose_of(call.request))
         return tagged(call.request, orjson.dumps({"persons": [render.person(state) for state in found]}))

@@ -56,9 +56,7 @@ class Messages:
         self._cursors = cursors
         self._most = gateway.settings.limits.api_body_bytes
         self._parsed = Budget(PARSED_BYTES)
-        self.reader = Reader(
-            gateway.store, gateway.queries, gateway.rules.codelists, gateway.clock, me=gateway.settings.me
-        )  # fmt: skip
+        self.reader = Reader(gateway.store, gateway.queries, gateway.rules.codelists, gateway.clock)
 
     # --- submitting -----------------------------------------------------------------------------
 
@@ -155,6 +153,7 @@ class Messages:
             subject=asking.matching(request, "type", SUBJECT, "is a message type such as case.referral"),
             since=asking.when(request, "since"),
             account=call.owner,
+            partner=asking.partner(request),
             before=int(self._cursors.read("arrivals", cursor)) if cursor else None,
             limit=limit + 1,
         )

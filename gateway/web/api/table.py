@@ -33,6 +33,7 @@ _TIME = {"type": "string", "examples": ["2026-11-24T02:00:00Z", "2026-11-24"]}
 LIMIT = Param("limit", "items a page", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50})
 SENDER = Param("sender", "whose message is meant, where several parties used its id: 409 asks for it")
 CURSOR = Param("cursor", "`next_cursor` of the page before")
+PARTNER = Param("partner", "with whom the case is, where several partners use its reference: 409 asks for it")
 PURPOSE = Param("purpose", "why it is read, a code of the list processingPurpose: kept in the audit log")
 PURPOSE_HEADER = Param("Access-Purpose", "the same as `purpose`", where="header")
 KEY = Param(
@@ -80,8 +81,8 @@ def message_routes(of: Messages) -> list[Route]:
         Route(
             "GET", path, read, of.get_list, "List messages, newest first", tag, m.Messages,
             params=(_code("direction", "ours or theirs", ("in", "out")), _code("state", "where it stands", STATES),
-                    case, _word("type", "a message type"), Param("since", "accepted or received since", _TIME),
-                    CURSOR, LIMIT, ETAG),
+                    case, _word("partner", "with whom it was exchanged"), _word("type", "a message type"),
+                    Param("since", "accepted or received since", _TIME), CURSOR, LIMIT, ETAG),
             problems=(400,),
         ),
         Route(
@@ -139,23 +140,24 @@ def case_routes(of: Cases) -> list[Route]:
             params=(_word("q", "a case reference or its beginning, or a person's name in any script: nearest first, "
                           "one page; the audit log has that somebody searched, without the name"), PURPOSE,
                     PURPOSE_HEADER, _code("status", "where it stands", STATUSES),
-                    _code("urgency", "of the case", URGENCIES),
+                    _code("urgency", "of the case", URGENCIES), _word("partner", "with whom the case is"),
                     Param("due_before", "a clock that runs out by then", _TIME), CURSOR, LIMIT, ETAG),
             problems=(400,),
         ),
         Route(
             "GET", f"{path}/{{ref}}", read, of.get, "Show a case: status, clocks, next action, timeline", tag,
-            v.CaseWhole, params=(ETAG,), problems=(404,),
+            v.CaseWhole, params=(PARTNER, ETAG), problems=(400, 404, 409),
         ),
         Route(
             "GET", f"{path}/{{ref}}/progress", read, of.get_progress, "Show how far each request is answered", tag,
-            v.Progress, params=(ETAG,), problems=(404,),
+            v.Progress, params=(PARTNER, ETAG), problems=(400, 404, 409),
             text="Row by row, as `27 of 30`. What was answered is case data, and stands in the responses alone.",
         ),
         Route(
             "GET", f"{path}/{{ref}}/persons", ("event.read",), of.get_persons,
-            "Show each person's assessments and way home", tag, v.Persons, params=(PURPOSE, PURPOSE_HEADER, ETAG),
-            problems=(400, 404), text="Case data: the audit log has this reading before the answer leaves.",
+            "Show each person's assessments and way home", tag, v.Persons,
+            params=(PARTNER, PURPOSE, PURPOSE_HEADER, ETAG), problems=(400, 404, 409),
+            text="Case data: the audit log has this reading before the answer leaves.",
         ),
     ]  # fmt: skip
 
