@@ -168,10 +168,9 @@ class StreamItem:
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message by its number and its body's; `body` is None where that was erased."""
+    """A message by its number, and the bytes of its body: 0 where that was erased."""
 
     number: int
-    body: int | None
     size: int
 
 
@@ -393,4 +392,6 @@ class Traffic(Protocol):
     async def page(
         self, direction: Literal["out", "in"], subject: str, *, since: int, after: int, limit: int
     ) -> Sequence[StoredMessage]: ...
-    async def events(self, bodies: Sequence[int]) -> Sequence[bytes]: ...
+    async def events(self, direction: Literal["out", "in"], numbers: Sequence[int]) -> Sequence[bytes | None]:
+        """Return the bytes of these messages; None for each that is not what was logged, nothing for an erased one."""
+        ...

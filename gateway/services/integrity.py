@@ -6,11 +6,14 @@ whose bytes, recipient or state are not what the entries say: it is alarmed once
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from gateway.errors import StorageUnavailable
 from gateway.ledger import standing
+from gateway.ledger.entry import DIGEST_BYTES
 from gateway.logs import get_logger
 from gateway.ports.common import SYSTEM
 from gateway.primitives.merkle import leaf_hash
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gateway.ledger.standing import Said, Standing
+    from gateway.ports.common import Clock
     from gateway.ports.messages import Claimed
-    from gateway.ports.store import Transaction
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
 
 log = get_logger()
@@ -99,3 +103,25 @@ def alarm(
         return
     tx.log.append("audit.alarm", actor=SYSTEM, obj=("message", jti), at=now, jti=jti, event=digest, outcome=outcome)
     log.error("a stored message is not what the log says", message=jti, reason=outcome)
+
+
+class ChangedAlarms:
+    """`changed` is told by every reader of bodies whose transaction is not the writer's."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._told: set[tuple[str, str]] = set()
+
+    async def changed(self, jti: str, digest: bytes, what: str) -> None:
+        """Write the alarm, once. Where storage is full the reader is refused all the same, and the next one tells."""
+        if (jti, what) in self._told:
+            return
+        with suppress(StorageUnavailable):
+            await self._store.write(lambda tx: alarm(tx, jti, what, self._clock(), digest=_as_digest(digest)))
+            self._told.add((jti, what))
+
+
+def _as_digest(found: object) -> bytes | None:
+    """Return what a row calls a digest if it is one: it may have been edited too."""
+    return found if isinstance(found, bytes) and len(found) == DIGEST_BYTES else None

@@ -11,7 +11,8 @@ from gateway.ports.messages import Attempt, Claimed, NewMessage, OutboxState, Se
 from gateway.protocol.delivery import Waiting
 from gateway.protocol.ids import MessageId, PartyId
 from gateway.storage import tables as t
-from gateway.storage.statements import blob, bound, compiled, fixed, json_list, limited, values_of
+from gateway.storage.bodies import CLAIMED, OURS
+from gateway.storage.statements import bound, compiled, fixed, json_list, limited, values_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -72,12 +73,6 @@ _LEASE = compiled(
     .values(state=fixed("sending"), **bound(("fence", "lease_until", "eid"))),
     "fence", "lease_until", "eid", "key",
 )  # fmt: skip
-_CLAIMED = compiled(
-    select(o.id, o.jti, o.digest, o.urgency, o.attempts, func.coalesce(blob(t.bodies.c.event), func.zeroblob(fixed(0))))
-    .outerjoin(t.bodies, t.bodies.c.id == o.body_id)
-    .where(o.id.in_(values_of("ids"))),
-    "ids",
-)
 _RENEW = compiled(
     update(t.outbox)
     .where(o.eid == bindparam("envelope"), o.fence == bindparam("mine"), o.state == fixed("sending"), t.OPEN_STATES)
@@ -121,10 +116,6 @@ _RETRIABLE = (
     "UNION ALL SELECT jti FROM outbox WHERE state = 'dead' AND void = 'due' AND created_at >= ? AND expires_at > ?"
 )
 _OPEN_COUNT = compiled(select(func.count()).select_from(t.outbox).where(t.OPEN_STATES))
-_EVENT = compiled(
-    select(blob(t.bodies.c.event)).join(t.outbox, o.body_id == t.bodies.c.id).where(o.jti == bindparam("key")),
-    "key",
-)
 _WAKE = compiled(
     update(t.outbox)
     .where(
@@ -290,7 +281,7 @@ class OutboxRows:
 
     def claimed(self, ids: Sequence[int]) -> Sequence[Claimed]:
         """Return messages with their bytes, in that order."""
-        rows = {row[0]: Claimed(*row[1:]) for row in self._run(_CLAIMED, (json_list(ids),))}
+        rows = {row[0]: Claimed(*row[1:]) for row in self._run(CLAIMED, (json_list(ids),))}
         return [rows[key] for key in ids]
 
     def lease(self, ids: Sequence[int], *, eid: str, fence: int, lease_until: int) -> None:
@@ -319,7 +310,7 @@ class OutboxRows:
 
     def event(self, jti: MessageId) -> bytes:
         """Return the bytes of a message of ours."""
-        row = self._run(_EVENT, (jti,)).fetchone()
+        row = self._run(OURS, (jti,)).fetchone()
         return row[0] if row is not None else b""
 
     def wake(self, recipient: PartyId, now_ms: int) -> int:
