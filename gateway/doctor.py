@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
@@ -31,7 +32,9 @@ from gateway.errors import ConfigurationError, GatewayError
 from gateway.keyring.files import ROOT_FILES, FileKeyRing, open_keys
 from gateway.protocol.agreement import parse_agreement
 from gateway.protocol.card import read_card
+from gateway.services.holdings import judge_holdings
 from gateway.settings import parse_address
+from gateway.storage.holdings import stored_holdings
 from gateway.storage.migrations import HEAD
 from gateway.storage.schema import revision
 from gateway.transport.tsa import open_authority
@@ -55,6 +58,8 @@ CERTIFICATE_LEAST_S: Final = 5 * DAY_S
 CARD_LEAST_S: Final = 15 * DAY_S
 READY_TIMEOUT_S: Final = 5
 SCANNER_TIMEOUT_S: Final = 5
+ROWS_LOOKED_AT: Final = 2000
+FAULTS_TOLD: Final = 50
 CLOCK_SKEW_MOST_MS: Final = 60_000  # far inside what the protocol defers for: a clock that runs off shows early
 
 
@@ -279,6 +284,21 @@ def _database(settings: Settings, now: float, ping: Ping | None) -> Iterator[Che
             yield from _stored(connection, settings, now, ping)
         except sqlite3.DatabaseError as error:
             yield Check("fail", "database", f"cannot be read ({type(error).__name__})", "`gateway db restore FILE`")
+            return
+    if found == HEAD:
+        yield from _tables(path, settings.me)
+
+
+def _tables(path: Path, me: str) -> Iterator[Check]:
+    """Hold the newest rows of each table against the log: a big home must not make anybody wait for the rest."""
+    with stored_holdings(path) as held:
+        faults = list(islice(judge_holdings(held, me, ROWS_LOOKED_AT), FAULTS_TOLD))
+    for fault in faults:
+        fix = "`gateway audit verify` names all; docs/operations.md#tables-and-log says what to do"
+        yield Check("fail", f"table {fault.path}", f"{fault.what}: {fault.meaning}", fix)
+    if not faults:
+        shown = f"the newest {ROWS_LOOKED_AT} rows of each are as logged; `gateway audit verify` looks at all"
+        yield Check("ok", "tables", shown)
 
 
 def _stored(connection: sqlite3.Connection, settings: Settings, now: float, ping: Ping | None) -> Iterator[Check]:

@@ -381,6 +381,12 @@ class LedgerError(GatewayError):
     slug, title = "log-damaged", "The audit log does not verify"
 
 
+class RecordChanged(LedgerError):
+    """A stored record is not what was logged of it: it is neither sent nor shown. `detail` names the message."""
+
+    slug, title = "record-changed", "A stored record is not what the log says of it"
+
+
 # --- the operator's -------------------------------------------------------------------------------
 
 

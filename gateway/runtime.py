@@ -37,6 +37,7 @@ from gateway.services.gate import Gate
 from gateway.services.giveup import GiveUp
 from gateway.services.identity import Identity, Self
 from gateway.services.indexing import Indexer
+from gateway.services.integrity import ChangedAlarms
 from gateway.services.keyroom import KeyRoom
 from gateway.services.lane import Lane
 from gateway.services.lateness import Lateness
@@ -150,11 +151,15 @@ def _compose(
             most=settings.delivery.envelope_events_max, fault=world.fault, paused=lambda: gate.closed is not None,
         )  # fmt: skip
 
-    reads, indexer = IndexReads(store.readers, me), Indexer(store, me)
+    reads, traffic = IndexReads(store.readers, me), StoredTraffic(store.readers, me)
+    alarms = ChangedAlarms(store, clock)
+    reads.on_changed(alarms.changed)
+    traffic.on_changed(alarms.changed)
+    indexer = Indexer(store, me, alarms)
     gateway = Gateway(
         settings=settings, keys=keys, store=store, queries=reads, clock=clock, rules=rules, directory=directory,
         registrar=Registrar(store, catalogue, appraiser, clock), appraiser=appraiser,
-        rehearsal=Rehearsal(store, StoredTraffic(store.readers), lists, clock),
+        rehearsal=Rehearsal(store, traffic, lists, clock),
         accounts=Accounts(store, clock, entropy, token_ttl_ms=settings.access.token_ttl_days * DAY_MS),
         submitter=submitter,
         receiver=Receiver(

@@ -13,6 +13,7 @@ from gateway.cli.common import YesOption, coded, confirm, given, group, home, ho
 from gateway.cli.control import API, CONTROL, gateway, segment
 from gateway.cli.evidence import TsaOption, read_tsa
 from gateway.cli.failure import UNVERIFIED
+from gateway.cli.holdings import show_tables, tables_of
 from gateway.errors import Clash, ConfigurationError, PartnerError
 from gateway.protocol.reasons import VOUCH_REASONS
 
@@ -130,22 +131,23 @@ def audit_verify(
     ] = None,
     tsa: TsaOption = None,
 ) -> None:
-    """Check the log offline: every entry, every hash, the signature; exit 3 and every fault where it fails."""
+    """Check the log offline: every entry, hash and signature; of a home its tables too. Exit 3 names every fault."""
     logs, witnesses = _keys(vkey or [])
     if folder is None and tsa:
         raise ConfigurationError("--tsa judges the timestamps of an export; name its folder")
     certificates = read_tsa(tsa)
     report = _verify_home(logs, witnesses) if folder is None else _verify_folder(folder, logs, witnesses, certificates)
+    tables = tables_of(home()) if folder is None else []
     faults = [
         {"index": fault.index, "path": fault.path, "what": fault.what, "meaning": fault.meaning}
-        for fault in report.faults
+        for fault in (*report.faults, *tables)
     ]
     output.show(
         {
-            "verified": report.ok, "origin": report.origin, "size": report.size,
+            "verified": report.ok and not tables, "origin": report.origin, "size": report.size,
             "root": report.root.hex() if report.root else None, "first_bad_index": report.first_bad_index,
             "cosigned_by": [_name(key) for key in report.cosigned_by],
-            **({"timestamps": _stamps(report)} if folder is not None else {}),
+            **({"timestamps": _stamps(report)} if folder is not None else {"tables_agree": not tables}),
             **({"faults": faults} if given.output == "json" else {}),
         }
     )  # fmt: skip
@@ -153,10 +155,13 @@ def audit_verify(
         note(f"{len(report.stamps)} timestamps are not judged: give the authority's certificates with --tsa FILE.pem")
     if not report.ok:
         if given.output != "json":
-            for fault in faults:
-                where = f"entry {fault['index']}" if fault["index"] is not None else (fault["path"] or "the log")
-                print(f"fault: {where}: {fault['what']}: {fault['meaning']}")
+            for fault in report.faults:
+                where = f"entry {fault.index}" if fault.index is not None else (fault.path or "the log")
+                print(f"fault: {where}: {fault.what}: {fault.meaning}")
         note("the log does not verify: keep this copy, and compare with the checkpoints your partner holds")
+    if tables:
+        show_tables(tables)
+    if tables or not report.ok:
         raise typer.Exit(UNVERIFIED)
 
 

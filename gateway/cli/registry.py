@@ -89,7 +89,8 @@ def _explained(found: Mapping[str, Any]) -> Iterator[str]:
     if tried is not None:
         yield (
             f"traffic: since {tried['since'][:10]} {tried['messages']} message(s) tried, {tried['failed']} would fail, "
-            f"{tried['erased']} erased and not tried" + ("" if tried["whole"] else "; time ran out before the end")
+            f"{tried['erased']} erased and {tried['changed']} changed ones not tried"
+            + ("" if tried["whole"] else "; time ran out before the end")
         )
         for place in tried["places"]:
             yield f"traffic: {place['messages']} at {place['pointer']} ({place['code']}): {place['reason']}"

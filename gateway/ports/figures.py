@@ -17,7 +17,10 @@ Direction = Literal["out", "in"]
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A message that statistics and search have not read yet; `event` is None where its body was erased."""
+    """A message that statistics and search have not read yet.
+
+    `event` is None where its body was erased, or is not what was logged: `changed` then says in what, in a word.
+    """
 
     direction: Direction
     id: int
@@ -29,6 +32,7 @@ class Unread:
     at: int
     digest: bytes
     event: bytes | None
+    changed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

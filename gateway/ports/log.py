@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from gateway.ledger.standing import Said
     from gateway.ledger.witness import Witnessed
     from gateway.ports.common import Actor
     from gateway.ports.messages import OutboxState
@@ -94,6 +95,15 @@ class Log(Protocol):
     def data(self, seq: int) -> bytes: ...
     def proof(self, seq: int, size: int) -> tuple[bytes, ...]: ...
     def read_hashes(self, level: int, number: int) -> Sequence[bytes]: ...
+    def entry(self, seq: int) -> Said | None: ...
+
+    def about(self, jtis: Collection[str]) -> Mapping[str, Sequence[Said]]:
+        """Return the entries that decide what stands of these messages, and their alarms, by message, in order."""
+        ...
+
+    def received(self, sender: str, jtis: Collection[str]) -> Sequence[Said]:
+        """Return the entries of answers we gave a sender to these messages."""
+        ...
 
 
 class Witnesses(Protocol):

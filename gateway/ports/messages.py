@@ -49,7 +49,7 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """One message under our lease, with the bytes to send."""
+    """One message about to be sent, as it is stored; `event` is empty where its body is gone."""
 
     jti: MessageId
     digest: bytes
@@ -78,6 +78,7 @@ class Sent:
     void: str | None
     account: str
     effect: str | None
+    leaf: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +168,9 @@ class StreamItem:
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message by its number and its body's; `body` is None where that was erased."""
+    """A message by its number, and the bytes of its body: 0 where that was erased."""
 
     number: int
-    body: int | None
     size: int
 
 
@@ -196,8 +196,16 @@ class Outbox(Protocol):
         """Return every message of these cases with a partner that still has to move, by case and `caseseq`."""
         ...
 
-    def lease(self, ids: Sequence[int], *, eid: str, fence: int, lease_until: int) -> Sequence[Claimed]:
-        """Move queued messages to sending under our lease; return them with their bytes, in that order."""
+    def claimed(self, ids: Sequence[int]) -> Sequence[Claimed]:
+        """Return messages with their bytes, in that order."""
+        ...
+
+    def lease(self, ids: Sequence[int], *, eid: str, fence: int, lease_until: int) -> None:
+        """Move queued messages to sending under our lease."""
+        ...
+
+    def restore(self, jti: MessageId, state: OutboxState) -> None:
+        """Give a message back the state that the log says it is in, and nothing else."""
         ...
 
     def renew(self, eid: str, *, fence: int, lease_until: int) -> None:
@@ -217,7 +225,7 @@ class Outbox(Protocol):
         ...
 
     def event(self, jti: MessageId) -> bytes:
-        """Return the bytes of a message of ours."""
+        """Return the bytes of a message of ours, empty where they are gone."""
         ...
 
     def wake(self, recipient: PartyId, now_ms: int) -> int:
@@ -384,4 +392,6 @@ class Traffic(Protocol):
     async def page(
         self, direction: Literal["out", "in"], subject: str, *, since: int, after: int, limit: int
     ) -> Sequence[StoredMessage]: ...
-    async def events(self, bodies: Sequence[int]) -> Sequence[bytes]: ...
+    async def events(self, direction: Literal["out", "in"], numbers: Sequence[int]) -> Sequence[bytes | None]:
+        """Return the bytes of these messages; None for each that is not what was logged, nothing for an erased one."""
+        ...

@@ -77,7 +77,8 @@ class Accounts:
                 detail = "this name is taken; names are never used twice"
                 raise Clash(detail, errors=(Finding("/name", detail),))
             tx.accounts.add(account, hashed)
-            tx.log.append("user.added", actor=actor, obj=("account", account.id), at=now, outcome=role)
+            tx.log.append("user.added", actor=actor, obj=("account", account.id), at=now, outcome=role,
+                          event=sha256(hashed).digest())  # fmt: skip
 
         await self._store.write(work)
         return account, token
@@ -105,7 +106,7 @@ class Accounts:
             account = self._find(tx, name, person=person)
             tx.accounts.set_token(account.id, hashed)
             tx.log.append("user.changed", actor=actor, obj=("account", account.id), at=self._clock(),
-                          outcome="token reset")  # fmt: skip
+                          outcome="token reset", event=sha256(hashed).digest())  # fmt: skip
             return account
 
         account = await self._store.write(work)

@@ -138,15 +138,15 @@ class CaseFile:
 
     def settled(
         self, tx: Transaction, partner: PartyId, ref: str, jti: str, effect: Effect, *, accepted: bool, received_at: int
-    ) -> None:
-        """Take the partner's final answer to our message into the case."""
+    ) -> bytes | None:
+        """Take the partner's final answer to our message into the case; return the digest of its row."""
         case = tx.cases.find(partner, ref)
         if case is None:
-            return
+            return None
         case.lifecycle = lifecycle.settle(case.lifecycle, jti=jti, accepted=accepted)
         if accepted:
             self._delivered(case, self.me, jti, effect, received_at)
-        tx.cases.save(case)
+        return tx.cases.save(case)
 
     def arrive(self, case: Case, message: CaseMessage, received_at: int) -> Finding | None:
         """Take a partner's message into the case; return why not, or None. The caller stores the case."""

@@ -9,7 +9,7 @@ from gateway.protocol.void import read_voids
 from gateway.services.records import Records
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from gateway.casework.policies import CaseFacts
     from gateway.casework.remembered import Record
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 class Desk:
     """What is stored of the ids, numbers and cases of one envelope, and what its earlier events added."""
 
-    def __init__(self, tx: Transaction, memory: CaseMemory, sender: PartyId, events: Sequence[Event]) -> None:
+    def __init__(
+        self, tx: Transaction, memory: CaseMemory, sender: PartyId, events: Sequence[Event], logged: Iterable[Taken]
+    ) -> None:
+        """Take `logged`: ids that are taken by the log's word, whatever the tables have left of them."""
         self.tx = tx
         self._memory = memory
         self._sender = sender
@@ -46,7 +49,7 @@ class Desk:
             stream_seqs=[e.stream_seq for e in events] + [v.seq for v in voids],
             cases=[(case, number) for case, number in places if case is not None and number is not None],
         )
-        for row in rows:
+        for row in (*logged, *rows):
             self._hold(row)
         self._elsewhere = tx.inbox.elsewhere(sender, [e.id for e in events])
 
@@ -134,6 +137,10 @@ class Desk:
         """Keep what an accepted event did to its case, for the next events and for storage."""
         self._cases[case.ref] = case
         self._touched.add(case.ref)
+
+    def case_digest(self, ref: CaseRef | None) -> bytes | None:
+        """Return the digest of a case as this envelope leaves it so far, None where it did nothing to one."""
+        return self.tx.cases.digest(self._cases[ref]) if ref is not None and ref in self._touched else None
 
     def save_cases(self) -> None:
         """Store what the accepted events did to their cases."""

@@ -6,16 +6,17 @@ export of the same message gives the same bytes until more is known of it.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import rfc8785
 
-from gateway.errors import Clash, MalformedProof, NotPermitted, Paused, UnknownSchemaRequested
+from gateway.errors import Clash, MalformedProof, NotPermitted, Paused, RecordChanged, UnknownSchemaRequested
 from gateway.evidence import chain
 from gateway.evidence.bundle import write_bundle
 from gateway.evidence.facts import read_event
 from gateway.evidence.parts import CardPart, LogPart, Parts, Proved, StampPart
-from gateway.ledger import entry, note, proof
+from gateway.ledger import entry, note, proof, standing
 from gateway.logs import get_logger
 from gateway.primitives import merkle
 from gateway.services.accounts import actor_of, permitted
@@ -40,6 +41,7 @@ log = get_logger()
 ENTRIES_MOST: Final = 90
 READS_MOST: Final = 100
 """Entries of readings a bundle holds: a message read daily must not outgrow the format."""
+LOOK: Final = "`gateway audit verify` names what was changed"
 ATTEMPTS_MOST: Final = 100
 """Attempts the chain shows, the last ones: a partner that is down for weeks is tried thousands of times."""
 
@@ -139,8 +141,10 @@ class Evidence:
                 raise Clash("its sender's signed envelope is not held; `gateway audit search --message` has the log")
             return await self._unsent(row, event)
         digests = [envelope["digests"][at : at + 32] for at in range(0, len(envelope["digests"]), 32)]
+        if row["digest"] not in digests:
+            raise RecordChanged(f"message {row['jti']} is in no envelope that is kept; {LOOK}")
         place = digests.index(row["digest"])
-        receipt = await self._reads.receipt(row["id"]) if out else await self._answer(row)
+        receipt = await self._receipt(row) if out else await self._answer(row)
         logs = [await self._own_log(row, envelope["leaf"])]
         if out and row["partner_leaf"] is not None:
             logs += await self._partner_entries.part(row)
@@ -160,6 +164,14 @@ class Evidence:
             digest=row["digest"], place=0, count=0, path=(), manifest=None, receipt=None,
             cards=await self._cards(row, [], logs), logs=logs, schema=self._schema(event),
         )  # fmt: skip
+
+    async def _receipt(self, row: Row) -> bytes | None:
+        """Return the receipt that ended a message of ours: the one whose digest was logged when it came."""
+        receipt = await self._reads.receipt(row["id"])
+        said = standing.standing(standing.read_all(e["data"] for e in await self._own_rows(row)), self._me)
+        if said is not None and said.receipt is not None and said.receipt != sha256(receipt or b"").digest():
+            raise RecordChanged(f"the receipt of message {row['jti']} is not the one that was logged; {LOOK}")
+        return receipt
 
     async def _answer(self, row: Row) -> bytes | None:
         """Return our signed answer to a message we received: made once and kept, since no two signatures are alike."""

@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gateway.ledger.standing import RECEIVED, STATES
 from gateway.protocol.event import VOID
 
 if TYPE_CHECKING:
@@ -15,18 +16,6 @@ if TYPE_CHECKING:
     Row = Mapping[str, Any]
 
 PAGE = 500
-
-# What the state of a message is after each entry; the partner's final answer says which of two.
-STATES = {
-    "message.accepted": "queued",
-    "message.held": "held",
-    "message.released": "queued",
-    "message.cancelled": "cancelled",
-    "message.dead": "dead",
-    "message.settled": None,
-    "message.received": "received",
-}
-RECEIVED = "message.received"
 
 
 class _Reads(Protocol):

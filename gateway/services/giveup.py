@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from gateway.errors import MalformedReceipt, PartnerError, TransportError
+from gateway.ledger.standing import Basis
 from gateway.logs import get_logger
 from gateway.ports.common import SYSTEM, Actor, Clock, Entropy
 from gateway.ports.messages import NewMessage, Sent
@@ -96,12 +97,13 @@ class GiveUp:
         tx.memory.suspend(self._directory.me, row.jti)
         if row.subject == VOID:
             tx.outbox.retell_voids(row.jti)
+        case: bytes | None = None
         if state is State.CANCELLED and row.attempts == 0:
             # It never left, and nobody can have it tried again; whatever left waits for the partner's word.
-            self._settler.never_taken(tx, row)
+            case = self._settler.never_taken(tx, row)
         typ = "message.dead" if state is State.DEAD else "message.cancelled"
         tx.log.append(typ, actor=actor, obj=("message", row.jti), at=now, jti=row.jti, event=row.digest,
-                      case=row.case_ref, outcome=reason)  # fmt: skip
+                      case=row.case_ref, outcome=reason, basis=Basis(case=case).text())  # fmt: skip
         if state is State.DEAD:
             tx.log.append("audit.alarm", actor=actor, obj=("message", row.jti), at=now, jti=row.jti,
                           outcome=f"dead {reason}")  # fmt: skip
@@ -194,7 +196,10 @@ class GiveUp:
         ])  # fmt: skip
         tx.outbox.voids_told([r.jti for r in rows], jti)
         for row in rows:
-            self._settler.never_taken(tx, row)
+            case = self._settler.never_taken(tx, row)
+            if case is not None and row.case_ref is not None:
+                tx.log.append("case.changed", actor=SYSTEM, obj=("case", row.case_ref), at=now, jti=row.jti,
+                              case=row.case_ref, outcome="not taken", basis=Basis(case=case).text())  # fmt: skip
         return True
 
     def _told(self, count: int) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from gateway.ports.figures import Unread
     from gateway.ports.store import Store, Transaction
+    from gateway.services.integrity import ChangedAlarms
 
 BATCH = 100
 """Messages read and stored in one unit: what a partner's envelope may have to wait for."""
@@ -37,8 +38,9 @@ MOST_BYTES = 2 * 1024 * 1024
 class Indexer:
     """`catch_up` is the one writer of tallies and search keys."""
 
-    def __init__(self, store: Store, me: str) -> None:
+    def __init__(self, store: Store, me: str, alarms: ChangedAlarms) -> None:
         self._store = store
+        self._alarms = alarms
         self._me = me
         self._turn = asyncio.Lock()
 
@@ -56,7 +58,9 @@ class Indexer:
         while batch := await self._store.write(unread):
             found: list[Indexed] = []
             for message in batch:
-                if message.event:  # erased bodies are absent or empty
+                if message.changed is not None:
+                    await self._alarms.changed(message.jti, message.digest, message.changed)
+                elif message.event:  # erased bodies are absent or empty
                     found.append(indexed(message, message.event))
                     await asyncio.sleep(0)
             await self._store.write(partial(_keep, me=self._me, cursor=cursor, last=batch[-1].id, found=found))

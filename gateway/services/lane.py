@@ -21,6 +21,7 @@ from gateway.protocol import delivery, receipt
 from gateway.protocol.delivery import FailedAttempt, ReceiptClaimed, Waiting
 from gateway.protocol.envelope import Sealed, seal
 from gateway.services.fresh_ids import fresh_envelope_id
+from gateway.services.integrity import seal_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,19 +220,14 @@ class Lane:
         number = self._number
 
         def work(tx: Transaction) -> Outgoing | None:
-            lanes = [tx.outbox.due(self.party, rank=rank, now_ms=now, limit=limit) for rank in range(3)]
-            cases = {m.case_ref for lane in lanes for m in lane if m.case_ref is not None}
-            by_case: dict[str, list[Waiting]] = {}
-            for message in tx.outbox.open_in_cases(self.party, sorted(cases)) if cases else ():
-                by_case.setdefault(message.case_ref or "", []).append(message)
-            ids = delivery.fill(delivery.in_turn(lanes, number), by_case, now_ms=now, limit=limit)
+            ids, messages = self._choose(tx, number, now, limit)
             if not ids:
                 return None
             eid = fresh_envelope_id(tx, now, self._entropy)
-            messages = tuple(tx.outbox.lease(ids, eid=eid, fence=self._fence, lease_until=now + LEASE_S * 1000))
+            tx.outbox.lease(ids, eid=eid, fence=self._fence, lease_until=now + LEASE_S * 1000)
             sealed = seal(
-                [m.event for m in messages], iss=self._directory.me, aud=self.party, eid=eid, iat_ms=now,
-                signer=signer, recipient=recipient, entropy=self._entropy,
+                [m.event for m in messages], digests=[m.digest for m in messages], iss=self._directory.me,
+                aud=self.party, eid=eid, iat_ms=now, signer=signer, recipient=recipient, entropy=self._entropy,
             )  # fmt: skip
             self._point("sealed")
             # One entry an envelope: its root commits to every event in it (protocol.md, law 7).
@@ -246,6 +242,20 @@ class Lane:
             return Outgoing(eid, sealed, messages, sha256(sealed.manifest).digest())
 
         return await self._store.write(work)
+
+    def _choose(self, tx: Transaction, number: int, now: int, limit: int) -> tuple[list[int], tuple[Claimed, ...]]:
+        """Return what goes into the next envelope: all of it is what the log says, or it is kept back."""
+        while True:
+            lanes = [tx.outbox.due(self.party, rank=rank, now_ms=now, limit=limit) for rank in range(3)]
+            cases = {m.case_ref for lane in lanes for m in lane if m.case_ref is not None}
+            by_case: dict[str, list[Waiting]] = {}
+            for message in tx.outbox.open_in_cases(self.party, sorted(cases)) if cases else ():
+                by_case.setdefault(message.case_ref or "", []).append(message)
+            ids = delivery.fill(delivery.in_turn(lanes, number), by_case, now_ms=now, limit=limit)
+            messages = tuple(tx.outbox.claimed(ids)) if ids else ()
+            # What is kept back leaves the queue, so this ends; what follows it in its case waits with it.
+            if not messages or not seal_faults(tx, messages, self._directory.me, self.party, now):
+                return ids, messages
 
     # --- exchange -----------------------------------------------------------------------------------
 

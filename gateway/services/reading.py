@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.casework.recordaction import MESSAGE, PART
 from gateway.casework.remembered import persons
-from gateway.errors import Clash, Finding, MalformedRequest, NotFound, NotPermitted
+from gateway.errors import Clash, Finding, MalformedRequest, NotFound, NotPermitted, RecordChanged
 from gateway.ports.common import Actor
 from gateway.primitives.merkle import leaf_hash
 from gateway.protocol.event import VOID
@@ -41,11 +41,11 @@ class _Reads(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A received message with its event, and its place in the inbox."""
+    """A received message with its place in the inbox; `event` is None where what is stored is not what was logged."""
 
     number: int
     row: Row
-    event: bytes
+    event: bytes | None
 
 
 class Reader:
@@ -79,7 +79,7 @@ class Reader:
     async def event(self, row: Row, account: Account, purpose: str | None) -> bytes:
         """Return the event of one message that `message` gave, after its reading is in the log.
 
-        Raises NotFound, MalformedRequest, and NotPermitted where its use is restricted.
+        Raises NotFound, MalformedRequest, NotPermitted where its use is restricted, and RecordChanged.
         """
         judge_purpose(self._codelists, purpose)
         event = await self._body(row)
@@ -100,18 +100,25 @@ class Reader:
     async def inbox(
         self, after: int, limit: int, account: Account, purpose: str | None
     ) -> tuple[Sequence[Arrived], bool]:
-        """Return received messages behind number `after` with their events, and whether more wait."""
+        """Return received messages behind number `after` with their events, and whether more wait.
+
+        One that was changed since it was logged is told of without its event: what came after it must not wait for it.
+        """
         judge_purpose(self._codelists, purpose)
         rows = await self._reads.inbox(after, limit + 1)
         found: list[Arrived] = []
         size = 0
         for row in rows[:limit]:
-            event = await self._body(row)
-            size += len(event)
+            try:
+                event: bytes | None = await self._body(row)
+            except RecordChanged:
+                event = None
+            size += len(event or b"")
             if found and size > MOST_BYTES:
                 break
             found.append(Arrived(row["id"], row, event))
-        await self._note([(item.row, item.event) for item in found], account, purpose)
+        shown = [(item.row, item.event) for item in found if item.event is not None]
+        await self._note(shown, account, purpose)
         return found, len(found) < len(rows)
 
     async def marks(self, row: Row) -> Sequence[Row]:

@@ -23,6 +23,7 @@ from gateway.errors import (
     StorageUnavailable,
     Voided,
 )
+from gateway.ledger.standing import Basis
 from gateway.logs import get_logger
 from gateway.ports.common import Actor, Clock, FaultPoint
 from gateway.ports.messages import NewArrival, NewVoid
@@ -30,6 +31,7 @@ from gateway.protocol import receipt
 from gateway.protocol.envelope import OpenedEnvelope, open_sealed
 from gateway.protocol.ids import CaseRef, EnvelopeId, MessageId, PartyId, case_state
 from gateway.protocol.receipt import Outcome
+from gateway.services.answers import Answers
 from gateway.services.casefile import CaseFile, CaseMessage
 from gateway.services.desk import Desk
 from gateway.services.inspect import NOTHING, Inspector
@@ -85,6 +87,7 @@ class Receiver:
         self._checkpoints = checkpoints
         self._clock = clock
         self._memory = CaseMemory(rules.me)
+        self._answers = Answers(clock)
         self._skew_alarmed: dict[PartyId, int] = {}
         self._listeners: list[Callable[[int, int], None]] = []
 
@@ -140,7 +143,8 @@ class Receiver:
 
         def find(tx: Transaction) -> tuple[Outcome, int]:
             unknown = Outcome(event=None, status="unknown", received_at_ms=None, jti=jti)
-            return tx.inbox.by_jti(sender, jti) or unknown, tx.inbox.raise_stream_high(sender)
+            found = self._answers.one(tx, sender, jti)
+            return found or unknown, tx.inbox.raise_stream_high(sender)
 
         found, high = await self._store.write(find)
         # One checkpoint for both: the proof must lead to the root that the receipt shows.
@@ -166,10 +170,10 @@ class Receiver:
         self, tx: Transaction, envelope: OpenedEnvelope, judged: Sequence[Judged]
     ) -> tuple[list[Outcome], list[NewArrival], int]:
         sender, now = envelope.iss, self._clock()
-        known = dict(tx.inbox.outcomes(sender, [j.digest for j in judged]))
-        desk = Desk(
-            tx, self._memory, sender, [j.event for j in judged if j.event is not None and j.digest not in known]
-        )
+        given = self._answers.given(tx, sender, {j.digest: j.jti for j in judged})
+        fresh = [j.event for j in judged if j.event is not None and j.digest not in given.outcomes]
+        desk = Desk(tx, self._memory, sender, fresh, given.taken)
+        known = dict(given.outcomes)
         outcomes: list[Outcome] = []
         arrivals: list[NewArrival] = []
         voids: list[NewVoid] = []
@@ -181,7 +185,7 @@ class Receiver:
                 # Law 2: same message, same answer, no new entry.
                 outcomes.append(stored if stored.jti or not item.jti else replace(stored, jti=MessageId(item.jti)))
                 continue
-            error = self._first_fault(desk, item, waiting_cases, now)
+            error = given.faults.get(item.digest) or self._first_fault(desk, item, waiting_cases, now)
             if isinstance(error, DEFERRING):
                 # Deferred: not taken, not stored. Later messages of its case must not overtake it.
                 if item.event is not None and item.event.case is not None:
@@ -193,7 +197,7 @@ class Receiver:
                     eid=envelope.eid, partner=sender, direction="in", at=now, manifest=envelope.manifest,
                     digests=envelope.digests, leaf=None,
                 )  # fmt: skip
-            outcome, arrival = self._settle(tx, envelope.iss, evidence, item, error, now)
+            outcome, arrival = self._settle(desk, envelope.iss, evidence, item, error, now)
             known[item.digest] = outcome
             outcomes.append(outcome)
             arrivals.append(arrival)
@@ -294,9 +298,9 @@ class Receiver:
         return own_state and self._rules.catalogue.opens_case(event.subject)
 
     def _settle(
-        self, tx: Transaction, sender: PartyId, evidence: str, item: Judged, error: PartnerError | None, now: int
+        self, desk: Desk, sender: PartyId, evidence: str, item: Judged, error: PartnerError | None, now: int
     ) -> tuple[Outcome, NewArrival]:
-        event = item.event
+        tx, event = desk.tx, item.event
         status: Literal["accepted", "rejected"] = "accepted" if error is None else "rejected"
         errors = error.errors[: receipt.MAX_FINDINGS] if error is not None else ()
         jti = None if item.jti is None else MessageId(item.jti)
@@ -306,6 +310,7 @@ class Receiver:
             "message.received", actor=Actor(sender, PARTNER_ROLE), obj=("message", jti or "unread"), at=now, jti=jti,
             event=item.digest, case=event.case if event is not None and owns else None,
             outcome=status if error is None else f"{status} {error.slug}",
+            basis=Basis(case=desk.case_digest(event.case)).text() if event is not None and error is None else None,
         )  # fmt: skip
         if isinstance(error, Conflict):
             tx.log.append(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gateway.ports.store import Store, Transaction
     from gateway.registry.subject import SchemaVersion
 
+    Slice = tuple[Literal["out", "in"], Sequence[int]]
+
 YEAR_MS: Final = 365 * 86_400_000
 PAGE: Final = 1000
 # Read and judged at once, by a thread: a group of manifests must not fill memory.
@@ -38,12 +40,16 @@ PLACES_A_MESSAGE: Final = 20
 
 @dataclass(slots=True)
 class Rehearsed:
-    """What came of it. `messages` were tried, `failed` of them refused; `erased` ones have no body to try."""
+    """What came of it: `messages` were tried, `failed` of them refused.
+
+    `erased` ones have no body to try; the bodies of `changed` ones are not what was logged.
+    """
 
     since: int
     messages: int = 0
     failed: int = 0
     erased: int = 0
+    changed: int = 0
     whole: bool = True
     """False: time ran out before the end."""
     places: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -71,25 +77,27 @@ class Rehearsal:
             found = Rehearsed(started - YEAR_MS)
             validator = await asyncio.to_thread(Validator, schema, self._codelists)
             async with aclosing(self._slices(schema.subject, found)) as slices:
-                async for bodies in slices:
-                    events = await self._traffic.events(bodies)
+                async for direction, numbers in slices:
+                    held = await self._traffic.events(direction, numbers)
+                    events = [event for event in held if event is not None]
                     await asyncio.to_thread(_try, validator, events, found)
-                    found.erased += len(bodies) - len(events)
+                    found.erased += len(numbers) - len(held)
+                    found.changed += len(held) - len(events)
                     if self._clock() - started > MOST_MS:
                         found.whole = False
                         break
             await self._store.write(lambda tx: self._note(tx, schema, actor, found))
         return found
 
-    async def _slices(self, subject: str, found: Rehearsed) -> AsyncGenerator[Sequence[int], None]:
+    async def _slices(self, subject: str, found: Rehearsed) -> AsyncGenerator[Slice, None]:
         directions: tuple[Literal["out", "in"], ...] = ("out", "in")
         for direction in directions:
             after = 0
             while page := await self._traffic.page(direction, subject, since=found.since, after=after, limit=PAGE):
                 after = page[-1].number
-                found.erased += sum(1 for message in page if message.body is None)
-                for bodies in _sliced(page):
-                    yield bodies
+                found.erased += sum(1 for message in page if not message.size)
+                for numbers in _sliced(page):
+                    yield direction, numbers
 
     def _note(self, tx: Transaction, schema: SchemaVersion, actor: Actor, found: Rehearsed) -> None:
         tx.log.append(
@@ -99,17 +107,17 @@ class Rehearsal:
 
 
 def _sliced(page: Sequence[StoredMessage]) -> list[list[int]]:
-    """Return the bodies of a page in groups that fit `SLICE_BYTES`, one at least each."""
+    """Return the messages of a page in groups that fit `SLICE_BYTES`, one at least each."""
     groups: list[list[int]] = [[]]
     size = 0
     for message in page:
-        if message.body is None:
+        if not message.size:
             continue
         size += message.size
         if groups[-1] and (size > SLICE_BYTES or len(groups[-1]) >= SLICE_MESSAGES):
             groups.append([])
             size = message.size
-        groups[-1].append(message.body)
+        groups[-1].append(message.number)
     return groups if groups[0] else []
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
 from gateway.casework.recordaction import RECORD_ACTION
+from gateway.ledger import standing
+from gateway.ledger.standing import Basis
 from gateway.logs import get_logger
 from gateway.ports.common import Actor, Clock
 from gateway.ports.messages import RECEIPT, Attempt, Sent, Settled
@@ -15,6 +18,7 @@ from gateway.protocol.event import VOID
 from gateway.protocol.ids import EnvelopeId, MessageId, PartyId
 from gateway.protocol.states import ANSWERED, OPEN, State, Step, advance
 from gateway.services.casefile import CaseFile, Effect
+from gateway.services.integrity import alarm
 from gateway.services.records import Records
 
 if TYPE_CHECKING:
@@ -84,6 +88,7 @@ class Settler:
         attempts: list[Attempt] = []
         waiting: list[tuple[MessageId, int, str]] = []
         voids: list[MessageId] = []
+        kept = sha256(receipt).digest() if receipt is not None else None
         for jti, outcome in outcomes:
             row = rows[jti]
             if not outcome.is_final:
@@ -105,12 +110,14 @@ class Settler:
                 voids.append(jti)
             if row.subject == VOID and not accepted:
                 tx.outbox.retell_voids(jti)
+            case = self._in_case(tx, row, accepted=accepted, received_at=outcome.received_at_ms or now)
             tx.log.append(
                 "message.settled", actor=Actor(partner, PARTNER_ROLE), obj=("message", jti), at=now, jti=jti,
                 event=row.digest, case=row.case_ref,
                 outcome=outcome.status if outcome.problem is None else f"{outcome.status} {outcome.problem}",
+                basis=Basis(kept, case).text(),
             )  # fmt: skip
-            self._casework(tx, row, accepted=accepted, received_at=outcome.received_at_ms or now)
+            self._casework(tx, row, accepted=accepted)
         tx.outbox.settle(settled, eid)
         tx.outbox.mark_void_due(voids)
         tx.outbox.requeue(waiting, fence=fence)
@@ -121,31 +128,40 @@ class Settler:
         closed = sum(1 for jti, _ in settled if State(rows[jti].state) in OPEN)
         return Recorded(count, len(settled) - count, len(waiting), closed)
 
-    def _casework(self, tx: Transaction, row: Sent, *, accepted: bool, received_at: int) -> None:
-        """Take the answer into the case: its status, its clocks, and what is remembered of the message."""
+    def _casework(self, tx: Transaction, row: Sent, *, accepted: bool) -> None:
+        """Take the answer into what is remembered of the message, and do what the message asks."""
         if not accepted:
             tx.memory.drop(self._cases.me, row.jti)
         elif State(row.state) not in OPEN:
             tx.memory.resume(self._cases.me, row.jti)
         if accepted and row.subject == RECORD_ACTION:
-            data = strictjson.loads(tx.outbox.event(row.jti))["data"]
-            self._records.perform(tx, row.subject, data, partner=row.recipient, ours=True, jti=row.jti,
-                                  at=self._clock())  # fmt: skip
-        self._in_case(tx, row, accepted=accepted, received_at=received_at)
+            self._act(tx, row)
 
-    def never_taken(self, tx: Transaction, row: Sent) -> None:
-        """Take into the case that the partner never took a message of ours, and never will.
+    def _act(self, tx: Transaction, row: Sent) -> None:
+        """Do here what the partner was asked to do; not what somebody wrote into the body since."""
+        event, now = tx.outbox.event(row.jti), self._clock()
+        what = standing.holds(event, row.digest, tx.log.entry(row.leaf), standing.ACCEPTED, row.jti)
+        if what is not None:
+            alarm(tx, row.jti, what, now)
+            return
+        data = strictjson.loads(event)["data"]
+        self._records.perform(tx, row.subject, data, partner=row.recipient, ours=True, jti=row.jti, at=now)
+
+    def never_taken(self, tx: Transaction, row: Sent) -> bytes | None:
+        """Take into the case that the partner never took a message of ours, and never will; return its row's digest.
 
         Its status change would else count as unanswered for ever, and refuse every one of the other side.
         """
-        self._in_case(tx, row, accepted=False, received_at=self._clock())
+        return self._in_case(tx, row, accepted=False, received_at=self._clock())
 
-    def _in_case(self, tx: Transaction, row: Sent, *, accepted: bool, received_at: int) -> None:
-        if row.case_ref is not None and row.effect is not None:
-            effect = Effect(**strictjson.loads(row.effect.encode()))
-            self._cases.settled(
-                tx, row.recipient, row.case_ref, row.jti, effect, accepted=accepted, received_at=received_at
-            )
+    def _in_case(self, tx: Transaction, row: Sent, *, accepted: bool, received_at: int) -> bytes | None:
+        """Take the answer into the case, its status and its clocks; return the digest of its row, None without one."""
+        if row.case_ref is None or row.effect is None:
+            return None
+        effect = Effect(**strictjson.loads(row.effect.encode()))
+        return self._cases.settled(
+            tx, row.recipient, row.case_ref, row.jti, effect, accepted=accepted, received_at=received_at
+        )
 
     def _answered_before(self, tx: Transaction, row: Sent, outcome: Outcome, partner: PartyId, now: int) -> bool:
         if State(row.state) not in ANSWERED:

@@ -18,6 +18,7 @@ from gateway.errors import (
     TooLarge,
     TooManyRequests,
 )
+from gateway.ledger.standing import Basis
 from gateway.ports.common import Actor, Clock, Entropy
 from gateway.ports.messages import NewMessage
 from gateway.ports.people import Account, StoredAnswer
@@ -323,6 +324,7 @@ class Submitter:
         case_ref: CaseRef | None = None
         case_seq: int | None = None
         effect: str | None = None
+        row: bytes | None = None
         if placed is not None:
             case, message = placed
             if case is None:
@@ -333,7 +335,7 @@ class Submitter:
             inherit(case, request.handling)
             effect = strictjson.dumps(asdict(message.effect)).decode()
             case_ref, case_seq = case.ref, case.sent
-            tx.cases.save(case)
+            row = tx.cases.save(case)
         self._memory.keep(tx, ready.judged, jti=jti, case=case_ref, supersedes=request.supersedes)
         stream_seq = tx.outbox.next_stream_seq(request.recipient)
         event = build_event(
@@ -350,7 +352,7 @@ class Submitter:
         digest = leaf_hash(event)
         leaf = tx.log.append(
             "message.accepted", actor=Actor(account.id, account.role), obj=("message", jti), at=now, jti=jti,
-            event=digest, case=case_ref,
+            event=digest, case=case_ref, basis=Basis(case=row).text(),
         )  # fmt: skip
         accepted = Accepted(
             jti, request.recipient, request.subject, case_ref, ready.urgency, request.handling, ready.schema.version,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -17,26 +18,27 @@ from gateway.storage.statements import bound, compiled
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
     from gateway.protocol.ids import PartyId
 
 c, o = t.cases.c, t.outbox.c
-_COLUMNS = (
+COLUMNS = (
     "ref", "partner", "opener", "status", "lifecycle", "urgency", "handling", "opening_handling", "opened_at",
     "updated_at", "sent", "clocks", "clock_from", "acknowledge_by", "reply_by", "acknowledged_at", "replied_at",
     "next_by",
 )  # fmt: skip
 _FIND = compiled(
-    select(*(c[name] for name in _COLUMNS)).where(c.partner == bindparam("peer"), c.ref == bindparam("key")),
+    select(*(c[name] for name in COLUMNS)).where(c.partner == bindparam("peer"), c.ref == bindparam("key")),
     "peer", "key",
 )  # fmt: skip
-_new = insert(t.cases).values(bound(_COLUMNS))
+_new = insert(t.cases).values(bound(COLUMNS))
 _SAVE = compiled(
     _new.on_conflict_do_update(
         index_elements=["ref", "partner"],
-        set_={name: _new.excluded[name] for name in _COLUMNS if name not in {"ref", "partner"}},
+        set_={name: _new.excluded[name] for name in COLUMNS if name not in {"ref", "partner"}},
     ),
-    *_COLUMNS,
+    *COLUMNS,
 )
 _OPEN_TO = compiled(
     select(c.ref).where(
@@ -76,17 +78,15 @@ class CaseRows:
         self._run(_SKIP_REFERENCES, (references,))
         self._run(_SKIP_MESSAGES, (messages,))
 
-    def save(self, case: Case) -> None:
-        """Store a new case or what has changed of it."""
-        self._run(
-            _SAVE,
-            (
-                case.ref, case.partner, case.opener, case.lifecycle.status, lifecycle_text(case.lifecycle),
-                case.urgency, case.handling, case.opening_handling, case.opened_at, case.updated_at, case.sent,
-                clocks_text(case.clocks), case.clock_from, case.acknowledge_by, case.reply_by, case.acknowledged_at,
-                case.replied_at, case.next_by,
-            ),
-        )  # fmt: skip
+    def save(self, case: Case) -> bytes:
+        """Store a new case or what has changed of it; return the digest that the entry of the change must name."""
+        row = _row(case)
+        self._run(_SAVE, row)
+        return digest_of(row)
+
+    def digest(self, case: Case) -> bytes:
+        """Return the digest of a case that is stored later in this transaction."""
+        return digest_of(_row(case))
 
     def open_to(self, partner: PartyId, ref: str, account: str) -> bool:
         """Say whether a client may know of a case: the partner opened it, or a message of its own is in it."""
@@ -104,6 +104,22 @@ class CaseRows:
     def set_last_number(self, year: int, number: int) -> None:
         """Note the last number a case of ours was opened under."""
         self._run(_SET_LAST, (year, number))
+
+
+def _row(case: Case) -> tuple[Any, ...]:
+    return (
+        case.ref, case.partner, case.opener, case.lifecycle.status, lifecycle_text(case.lifecycle), case.urgency,
+        case.handling, case.opening_handling, case.opened_at, case.updated_at, case.sent, clocks_text(case.clocks),
+        case.clock_from, case.acknowledge_by, case.reply_by, case.acknowledged_at, case.replied_at, case.next_by,
+    )  # fmt: skip
+
+
+def digest_of(row: Sequence[Any]) -> bytes:
+    """Return the SHA-256 of a row of the columns above, by which the log knows it.
+
+    Without the number of messages sent, which a renewed log moves on in all cases at once.
+    """
+    return sha256(orjson.dumps([value for name, value in zip(COLUMNS, row, strict=True) if name != "sent"])).digest()
 
 
 def case_of(row: tuple[Any, ...]) -> Case:

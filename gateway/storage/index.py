@@ -6,13 +6,14 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import bindparam, delete, insert, null, select, update
+from sqlalchemy import bindparam, delete, func, insert, null, select, update
 
 from gateway.casework.dates import Span
 from gateway.casework.figures import Imported
 from gateway.casework.recordaction import EXPIRED, MESSAGE, PART
 from gateway.ports.figures import Unread
 from gateway.storage import tables as t
+from gateway.storage.bodies import body_of, changed
 from gateway.storage.statements import bound, compiled, fixed, json_list, limited, values_of
 
 if TYPE_CHECKING:
@@ -21,21 +22,21 @@ if TYPE_CHECKING:
 
     from gateway.ports.figures import Direction, Indexed
 
-n, f, m, o, i, b = t.names.c, t.figures.c, t.imports.c, t.outbox.c, t.inbox.c, t.bodies.c
+n, f, m, o, i = t.names.c, t.figures.c, t.imports.c, t.outbox.c, t.inbox.c
 k, y = t.record_marks.c, t.tallies.c
 
+# What this very transaction accepted has no entry yet: its turn comes.
+_LOGGED = select(func.max(t.entries.c.seq)).scalar_subquery()
 _UNREAD = {
     "out": limited(
-        select(o.id, o.recipient, o.jti, o.subject, o.case_ref, o.supersedes, o.created_at, o.digest, b.event)
-        .outerjoin(t.bodies, b.id == o.body_id)
-        .where(o.id > bindparam("after"), o.subject != fixed("void"))
+        body_of("out", o.subject, o.case_ref, o.supersedes, o.created_at)
+        .where(o.id > bindparam("after"), o.subject != fixed("void"), o.leaf <= _LOGGED)
         .order_by(o.id),
         "after",
     ),
     "in": limited(
-        select(i.id, i.sender, i.jti, i.subject, i.case_ref, i.supersedes, i.sent_at, i.digest, b.event)
-        .outerjoin(t.bodies, b.id == i.body_id)
-        .where(i.id > bindparam("after"), i.status == fixed("accepted"), i.subject != fixed("void"))
+        body_of("in", i.subject, i.case_ref, i.supersedes, i.sent_at)
+        .where(i.id > bindparam("after"), i.status == fixed("accepted"), i.subject != fixed("void"), i.leaf <= _LOGGED)
         .order_by(i.id),
         "after",
     ),
@@ -102,10 +103,16 @@ class IndexRows:
         found: list[Unread] = []
         size = 0
         for row in self._run(_UNREAD[direction], (after, limit)):
-            size += len(row[-1] or b"")
+            number, _, partner, jti, digest, subject, case, supersedes, at, event, entry = row
+            size += len(event or b"")
             if found and size > most_bytes:
                 break
-            found.append(Unread(direction, *row))
+            # Erased bodies are absent or empty.
+            what = changed(direction, jti, digest, event, entry) if event else None
+            found.append(
+                Unread(direction, number, partner, jti, subject, case, supersedes, at, digest,
+                       event if what is None else None, what)
+            )  # fmt: skip
         return found
 
     def add(self, rows: Sequence[Indexed], me: str) -> None:

@@ -8,30 +8,32 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import bindparam, func, insert, select
 
 from gateway.errors import ConfigurationError, LedgerError, MalformedProof
-from gateway.ledger import entry, proof
+from gateway.ledger import entry, proof, standing
 from gateway.ledger.note import read_tree_head
 from gateway.ledger.tiles import TILE_WIDTH, Edge, split_hashes
 from gateway.ports.log import SignedCheckpoint, Timestamp
 from gateway.primitives import times
 from gateway.primitives.merkle import leaf_hash
 from gateway.storage import tables as t
-from gateway.storage.statements import bound, compiled
+from gateway.storage.statements import bound, compiled, fixed, json_list
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from gateway.ledger.standing import Said
     from gateway.ports.common import Actor, Entropy
     from gateway.primitives import merkle
 
 e, c, k = t.entries.c, t.checkpoints.c, t.tiles.c
 
+_DECISIVE = (*standing.ABOUT, standing.ALARM)
 _ENTRY = ("seq", "at", "typ", "actor", "obj", "jti", "case_ref", "outcome", "data", "leaf")
 _ADD_ENTRY = compiled(insert(t.entries).values(bound(_ENTRY)), *_ENTRY)
 _ADD_TILE = (
@@ -59,9 +61,28 @@ _CARDS = compiled(
 )
 s = t.timestamps.c
 _STAMPS = compiled(select(s.size, s.note, s.token, s.at).where(s.size <= bindparam("most")).order_by(s.size), "most")
+# Joined from the list, so that each message is one look-up in its index: not a scan by number or type.
+_asked = func.json_each(bindparam("jtis")).table_valued("value")
+_ABOUT = compiled(
+    select(e.data)
+    .select_from(_asked.join(t.entries, (e.jti == _asked.c.value) & e.jti.is_not(None)))
+    .where(e.typ.in_([fixed(typ) for typ in _DECISIVE])),
+    "jtis",
+)
+_RECEIVED = compiled(
+    select(e.data)
+    .select_from(_asked.join(t.entries, (e.jti == _asked.c.value) & e.jti.is_not(None)))
+    .where(e.typ == fixed(standing.RECEIVED), e.actor == bindparam("sender")),
+    "jtis", "sender",
+)  # fmt: skip
 _SIZE = "SELECT max(seq) FROM entries"
 _CHECKPOINT = ("size", "root", "note", "at")
 _ADD_CHECKPOINT = compiled(insert(t.checkpoints).values(bound(_CHECKPOINT)), *_CHECKPOINT)
+_COUNT_CHECKPOINTS = compiled(select(func.count()).select_from(t.checkpoints))
+_SIGNED = "SELECT value FROM state WHERE name = 'signed'"
+_SET_SIGNED = (
+    "INSERT INTO state (name, value) VALUES ('signed', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
 _LAST_CHECKPOINT = compiled(select(c.size, c.root, c.note, c.at).order_by(c.size.desc())) + " LIMIT 1"
 
 SALT_BYTES = 16
@@ -130,6 +151,12 @@ class LogReader:
         return [jws for (jws,) in self._run(_CARDS, (party,))]
 
 
+def read_signed(row: tuple[str] | None) -> tuple[int, str] | None:
+    """Return how many checkpoints were signed, and the newest; None where an earlier release signed the last one."""
+    count, _, note = row[0].partition("\n") if row is not None else ("", "", "")
+    return (int(count), note) if count.isdigit() and note else None
+
+
 def _filed(data: bytes) -> tuple[object, ...] | None:
     """Return what stands beside an entry for searching; None for what is no entry."""
     try:
@@ -168,7 +195,7 @@ class LogRows(LogReader):
         self._connection = connection
         self._entropy = entropy
         self._salts = b""
-        self._rows: list[tuple[object, ...]] = []
+        self._rows: list[tuple[Any, ...]] = []
         self._leaves: list[bytes] = []
         self._mark = 0
         size = self._stored_size()
@@ -213,8 +240,14 @@ class LogRows(LogReader):
         return SignedCheckpoint(*row) if row else None
 
     def add_checkpoint(self, checkpoint: SignedCheckpoint) -> None:
-        """Store a signed checkpoint; a second one for its size is refused by the primary key."""
+        """Store a signed checkpoint; a second one for its size is refused by the primary key.
+
+        How many there are and the newest of them stand in `state` too: a row that is deleted is missed.
+        """
         self._run(_ADD_CHECKPOINT, (checkpoint.size, checkpoint.root, checkpoint.note, checkpoint.at))
+        held = read_signed(self._run(_SIGNED).fetchone())
+        count = held[0] + 1 if held is not None else self._run(_COUNT_CHECKPOINTS).fetchone()[0]
+        self._run(_SET_SIGNED, (f"{count}\n{checkpoint.note}",))
 
     def data(self, seq: int) -> bytes:
         """Return the leaf data of one committed entry. Raises LedgerError when it is gone."""
@@ -223,6 +256,30 @@ class LogRows(LogReader):
             detail = f"entry {seq} is missing from the log"
             raise LedgerError(detail)
         return found[0]
+
+    def about(self, jtis: Collection[str]) -> Mapping[str, Sequence[Said]]:
+        """Return the entries that decide what stands of these messages, and their alarms, by message, in order.
+
+        Those of this transaction are among them: a message may be claimed in the group that accepted it.
+        """
+        found: dict[str, list[Said]] = {}
+        data = [row[0] for row in self._run(_ABOUT, (json_list(jtis),))]
+        data += [row[8] for row in self._rows if row[5] in jtis]
+        for one in standing.read_all(data):
+            if one.jti is not None and one.typ in _DECISIVE:
+                found.setdefault(one.jti, []).append(one)
+        return found
+
+    def received(self, sender: str, jtis: Collection[str]) -> Sequence[Said]:
+        """Return the entries of answers we gave a sender to these messages."""
+        data = [row[0] for row in self._run(_RECEIVED, (json_list(jtis), sender))]
+        data += [row[8] for row in self._rows if row[5] in jtis]
+        return [one for one in standing.read_all(data) if one.typ == standing.RECEIVED and one.sub == sender]
+
+    def entry(self, seq: int) -> Said | None:
+        """Return one entry, this transaction's included; None where it is gone or unreadable."""
+        data = self.read_entries(seq, seq + 1) or [row[8] for row in self._rows if row[0] == seq]
+        return next(iter(standing.read_all(data)), None)
 
     def proof(self, seq: int, size: int) -> tuple[bytes, ...]:
         """Return the inclusion path of leaf `seq` in the first `size` committed leaves."""

@@ -11,6 +11,7 @@ from gateway.ports.messages import Attempt, Claimed, NewMessage, OutboxState, Se
 from gateway.protocol.delivery import Waiting
 from gateway.protocol.ids import MessageId, PartyId
 from gateway.storage import tables as t
+from gateway.storage.bodies import CLAIMED, OURS
 from gateway.storage.statements import bound, compiled, fixed, json_list, limited, values_of
 
 if TYPE_CHECKING:
@@ -72,12 +73,6 @@ _LEASE = compiled(
     .values(state=fixed("sending"), **bound(("fence", "lease_until", "eid"))),
     "fence", "lease_until", "eid", "key",
 )  # fmt: skip
-_CLAIMED = compiled(
-    select(o.id, o.jti, o.digest, o.urgency, o.attempts, t.bodies.c.event)
-    .join(t.bodies, t.bodies.c.id == o.body_id)
-    .where(o.id.in_(values_of("ids"))),
-    "ids",
-)
 _RENEW = compiled(
     update(t.outbox)
     .where(o.eid == bindparam("envelope"), o.fence == bindparam("mine"), o.state == fixed("sending"), t.OPEN_STATES)
@@ -121,10 +116,6 @@ _RETRIABLE = (
     "UNION ALL SELECT jti FROM outbox WHERE state = 'dead' AND void = 'due' AND created_at >= ? AND expires_at > ?"
 )
 _OPEN_COUNT = compiled(select(func.count()).select_from(t.outbox).where(t.OPEN_STATES))
-_EVENT = compiled(
-    select(t.bodies.c.event).join(t.outbox, o.body_id == t.bodies.c.id).where(o.jti == bindparam("key")),
-    "key",
-)
 _WAKE = compiled(
     update(t.outbox)
     .where(
@@ -147,7 +138,7 @@ _NEXT_DUE = compiled(
 )  # fmt: skip
 _SENT = (
     o.jti, o.recipient, o.subject, o.case_ref, o.case_seq, o.stream_seq, o.urgency, o.state, o.held_for, o.attempts,
-    o.digest, o.expires_at, o.reason, o.void, o.account, o.effect,
+    o.digest, o.expires_at, o.reason, o.void, o.account, o.effect, o.leaf,
 )  # fmt: skip
 _OVERDUE = limited(
     select(*_SENT).where(
@@ -202,6 +193,12 @@ _RETELL = compiled(
     update(t.outbox).where(o.void_jti == bindparam("message")).values(void=fixed("due"), void_jti=null()), "message"
 )
 _CONTRADICT = compiled(update(t.outbox).where(o.jti == bindparam("key")).values(contradicted=fixed(1)), "key")
+_RESTORE = compiled(
+    update(t.outbox)
+    .where(o.jti == bindparam("key"))
+    .values(state=bindparam("new_state"), held_for=bindparam("held_for"), fence=null(), lease_until=null()),
+    "new_state", "held_for", "key",
+)  # fmt: skip
 _MOVE = compiled(
     update(t.outbox)
     .where(o.jti == bindparam("key"))
@@ -282,11 +279,18 @@ class OutboxRows:
         """Return every message of these cases with a partner that still has to move, by case and `caseseq`."""
         return [Waiting(*row) for row in self._run(_OPEN_IN_CASES, (json_list(refs), recipient))]
 
-    def lease(self, ids: Sequence[int], *, eid: str, fence: int, lease_until: int) -> Sequence[Claimed]:
-        """Move queued messages to sending under our lease; return them with their bytes, in that order."""
-        self._connection.executemany(_LEASE, [(fence, lease_until, eid, key) for key in ids])
-        rows = {row[0]: Claimed(*row[1:]) for row in self._run(_CLAIMED, (json_list(ids),))}
+    def claimed(self, ids: Sequence[int]) -> Sequence[Claimed]:
+        """Return messages with their bytes, in that order."""
+        rows = {row[0]: Claimed(*row[1:]) for row in self._run(CLAIMED, (json_list(ids),))}
         return [rows[key] for key in ids]
+
+    def lease(self, ids: Sequence[int], *, eid: str, fence: int, lease_until: int) -> None:
+        """Move queued messages to sending under our lease."""
+        self._connection.executemany(_LEASE, [(fence, lease_until, eid, key) for key in ids])
+
+    def restore(self, jti: MessageId, state: OutboxState) -> None:
+        """Give a message back the state that the log says it is in, and nothing else."""
+        self._run(_RESTORE, (state, "operator" if state == "held" else None, jti))
 
     def renew(self, eid: str, *, fence: int, lease_until: int) -> None:
         """Prolong our lease on the messages of an envelope."""
@@ -306,8 +310,8 @@ class OutboxRows:
 
     def event(self, jti: MessageId) -> bytes:
         """Return the bytes of a message of ours."""
-        event: bytes = self._run(_EVENT, (jti,)).fetchone()[0]
-        return event
+        row = self._run(OURS, (jti,)).fetchone()
+        return row[0] if row is not None else b""
 
     def wake(self, recipient: PartyId, now_ms: int) -> int:
         """Make every queued message due now: the partner was heard of."""

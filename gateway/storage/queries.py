@@ -17,6 +17,7 @@ from gateway.casework.remembered import Record
 from gateway.errors import Conflict
 from gateway.ports.messages import RECEIPT
 from gateway.storage import tables as t
+from gateway.storage.bodies import BodyReads, body_of
 from gateway.storage.log_reads import LogReads
 from gateway.storage.reads import Condition, Row, filtered
 
@@ -42,7 +43,7 @@ _IN = (
 )  # fmt: skip
 
 
-class Queries(LogReads):
+class Queries(LogReads, BodyReads):
     """Read-only questions; each one snapshot."""
 
     async def messages(
@@ -103,16 +104,12 @@ class Queries(LogReads):
     async def event(self, direction: str, number: int) -> Row | None:
         """Return the body of one message with what it is held as: id, direction, partner, jti, digest, event.
 
-        None where it was erased or its use is restricted. The only reader of bodies for people: its caller logs the
-        read before the bytes leave.
+        None where it was erased or its use is restricted. Raises RecordChanged where it is not what was logged.
         """
+        statement = body_of(direction)
         if direction == "out":
-            held = (o.id, literal("out").label("direction"), o.recipient.label("partner"), o.jti, o.digest)
-            statement = select(*held, t.bodies.c.event).join(t.bodies, o.body_id == t.bodies.c.id)
-            return await self._one(statement.where(o.id == number, not_(_marked(self._me, o.jti))))
-        held = (i.id, literal("in").label("direction"), i.sender.label("partner"), i.jti, i.digest)
-        statement = select(*held, t.bodies.c.event).join(t.bodies, i.body_id == t.bodies.c.id)
-        return await self._one(statement.where(i.id == number, not_(_marked(i.sender, i.jti))))
+            return await self._body(statement.where(o.id == number, not_(_marked(self._me, o.jti))))
+        return await self._body(statement.where(i.id == number, not_(_marked(i.sender, i.jti))))
 
     async def receipt(self, number: int) -> bytes | None:
         """Return the receipt JWS that ended one of our messages."""
@@ -216,18 +213,11 @@ class Queries(LogReads):
     async def case_bodies(self, ref: str, partner: str, subject: str) -> Sequence[Row]:
         """Return the bodies of a case's messages of one type, both sides', for what the gateway shows of them.
 
-        Each as `event` gives it; those that were erased are left out.
+        Each as `event` gives it; those that were erased, or are not what was logged, are left out.
         """
-
-        def in_case(row: Any, other: Any) -> tuple[Any, ...]:
-            return row.case_ref == ref, other == partner
-
-        b = t.bodies.c
-        out = select(o.id, literal("out").label("direction"), o.recipient.label("partner"), o.jti, o.digest, b.event)
-        out = out.join(t.bodies, o.body_id == b.id).where(*in_case(o, o.recipient), o.subject == subject)
-        inward = select(i.id, literal("in"), i.sender, i.jti, i.digest, b.event)
-        inward = inward.join(t.bodies, i.body_id == b.id).where(*in_case(i, i.sender), i.subject == subject)
-        return [row for row in await self._all(union_all(out, inward)) if row["event"]]
+        out = body_of("out").where(o.case_ref == ref, o.recipient == partner, o.subject == subject)
+        inward = body_of("in").where(i.case_ref == ref, i.sender == partner, i.subject == subject)
+        return await self._bodies(union_all(out, inward))
 
     async def remembered(self, ref: str, partner: str, *, readable: bool = False) -> Sequence[Record]:
         """Return what is kept of the messages of a case for those that follow; `readable`: of those people may read."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import Executable, Select, bindparam, func, literal_column, select
+from sqlalchemy import Executable, LargeBinary, Select, bindparam, cast, func, literal_column, select
 from sqlalchemy.dialects import sqlite
 
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ def json_list(values: Iterable[Any]) -> str:
 def fixed(value: str | int) -> Any:
     """Return a constant of ours as part of the statement's text: partial indexes need the literal words."""
     return literal_column(str(value) if isinstance(value, int) else f"'{value}'")
+
+
+def blob(column: Any) -> Any:
+    """Return a column as bytes, whatever an edit by hand left there: it has to be judged, not to be tripped over."""
+    return cast(column, LargeBinary)
 
 
 def bound(columns: Iterable[str]) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from gateway.errors import (
     MalformedRequest,
     NoModeOfItsOwn,
     NotFound,
+    RecordChanged,
     RequestError,
     SchemaRefused,
     TooLarge,
@@ -123,7 +124,7 @@ def document(error: GatewayError, trace_id: str) -> dict[str, Any]:
     if isinstance(error, AuthenticationFailed):
         # Every crypto failure looks alike to the peer: its reason stays in our log.
         return found | {"errors": [_NOT_AUTHENTIC.as_dict()]}
-    if error.detail and not isinstance(error, LedgerError):
+    if error.detail and (isinstance(error, RecordChanged) or not isinstance(error, LedgerError)):
         found["detail"] = error.detail
     if error.errors:
         found["errors"] = [{"code": UNCODED, **finding.as_dict()} for finding in error.errors]

@@ -95,6 +95,7 @@ async def test_the_inbox_gives_each_received_event_once_and_in_order(api: Api, p
     assert (first.has_more, rest.has_more, empty.items, empty.has_more) == (True, False, [], False)
     assert [item.id for item in fresh.items] == [later.jti]
     assert first.items[0].cursor != first.next_cursor == first.items[1].cursor
+    assert first.items[0].event is not None
     assert (first.items[0].event.id, first.items[0].state, first.items[0].direction) == (sent[0], "received", "in")
 
 

@@ -203,12 +203,12 @@ class Canned:
         """Return the next messages."""
         assert since > 0
         last = min(self.count, after + limit) if direction == "out" else 0
-        return [StoredMessage(number, number, len(self.event)) for number in range(after + 1, last + 1)]
+        return [StoredMessage(number, len(self.event)) for number in range(after + 1, last + 1)]
 
-    async def events(self, bodies: Sequence[int]) -> Sequence[bytes]:
+    async def events(self, _direction: str, numbers: Sequence[int]) -> Sequence[bytes]:
         """Return their bodies."""
-        self.slices.append(len(bodies))
-        return [self.event] * len(bodies)
+        self.slices.append(len(numbers))
+        return [self.event] * len(numbers)
 
 
 async def test_a_dry_run_holds_nobody_up(pair: Pair) -> None:

@@ -98,7 +98,8 @@ class Queue(RuleBasedStateMachine):
         for message in self.rows.open_in_cases(KH, ["A", "B"]):
             by_case.setdefault(message.case_ref or "", []).append(message)
         ids = delivery.fill(lanes, by_case, now_ms=self.now, limit=limit)
-        self.flying = list(self.rows.lease(ids, eid="e", fence=self.fence, lease_until=self.now + 30_000))
+        self.flying = list(self.rows.claimed(ids)) if ids else []
+        self.rows.lease(ids, eid="e", fence=self.fence, lease_until=self.now + 30_000)
         chosen = [m.jti for m in self.flying]
         assert len(chosen) <= limit
         assert bool(chosen) == any(self._may_go(jti) for jti in self.model)

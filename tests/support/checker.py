@@ -2,11 +2,12 @@
 
     check(home_a, home_b, promised={...}, shown={...}, drained=True, canaries=[...], traces=[...])
 
-Its six parts are those of the project's promise: (1) every accepted message is answered by a verified
+Its parts are those of the project's promise: (1) every accepted message is answered by a verified
 receipt, cancelled on record or dead with an alarm; (2) nothing is seen twice; (3) both logs verify, with our
 verifier and with Go's, each delivered message has one `accepted` leaf, and every checkpoint ever shown or
 cosigned is a prefix of the final log; (4) numbers are gapless and digests agree; (5) no plaintext leaks; (6)
-nothing is left to do: how long that took, and that a lost partner was probed, is for whoever watched. It
+nothing is left to do: how long that took, and that a lost partner was probed, is for whoever watched; (8) tables
+and log agree, row by row, as `audit verify` judges them. It
 collects all violations before it raises, because the second one often explains the first.
 """
 
@@ -26,6 +27,8 @@ from gateway.primitives import merkle
 from gateway.protocol.card import read_card
 from gateway.protocol.event import VOID
 from gateway.protocol.receipt import read_receipt
+from gateway.services.holdings import judge_holdings
+from gateway.storage.holdings import stored_holdings
 from tests.support.golog import go_fault
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ class Side:
     """Everything one gateway left behind."""
 
     def __init__(self, home: Path) -> None:
-        path = home / "data" / "gateway.db"
+        self.path = path = home / "data" / "gateway.db"
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
             db.row_factory = sqlite3.Row
             self._db = db
@@ -129,6 +132,7 @@ def check(
         _fates(found, side, set((promised or {}).get(side.party, ())), drained=drained)
         _numbers_sent(found, side)
         _seen_once(found, side, (shown or {}).get(side.party))
+        _tables(found, side)
     if len(sides) == 2:
         for sender, receiver in (sides, sides[::-1]):
             _agree(found, sender, receiver, drained=drained)
@@ -365,6 +369,15 @@ def _agree(found: _Findings, sender: Side, receiver: Side, *, drained: bool) -> 
             len([row for row in sender.outbox if row["recipient"] == receiver.party]),
         )
         found.unless(high == sent, f"{receiver.party}: {sent - high} numbers of {sender.party} not accounted for")
+
+
+# (8): tables and log --------------------------------------------------------------------------------------
+
+
+def _tables(found: _Findings, side: Side) -> None:
+    with stored_holdings(side.path) as held:
+        for fault in judge_holdings(held, side.party):
+            found.append(f"{side.party}: {fault.path}, entry {fault.index}: {fault.what}: {fault.meaning}")
 
 
 # (5): leaks -------------------------------------------------------------------------------------------------

@@ -108,6 +108,7 @@ class Side:
         self.gateway = await self._stack.enter_async_context(
             open_gateway(self.settings, self.keys, self._world, observe=lambda _result, _count: self._changed.set())
         )
+        self.gateway.store.on_grown(lambda _count: self._changed.set())
         self.gateway.settler.on_recorded(lambda _recorded: self._changed.set())
         self.gateway.give_up.on_given_up(lambda _count: self._changed.set())
 
@@ -156,6 +157,14 @@ class Side:
             self._changed.clear()
             rows = await self.gateway.queries.queue(states=("queued", "sending"), partner=None, after=None, limit=1000)
             if rows and all(row["state"] == "queued" and row["attempts"] >= times for row in rows):
+                return
+            await asyncio.wait_for(self._changed.wait(), 30)
+
+    async def sent(self) -> None:
+        """Wait until nothing of this side is queued or on its way; what is held for a person stays."""
+        while True:
+            self._changed.clear()
+            if not await self.gateway.queries.queue(states=("queued", "sending"), partner=None, after=None, limit=1):
                 return
             await asyncio.wait_for(self._changed.wait(), 30)
 

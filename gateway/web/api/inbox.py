@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 from aiohttp import web
 
-from gateway.errors import Draining, GatewayError, TooManyRequests
+from gateway.errors import Draining, GatewayError, RecordChanged, TooManyRequests
 from gateway.services.feed import Feed
 from gateway.web.api import asking, render
 from gateway.web.api.answering import Cursors, page
@@ -67,7 +67,8 @@ class Inbox:
             {
                 "cursor": self._cursors.write("inbox", str(item.number)),
                 **render.message(item.row, me),
-                "event": orjson.Fragment(item.event),
+                "event": orjson.Fragment(item.event) if item.event is not None else None,
+                "problem": None if item.event is not None else RecordChanged.slug,
             }
             for item in found
         ]

@@ -265,7 +265,10 @@ class InboxItem(Message):
     """A received message with its event; `cursor` goes on behind it."""
 
     cursor: str
-    event: CloudEvent
+    event: CloudEvent | None
+    problem: Literal["record-changed"] | None = Field(
+        description="why there is no event: what is stored is not what was logged; GET /messages/{id} shows the rest"
+    )
 
 
 class Inbox(Page):

@@ -46,6 +46,7 @@ class Traffic(Model):
     messages: int = Field(description="tried")
     failed: int
     erased: int = Field(description="not tried: there is no body any more")
+    changed: int = Field(description="not tried: what is stored is not what was logged; alarmed")
     whole: bool = Field(description="false: time ran out, and not all were tried")
     places: list[FoundPlace]
 

@@ -81,7 +81,7 @@ def _checked(verdict: Verdict) -> dict[str, Any]:
 def _traffic(tried: Rehearsed) -> dict[str, Any]:
     return {
         "since": format_ms(tried.since), "messages": tried.messages, "failed": tried.failed, "erased": tried.erased,
-        "whole": tried.whole,
+        "changed": tried.changed, "whole": tried.whole,
         "places": [
             {"pointer": place[0], "code": place[1], "reason": tried.reasons[place], "messages": count}
             for place, count in tried.places.most_common()
