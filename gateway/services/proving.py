@@ -392,11 +392,4 @@ async def _leaves(tiles: Tiles, number: int) -> Sequence[bytes]:
 
 def _says(data: bytes, row: Unproved) -> bool:
     """Tell whether an entry records this outcome of this event, as the receipt said it."""
-    try:
-        found = entry.parse(data)
-    except PartnerError:
-        return False
-    word = (found.outcome or "").partition(" ")[0]
-    return (found.typ, found.jti, found.event, found.seq, word) == (
-        "message.received", row.jti, row.digest, row.leaf, row.state,
-    )  # fmt: skip
+    return entry.says(data, seq=row.leaf, typ="message.received", jti=row.jti, event=row.digest, word=row.state)
