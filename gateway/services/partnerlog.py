@@ -53,6 +53,11 @@ class Tiles:
         self._most = most
         self._edge: dict[tuple[int, int], Sequence[bytes]] = {}
 
+    @property
+    def reaches(self) -> bool:
+        """Whether the right edge led to the root: without it no tile does."""
+        return bool(self._edge)
+
     async def ground(self, needed: Iterable[tuple[int, int]]) -> None:
         """Have these (level, number) tiles here, each led to the root; they stay until the next call.
 
@@ -61,11 +66,10 @@ class Tiles:
         while len(self._whole) > self._most:
             self._whole.popitem(last=False)
         if not self._edge:
-            for tile in proof.needs_frontier(self._size):
-                self._edge[tile] = await self._get(*tile)
-            if proof.root(self.read, self._size) != self._root:
-                self._edge.clear()
+            edge = {tile: await self._get(*tile) for tile in proof.needs_frontier(self._size)}
+            if proof.root(lambda level, number: edge[level, number], self._size) != self._root:
                 raise MalformedProof(ASTRAY)
+            self._edge = edge
         for level, number in needed:
             chain = proof.needs_tile(level, number, self._size, self._whole)
             fresh = {tile: await self._get(*tile) for tile in chain}

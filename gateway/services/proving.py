@@ -270,7 +270,7 @@ class Prover:
                 return _Sweep(rows[:ONE_BY_ONE], most)
             proved = []
             try:
-                await self._hold(tiles, rows, shown, proved)
+                await hold(tiles, rows, shown, proved)
             except GatewayError:
                 await self._store.write(partial(self._next_page, party, anchor.size, after, proved))
                 raise
@@ -304,24 +304,6 @@ class Prover:
             # Unsigned, so it convicts nobody: as if nothing had been shown.
             log.warning("entries that cannot be read", partner=party, detail=error.detail)
             return {}
-
-    async def _hold(
-        self, tiles: Tiles, rows: Sequence[Unproved], shown: Mapping[MessageId, LoggedEntry], proved: list[int]
-    ) -> None:
-        """Hold each entry against its leaf and its receipt; add the rows that stand to `proved`."""
-        number = -1
-        leaves: Sequence[bytes] = ()
-        for place, row in enumerate(rows):
-            if place % SLICE == SLICE - 1:
-                await asyncio.sleep(0)
-            found = shown.get(row.jti)
-            if found is None or found.leaf != row.leaf:
-                continue
-            if row.leaf // TILE_WIDTH != number:
-                number = row.leaf // TILE_WIDTH
-                leaves = await _leaves(tiles, number)
-            if leaves[row.leaf % TILE_WIDTH] == merkle.leaf_hash(found.data) and _says(found.data, row):
-                proved.append(row.id)
 
     # --- messages, one by one ---
 
@@ -383,6 +365,33 @@ class Prover:
             eid=name, partner=party, direction="out", at=self._clock(), manifest=b"", digests=[row.digest], leaf=None
         )
         tx.envelopes.set_receipt(name, answer)
+
+
+async def hold(
+    tiles: Tiles, rows: Sequence[Unproved], shown: Mapping[MessageId, LoggedEntry], proved: list[int]
+) -> None:
+    """Hold each entry against its leaf and its receipt; add the ids of those that stand to `proved`.
+
+    Raises TransportError, or MalformedProof where no tile leads to the root; what stood before stays added.
+    """
+    number = -1
+    leaves: Sequence[bytes] = ()
+    for place, row in enumerate(rows):
+        if place % SLICE == SLICE - 1:
+            await asyncio.sleep(0)
+        found = shown.get(row.jti)
+        if found is None or found.leaf != row.leaf:
+            continue
+        if row.leaf // TILE_WIDTH != number:
+            number = row.leaf // TILE_WIDTH
+            try:
+                leaves = await _leaves(tiles, number)
+            except MalformedProof:
+                if not tiles.reaches:
+                    raise
+                leaves = ()  # of this tile nothing is proved; the others must not wait for it
+        if leaves and leaves[row.leaf % TILE_WIDTH] == merkle.leaf_hash(found.data) and _says(found.data, row):
+            proved.append(row.id)
 
 
 async def _leaves(tiles: Tiles, number: int) -> Sequence[bytes]:
