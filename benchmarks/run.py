@@ -33,6 +33,10 @@ BATCH: Final = 100
 # Log entries a message: accepted and settled at A, received at B; that of the envelope is shared by a hundred.
 ENTRIES: Final = 3
 WANTED_MIB: Final = 150
+# How far proofs may lag, s, and what they may cost, % of the CPU of delivery.
+BEHIND_S: Final = 60
+PROOFS_SHARE: Final = 5
+IDLE_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +107,10 @@ class Bench:
             before = sides.heads()
             full = await self._load(sides, self._messages, batch=BATCH, in_flight=POSTS_IN_FLIGHT)
             self._throughput("full envelopes, posts of 100", full, floor, single=False)
+            left, behind_s = sides.unproved()
             signed, cosigned = (now - then for now, then in zip(sides.heads(), before, strict=True))
             self._share_of_log(full, floor, signed / full.messages, cosigned / full.messages)
+            await self._proofs(sides, full, left, behind_s)
             single = await self._load(sides, max(64, self._messages // 2), batch=1, in_flight=SINGLES_IN_FLIGHT)
             self._throughput("single posts, 64 in flight", single, floor, single=True)
             example = schemas_path() / "examples" / "case.referral" / "s1-sumarni.json"
@@ -136,6 +142,28 @@ class Bench:
         self.add("share of the log in it", 100 * spent / run.both_us, "%",
                  note=f"{ENTRIES} entries of {entry_us:.1f} µs, {signed * 1000:.1f} heads of {sign_us:.0f} µs and "
                       f"{cosigned * 1000:.1f} cosignatures of {cosign_us:.0f} µs a thousand")  # fmt: skip
+
+    async def _proofs(self, sides: Sides, full: Run, left: int, behind_s: float) -> None:
+        """Say how far proofs lagged when the load ended, and what the same proofs cost alone, over its delivery."""
+        self.add("proofs behind at the end of full envelopes", behind_s, "s",
+                 note=f"{left:,} not proved yet; goal {BEHIND_S}")  # fmt: skip
+        await sides.wait_proved()
+        idle = [Use.of(pid) for pid in sides.pids]
+        await asyncio.sleep(IDLE_S)
+        idle_us = [(Use.of(pid).cpu_us - use.cpu_us) / IDLE_S for pid, use in zip(sides.pids, idle, strict=True)]
+        sides.forget_proofs(full.messages)
+        used = [Use.of(pid) for pid in sides.pids]
+        started = time.perf_counter()
+        # One more message: its checkpoint, once cosigned, is when receipts are looked at.
+        await self._load(sides, 1, batch=1, in_flight=1)
+        await sides.wait_proved()
+        seconds = time.perf_counter() - started
+        a_us, b_us = (
+            max(0.0, Use.of(pid).cpu_us - use.cpu_us - alone_us * seconds) / full.messages
+            for pid, use, alone_us in zip(sides.pids, used, idle_us, strict=True)
+        )
+        self.add("share of proofs in it", 100 * (a_us + b_us) / full.both_us, "%",
+                 note=f"A {a_us:.0f}, B {b_us:.0f} µs/msg, again in {seconds:.0f} s; goal {PROOFS_SHARE}")  # fmt: skip
 
     async def _latency(self, sides: Sides, floor: Floor) -> None:
         run = await self._load(sides, max(20, self._messages // 40), batch=1, in_flight=1, watch=True)

@@ -88,6 +88,32 @@ class Sides:
                 ).fetchone()[0],
             )
 
+    def unproved(self) -> tuple[int, float]:
+        """Return how many answered messages A has not seen in B's log yet, and for how long the oldest waits, s."""
+        with _read_only(self.a) as a:
+            count, oldest = a.execute(
+                "SELECT count(*), min(settled_at) FROM outbox WHERE partner_leaf IS NOT NULL AND proved_at IS NULL"
+            ).fetchone()
+        return count, time.time() - oldest / 1000 if count else 0.0
+
+    async def wait_proved(self) -> None:
+        """Wait until A has seen them all; raise TimeoutError where nothing moves any more."""
+        seen, since = -1, time.monotonic()
+        while left := (await asyncio.to_thread(self.unproved))[0]:
+            if left != seen:
+                seen, since = left, time.monotonic()
+            if time.monotonic() - since > STALLED_S * 2:
+                raise TimeoutError(f"{left} receipts were not proved")
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def forget_proofs(self, count: int) -> None:
+        """Have A prove the newest messages anew, and nothing else with it: so it is seen what proving costs."""
+        with contextlib.closing(sqlite3.connect(f"{self.a.home}/data/gateway.db", timeout=30)) as a, a:
+            a.execute(
+                "UPDATE outbox SET proved_at = NULL WHERE id IN "
+                "(SELECT id FROM outbox WHERE proved_at IS NOT NULL ORDER BY id DESC LIMIT ?)", (count,)
+            )  # fmt: skip
+
     def heads(self) -> tuple[int, int]:
         """Return how many checkpoints both signed, and had cosigned."""
         question = "SELECT (SELECT count(*) FROM checkpoints), (SELECT count(*) FROM cosignatures)"

@@ -22,7 +22,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -32,6 +32,7 @@ from gateway.errors import ConfigurationError, GatewayError
 from gateway.keyring.files import ROOT_FILES, FileKeyRing, open_keys
 from gateway.protocol.agreement import parse_agreement
 from gateway.protocol.card import read_card
+from gateway.protocol.event import VOID
 from gateway.services.holdings import judge_holdings
 from gateway.settings import parse_address
 from gateway.storage.holdings import stored_holdings
@@ -310,8 +311,7 @@ def _stored(connection: sqlite3.Connection, settings: Settings, now: float, ping
         yield _card("card", row[0], now, "start `gateway serve`, or sign a new one where the root keys live")
     found = connection.execute("SELECT value FROM state WHERE name = 'guard'").fetchone()
     if found is not None and found[0]:
-        fix = "stop serving, and restore the newest database: a partner cosigned more than this one holds"
-        yield Check("fail", "audit log", json.loads(found[0])["reason"], fix)
+        yield from _behind(connection, json.loads(found[0]))
     partners = "SELECT p.party, state, down_since, problem, jws FROM partners p JOIN cards c ON c.id = p.card_id"
     rows = connection.execute(partners).fetchall()
     if not rows:
@@ -328,6 +328,17 @@ def _stored(connection: sqlite3.Connection, settings: Settings, now: float, ping
     dead = connection.execute("SELECT count(*) FROM outbox WHERE state = 'dead'").fetchone()[0]
     if dead:
         yield Check("warn", "dead letters", f"{dead} given up", "`gateway queue list --state dead`")
+
+
+def _behind(connection: sqlite3.Connection, found: Mapping[str, Any]) -> Iterator[Check]:
+    fix = "stop serving, then `gateway db restore FILE` with the newest database: nothing is taken or sent until then"
+    yield Check("fail", "audit log", found["reason"], fix)
+    # Before a partner has answered nobody knows, and what was submitted got its 202.
+    counted = "SELECT count(*) FROM outbox WHERE leaf >= ? AND subject <> ?"
+    taken = connection.execute(counted, (found.get("size", 0), VOID)).fetchone()[0]
+    if taken:
+        fix = "have their senders submit them again after the repair; `gateway queue list` shows them"
+        yield Check("warn", "messages of this log alone", f"{taken} accepted before it was known", fix)
 
 
 def _clocks(party: str, skew_ms: int | None) -> Check:

@@ -1,6 +1,7 @@
 """What `gateway serve` runs: one gateway, its listeners, and its end in order.
 
-1. Ready means: database, keys, clock and disk are well; whether a partner answers is no part of it.
+1. Ready means: database, keys, clock and disk are well, and no partner has shown that our log is behind; whether a
+   partner answers is no part of it.
 2. On SIGTERM or SIGINT: not ready, take nothing new, finish what was begun, stop the lanes, flush, exit 0;
    a second signal ends the process at once. What was on its way is taken back by the next start.
 3. SIGHUP loads certificates and the log level again; every other setting needs a restart.
@@ -79,6 +80,7 @@ class Health:
             ("keys", self._keys(now)),
             ("clock", self._clock(now)),
             ("disk", self._disk()),
+            ("log", gate.reason if (gate := self.gateway.witnessing.gate).closed == "behind" else None),
         ]
 
     async def text(self) -> bytes:

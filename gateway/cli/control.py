@@ -65,6 +65,8 @@ class Client:
         asked = dict(query)
         while True:
             page = self.get(path, asked)
+            if page.get("notice") and not found:
+                note(page["notice"])
             found += page["items"]
             if page["has_more"] and not everything:
                 note(f"these are the first {len(found)}; --all gives the rest")

@@ -147,6 +147,24 @@ def parse(data: bytes) -> Entry:
     return entry
 
 
+def says(data: bytes, *, seq: int, typ: str, jti: str, event: bytes, word: str) -> bool:
+    """Tell whether leaf data is entry `seq`, of this type, message and event, and its outcome begins with `word`.
+
+    For the thousands of entries that a partner shows: a third of the cost of `parse`.
+    """
+    try:
+        members = _object(data)
+    except MalformedProof:
+        return False
+    outcome = members.get("outcome")
+    return (
+        isinstance(outcome, str)
+        and outcome.partition(" ")[0] == word
+        and (members["seq"], members.get("typ"), members.get("jti")) == (seq, typ, jti)
+        and members.get("event") == b64u.encode(event)
+    )
+
+
 def read_seq(data: bytes) -> int:
     """Return the number an entry gives itself: all a verifier of a whole log needs. Raises MalformedProof."""
     seq: int = _object(data)["seq"]

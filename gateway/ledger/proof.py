@@ -14,7 +14,7 @@ from gateway.ledger.tiles import TILE_BITS
 from gateway.primitives import merkle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from gateway.ledger.tiles import ReadHashes
 
@@ -71,6 +71,31 @@ def frontier(read: ReadHashes, size: int) -> merkle.Frontier:
 def root(read: ReadHashes, size: int) -> bytes:
     """Return the root of the log at `size`. Raises LedgerError."""
     return frontier(read, size).root()
+
+
+def needs_tile(level: int, number: int, size: int, known: Container[tuple[int, int]] = ()) -> list[tuple[int, int]]:
+    """Return the full tiles (level, number) from this one upward that `tile_leads` will read.
+
+    It ends below a partial tile, which is on the right edge (`needs_frontier`), or at one of the `known`, which
+    lead to the root already.
+    """
+    found: list[tuple[int, int]] = []
+    while (number + 1) << TILE_BITS <= size >> (TILE_BITS * level) and (level, number) not in known:
+        found.append((level, number))
+        level, number = level + 1, number >> TILE_BITS
+    return found
+
+
+def tile_leads(read: ReadHashes, level: int, number: int, size: int, known: Container[tuple[int, int]] = ()) -> bool:
+    """Tell whether every hash of a tile leads to the root of the log at `size`.
+
+    The right edge must have been compared with that root (`root`), which holds each hash of its partial tiles.
+    `read` gives no more hashes of a tile than the log at `size` has.
+    """
+    return all(
+        merkle.root(read(here, at)) == read(here + 1, at >> TILE_BITS)[at & 0xFF]
+        for here, at in needs_tile(level, number, size, known)
+    )
 
 
 def _peaks(size: int) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from gateway.errors import Finding
     from gateway.protocol.delivery import Waiting
+    from gateway.protocol.entries import LoggedEntry
     from gateway.protocol.ids import CaseRef, EnvelopeId, MessageId, PartyId
     from gateway.protocol.receipt import Outcome
 
@@ -353,6 +354,10 @@ class Inbox(Protocol):
 
     def by_jti(self, sender: PartyId, jti: str) -> Outcome | None:
         """Return the final answer given to one message, or None."""
+        ...
+
+    def entries(self, sender: PartyId, jtis: Sequence[MessageId]) -> Mapping[MessageId, LoggedEntry]:
+        """Return the committed log entries of the final answers given to these messages, by message."""
         ...
 
     def urgency(self, partner: PartyId, jti: str) -> str | None:

@@ -155,8 +155,8 @@ class PartnerEntries:
         [one] = plain.entries
         if not head.cosignatures or head.size <= one.index:
             raise MalformedProof("it is not cosigned, or does not reach the entry")
-        tiles = Tiles(link, head.size, OrderedDict(), 0)
-        await tiles.fetch(proof.needs_inclusion(one.index, head.size))
+        tiles = Tiles(link, head.size, head.root, OrderedDict(), 0)
+        await tiles.ground(proof.needs_inclusion(one.index, head.size))
         path = proof.inclusion(tiles.read, one.index, head.size)
         found = LogPart(plain.party, head.note, head.size, (Proved(one.index, one.data, tuple(path)),))
         keys.judge(found)

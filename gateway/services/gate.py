@@ -1,7 +1,8 @@
 """Whether this gateway exchanges with partners now, and why not: one place that all who must stop ask.
 
-Closed or not, it witnesses, serves its card and its log, and takes local submissions: two gateways that have
-stopped free each other (protocol.md §6).
+Closed or not, it witnesses, and serves its card and its log: two gateways that have stopped free each other
+(protocol.md §6). It takes what its own callers submit, but where its log is behind: the repair puts another database
+in the place of this one.
 """
 
 from __future__ import annotations
@@ -64,10 +65,21 @@ class Gate:
             # The reason is ours to read: a partner learns only that it should come back.
             raise Paused("nothing is exchanged for now; try again", retry_after_s=RETRY_AFTER_S[cause])
 
+    def check_taking(self) -> None:
+        """Raise Paused where what is taken now would be thrown away by the repair: a 202 must outlast it.
+
+        Whatever takes something from a caller of ours asks here, before it answers.
+        """
+        self._check_one_of("behind")
+
     def check_numbers(self) -> None:
-        """Raise Paused while no message may be numbered: the number could be one a partner holds already."""
-        if "renewed" in self._closed:
-            raise Paused(self._closed["renewed"], retry_after_s=RETRY_AFTER_S["renewed"])
+        """Raise Paused while no message may be taken, or numbered: a partner could hold that number already."""
+        self._check_one_of("behind", "renewed")
+
+    def _check_one_of(self, *causes: Cause) -> None:
+        for cause in causes:
+            if cause in self._closed:
+                raise Paused(self._closed[cause], retry_after_s=RETRY_AFTER_S[cause])
 
     def close(self, cause: Cause, reason: str) -> None:
         """Stop exchanging."""

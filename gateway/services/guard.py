@@ -7,7 +7,7 @@ receipt is signed; a partner that cosigned more than we have, or something else,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import LedgerError, MalformedProof, MalformedRequest
 from gateway.ledger import note, proof
@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 log = get_logger()
 
 STATE: Final = "guard"
-"""The name under which `state` keeps what was found: JSON of cause, partner, reason and at; empty where all is well."""
+"""The name under which `state` keeps what was found; empty where all is well.
+
+JSON of reason, at, size (of this log before the start at which it was found) and, where a partner showed it, partner
+and its checkpoint.
+"""
 
 DAMAGED = "this log does not lead to the checkpoint we signed last; run `gateway audit verify`, restore a backup"
 WAITING = "no partner has said yet which checkpoint of ours it cosigned last; `gateway doctor` names who is not reached"
@@ -61,12 +65,17 @@ class Guard:
         self._clock = clock
         self._log_keys = log_keys
         self._answered: set[PartyId] = set()
+        self._size = 0
 
     async def begin(self) -> None:
-        """Close the gate where there is a partner to ask. Called once, when the home is opened."""
-        if not await self._store.write(_same_past):
-            self._gate.close("behind", DAMAGED)
-            log.error("this log is not the one we signed: read-only")
+        """Close the gate where there is a partner to ask. Called once, when the home is opened.
+
+        What a partner has shown once holds for every start: its checkpoint bears our own signature.
+        """
+        self._size, fault = await self._store.write(self._look_back)
+        if fault is not None:
+            self._gate.close("behind", fault)
+            log.error("this log is not the newest of ours: read-only", reason=fault)
         elif any(known.active for known in self._directory.partners.values()):
             self._gate.close("start", WAITING)
         else:
@@ -96,7 +105,7 @@ class Guard:
             except MalformedProof as error:
                 log.warning("partner shows no checkpoint of ours", partner=party, detail=error.detail)
                 return False
-            fault = await self._store.write(lambda tx: _compare(tx, theirs))
+            fault = await self._store.write(lambda tx: _compare(tx, theirs.size, theirs.root))
             if fault is not None:
                 await self._behind(party, theirs, fault)
                 self._answered.add(party)
@@ -144,17 +153,36 @@ class Guard:
             f"{party} cosigned a checkpoint of ours at size {theirs.size} that this log {fault}: a restored backup or "
             "a changed log; stop, and restore the newest database"
         )
-        found = {"cause": "behind", "partner": party, "reason": reason, "at": times.format_ms(self._clock())}
+        found = {"reason": reason, "partner": party, "checkpoint": theirs.note}
 
         def work(tx: Transaction) -> None:
-            if (tx.state.get(STATE) or "") == "":
-                tx.state.put(STATE, strictjson.dumps(found).decode())
-                self._alarm(tx, party, f"behind {theirs.size}")
+            self._keep(tx, found, ("party", party), f"behind {theirs.size}")
 
         # Closed before it is written down: not even a full disk lets this log be signed.
         self._gate.close("behind", reason)
         log.error("this log is not the one a partner cosigned", partner=party, size=theirs.size, reason=fault)
         await self._store.write(work)
+
+    def _look_back(self, tx: Transaction) -> tuple[int, str | None]:
+        """Return the size of this log, and why it is not the newest of ours where that is known already."""
+        size = tx.log.head()[0]
+        if not _same_past(tx):
+            self._keep(tx, {"reason": DAMAGED}, ("log", self._log_keys()[0].name), "damaged")
+            return size, DAMAGED
+        held = strictjson.loads((tx.state.get(STATE) or "{}").encode())
+        if "checkpoint" not in held:
+            return size, None
+        theirs = read_tree_head(held["checkpoint"])
+        # A log that goes on under another name is another log: its number was raised because this one is lost.
+        behind = theirs.origin == self._log_keys()[0].name and _compare(tx, theirs.size, theirs.root) is not None
+        return size, held["reason"] if behind else None
+
+    def _keep(self, tx: Transaction, found: dict[str, Any], obj: tuple[str, str], outcome: str) -> None:
+        """Keep what was found, and alarm it once."""
+        if not tx.state.get(STATE):
+            more = {"at": times.format_ms(self._clock()), "size": self._size or tx.log.head()[0]}
+            tx.state.put(STATE, strictjson.dumps({**found, **more}).decode())
+            tx.log.append("audit.alarm", actor=SYSTEM, obj=obj, at=self._clock(), outcome=outcome)
 
     async def _settled(self) -> None:
         def work(tx: Transaction) -> None:
@@ -177,12 +205,12 @@ def _same_past(tx: Transaction) -> bool:
         return False
 
 
-def _compare(tx: Transaction, theirs: Checkpoint) -> str | None:
+def _compare(tx: Transaction, size: int, root: bytes) -> str | None:
     """Return in what our log differs from a checkpoint under our own signature, or None."""
-    if theirs.size > tx.log.head()[0]:
+    if size > tx.log.head()[0]:
         return "does not reach"
     try:
-        same = theirs.size == 0 or proof.root(tx.log.read_hashes, theirs.size) == theirs.root
+        same = size == 0 or proof.root(tx.log.read_hashes, size) == root
     except LedgerError:
         same = False
     return None if same else "contradicts"

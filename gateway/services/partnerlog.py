@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.errors import MalformedProof, TransportError
+from gateway.ledger import proof
 from gateway.ledger.note import read_tree_head
 from gateway.ledger.tiles import TILE_BITS, TILE_WIDTH, split_hashes, tile_path
 from gateway.primitives import merkle
 
 if TYPE_CHECKING:
     from collections import OrderedDict
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from gateway.ledger.tiles import ReadHashes
     from gateway.ports.partner import PartnerLink
     from gateway.protocol.receipt import Outcome
+
+
+ASTRAY = "the partner's tiles do not lead to the root it signed"
 
 
 def leads_to_checkpoint(outcome: Outcome, checkpoint: str) -> bool:
@@ -28,35 +33,58 @@ def leads_to_checkpoint(outcome: Outcome, checkpoint: str) -> bool:
 
 
 class Tiles:
-    """Hashes of a log at one size. `whole` holds full tiles that were verified before, at most `most` of them."""
+    """Hashes of a log at one size and root, none that does not lead to it.
+
+    `whole` are full tiles that led to a root of this log before; about `most` of them are kept.
+    """
 
     def __init__(
-        self, link: PartnerLink, size: int, whole: OrderedDict[tuple[int, int], Sequence[bytes]], most: int
+        self,
+        link: PartnerLink,
+        size: int,
+        root: bytes,
+        whole: OrderedDict[tuple[int, int], Sequence[bytes]],
+        most: int,
     ) -> None:
         self._link = link
         self._size = size
+        self._root = root
         self._whole = whole
         self._most = most
-        self._held: dict[tuple[int, int], Sequence[bytes]] = {}
+        self._edge: dict[tuple[int, int], Sequence[bytes]] = {}
 
-    async def fetch(self, needed: Iterable[tuple[int, int]]) -> None:
-        """Have these (level, number) tiles here. Raises TransportError or MalformedProof."""
-        for level, number in sorted(needed):
-            if (level, number) not in self._held and (level, number) not in self._whole:
-                self._held[level, number] = await self._get(level, number)
+    @property
+    def reaches(self) -> bool:
+        """Whether the right edge led to the root: without it no tile does."""
+        return bool(self._edge)
 
-    def read(self, level: int, number: int) -> Sequence[bytes]:
-        """Return the hashes of a tile that was fetched."""
-        found = self._held.get((level, number))
-        return found if found is not None else self._whole[level, number]
+    async def ground(self, needed: Iterable[tuple[int, int]]) -> None:
+        """Have these (level, number) tiles here, each led to the root; they stay until the next call.
 
-    def remember(self) -> None:
-        """Keep the full tiles: what was fetched has led to a signed root, and a full tile never changes."""
-        full = {key: hashes for key, hashes in self._held.items() if len(hashes) == TILE_WIDTH}
-        self._whole.update(full)
-        self._held = {key: hashes for key, hashes in self._held.items() if key not in full}
+        Raises TransportError, or MalformedProof where they do not lead there.
+        """
         while len(self._whole) > self._most:
             self._whole.popitem(last=False)
+        if not self._edge:
+            edge = {tile: await self._get(*tile) for tile in proof.needs_frontier(self._size)}
+            if proof.root(lambda level, number: edge[level, number], self._size) != self._root:
+                raise MalformedProof(ASTRAY)
+            self._edge = edge
+        for level, number in needed:
+            chain = proof.needs_tile(level, number, self._size, self._whole)
+            fresh = {tile: await self._get(*tile) for tile in chain}
+            if not proof.tile_leads(self._reader(fresh), level, number, self._size, self._whole):
+                raise MalformedProof(ASTRAY)
+            # Each of its hashes was compared: a full tile that led to a root once does so for ever.
+            self._whole.update(fresh)
+
+    def read(self, level: int, number: int) -> Sequence[bytes]:
+        """Return the hashes of a tile that was asked for."""
+        found = self._edge.get((level, number))
+        return found if found is not None else self._whole[level, number]
+
+    def _reader(self, fresh: Mapping[tuple[int, int], Sequence[bytes]]) -> ReadHashes:
+        return lambda level, number: fresh.get((level, number)) or self.read(level, number)
 
     async def _get(self, level: int, number: int) -> Sequence[bytes]:
         width = min(TILE_WIDTH, (self._size >> (TILE_BITS * level)) - (number << TILE_BITS))
@@ -71,4 +99,5 @@ class Tiles:
         hashes = split_hashes(reply.body)
         if len(hashes) < width:
             raise MalformedProof("a tile is shorter than its log")
-        return hashes
+        # What lies beyond this size leads to no root yet: it must not pass for what does.
+        return hashes[:width]

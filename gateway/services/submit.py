@@ -210,6 +210,7 @@ class Submitter:
         traceparent: str | None,
     ) -> tuple[StoredAnswer, Sequence[Accepted | RequestError] | None]:
         """Return the answer and its results; None instead of results for a repetition."""
+        self._may_number()  # again: the partner's word may have come while files were fetched
         stored = tx.answers.find(account.id, idempotency.route, idempotency.key)
         if stored is not None:
             if stored.request != idempotency.request:

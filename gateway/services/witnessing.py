@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import NotFound
 from gateway.ledger import tiles
+from gateway.protocol.entries import write_answer
 from gateway.services.cosigning import Cosigning
 from gateway.services.guard import Guard
 from gateway.services.proving import Prover
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.ports.common import Clock, FaultPoint
     from gateway.ports.partner import Links
     from gateway.ports.store import Store, Transaction
+    from gateway.protocol.ids import MessageId, PartyId
     from gateway.services.checkpoints import Checkpointer
     from gateway.services.contact import Contacts
     from gateway.services.directory import Directory
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class LogSide:
-    """Our log as a partner may read it: the published checkpoint and tiles of hashes, never an entry."""
+    """Our log as a partner may read it: checkpoint, tiles of hashes, and the entries of its own messages alone."""
 
     def __init__(self, store: Store, checkpoints: Checkpointer, cosigning: Cosigning) -> None:
         self._store = store
@@ -53,6 +55,11 @@ class LogSide:
             return b"".join(tx.log.read_hashes(level, number)[:width])
 
         return await self._store.write(read)
+
+    async def entries(self, party: PartyId, jtis: Sequence[MessageId]) -> bytes:
+        """Return what the log holds of the answers a partner got to these messages: `messages/entries`."""
+        found = await self._store.write(lambda tx: tx.inbox.entries(party, jtis))
+        return write_answer(found[jti] for jti in jtis if jti in found)
 
 
 class Witnessing:

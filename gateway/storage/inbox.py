@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, func, insert, select, union
 
 from gateway.errors import Finding
 from gateway.ports.messages import NewArrival, NewVoid, StreamItem, Taken
+from gateway.protocol.entries import LoggedEntry
 from gateway.protocol.ids import MessageId, PartyId
 from gateway.protocol.receipt import Outcome
 from gateway.storage import tables as t
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
 
-i, h = t.inbox.c, t.stream_heads.c
+i, h, e = t.inbox.c, t.stream_heads.c, t.entries.c
 
 _OUTCOME = (i.digest, i.jti, i.status, i.received_at, i.leaf, i.problem, i.errors)
 _BY_DIGEST = compiled(
@@ -31,6 +32,12 @@ _BY_JTI = compiled(
         i.sender == bindparam("sender"), i.jti == bindparam("jti"), i.status != fixed("voided")
     ),
     "sender", "jti",
+)  # fmt: skip
+_ENTRIES = compiled(
+    select(i.jti, i.leaf, e.data)
+    .join(t.entries, e.seq == i.leaf)
+    .where(i.sender == bindparam("sender"), i.jti.in_(values_of("jtis")), i.status != fixed("voided")),
+    "sender", "jtis",
 )  # fmt: skip
 _TAKEN = (i.digest, i.jti, i.stream_seq, i.case_ref, i.case_seq, i.status)
 # Three look-ups, one index each: an OR over them would make SQLite scan.
@@ -109,6 +116,10 @@ class InboxRows:
         """Return the final answer given to one message, or None."""
         row = self._run(_BY_JTI, (sender, jti)).fetchone()
         return _outcome(row) if row is not None else None
+
+    def entries(self, sender: PartyId, jtis: Sequence[MessageId]) -> Mapping[MessageId, LoggedEntry]:
+        """Return the committed log entries of the final answers given to these messages, by message."""
+        return {row[0]: LoggedEntry(*row) for row in self._run(_ENTRIES, (sender, json_list(jtis)))}
 
     def taken(
         self,

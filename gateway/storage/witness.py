@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, tuple_, update
 
 from gateway.ledger.witness import Witnessed
 from gateway.ports.log import Cosigned, Dispute, Unproved
 from gateway.storage import tables as t
-from gateway.storage.statements import bound, compiled, fixed, limited
+from gateway.storage.statements import bound, compiled, fixed, json_list, limited, values_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -57,12 +57,15 @@ _DISPUTES = compiled(
     .order_by(d.id),
     "key",
 )
-_UNPROVED = (o.jti, o.digest, o.state, o.partner_leaf)
+_UNPROVED = (o.id, o.jti, o.digest, o.state, o.partner_leaf)
 _TO_PROVE = limited(
     select(*_UNPROVED)
-    .where(o.recipient == bindparam("recipient"), o.partner_leaf < bindparam("size"), t.UNPROVED)
-    .order_by(o.partner_leaf),
-    "recipient", "size",
+    .where(
+        o.recipient == bindparam("recipient"), o.partner_leaf < bindparam("size"),
+        tuple_(o.partner_leaf, o.id) > tuple_(bindparam("leaf"), bindparam("behind")), t.UNPROVED,
+    )
+    .order_by(o.partner_leaf, o.id),
+    "recipient", "size", "leaf", "behind",
 )  # fmt: skip
 _LATE = limited(
     select(*_UNPROVED)
@@ -73,10 +76,13 @@ _LATE = limited(
     .order_by(o.partner_leaf),
     "recipient", "size", "before",
 )  # fmt: skip
-_OLDEST_UNPROVED = compiled(
-    select(func.min(o.settled_at)).where(o.recipient == bindparam("recipient"), t.UNPROVED), "recipient"
-)
-_PROVED = compiled(update(t.outbox).where(o.jti == bindparam("key")).values(proved_at=bindparam("at")), "at", "key")
+_OPEN_SINCE = limited(
+    select(o.settled_at)
+    .where(o.recipient == bindparam("recipient"), o.partner_leaf < bindparam("size"), t.UNPROVED)
+    .order_by(o.partner_leaf),
+    "recipient", "size",
+)  # fmt: skip
+_PROVED = compiled(update(t.outbox).where(o.id.in_(values_of("ids"))).values(proved_at=bindparam("at")), "at", "ids")
 _NOT_PROVED = compiled(
     update(t.outbox).where(o.jti == bindparam("key")).values(unproved=bindparam("why")), "why", "key"
 )
@@ -166,22 +172,25 @@ class WitnessRows:
 
     # --- receipts and the partner's log ---
 
-    def to_prove(self, recipient: PartyId, size: int, limit: int) -> Sequence[Unproved]:
-        """Return answered messages whose entry lies below `size` of the partner's log and was not seen yet."""
-        return [Unproved(*row) for row in self._run(_TO_PROVE, (recipient, size, limit))]
+    def to_prove(self, recipient: PartyId, size: int, after: tuple[int, int], limit: int) -> Sequence[Unproved]:
+        """Return answered messages whose entry lies below `size` of the partner's log and was not seen yet.
+
+        In the order of its leaves; `after` is (leaf, id) of the last one looked at.
+        """
+        return [Unproved(*row) for row in self._run(_TO_PROVE, (recipient, size, *after, limit))]
 
     def late(self, recipient: PartyId, size: int, before: int, limit: int) -> Sequence[Unproved]:
         """Return those answered before a time whose entry lies beyond `size`."""
         return [Unproved(*row) for row in self._run(_LATE, (recipient, size, before, limit))]
 
-    def oldest_unproved(self, recipient: PartyId) -> int | None:
-        """Return when the longest waiting of them was answered, or None."""
-        at: int | None = self._run(_OLDEST_UNPROVED, (recipient,)).fetchone()[0]
-        return at
+    def open_since(self, recipient: PartyId, size: int) -> int | None:
+        """Return when the first message with an entry below `size` that was not seen yet was answered, or None."""
+        row = self._run(_OPEN_SINCE, (recipient, size, 1)).fetchone()
+        return row[0] if row else None
 
-    def set_proved(self, jtis: Sequence[MessageId], at: int) -> None:
-        """Mark messages whose entry was seen."""
-        self._connection.executemany(_PROVED, [(at, jti) for jti in jtis])
+    def set_proved(self, ids: Sequence[int], at: int) -> None:
+        """Mark messages, by their row, whose entry was seen."""
+        self._run(_PROVED, (at, json_list(ids)))
 
     def set_unproved(self, jti: MessageId, why: str) -> None:
         """Mark a message whose entry is not what the receipt says."""

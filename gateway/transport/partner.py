@@ -77,6 +77,10 @@ class HttpPartner:
         """GET {endpoint}/messages/{jti}."""
         return await self._call("GET", f"/messages/{jti}")
 
+    async def post_entries(self, question: bytes) -> Reply:
+        """POST {endpoint}/messages/entries."""
+        return await self._call("POST", "/messages/entries", question, "application/json")
+
     async def get_stream(self, start: int, limit: int) -> Reply:
         """GET {endpoint}/stream."""
         return await self._call("GET", f"/stream?from={start}&limit={limit}")

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
-from gateway.errors import NotFound, TooLarge
+from gateway.errors import GatewayError, MalformedRequest, NotFound, TooLarge, UnsupportedMediaType
 from gateway.ledger.note import MAX_NOTE_BYTES
+from gateway.protocol import members
+from gateway.protocol.entries import MAX_ENTRIES_REQUEST_BYTES, read_question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.protocol.ids import PartyId
+    from gateway.services.contact import Contacts
     from gateway.services.witnessing import Witnessing
 
 # A checkpoint, and 63 lines of proof before it.
 MAX_BODY_BYTES = MAX_NOTE_BYTES + 8192
 TEXT = "text/plain; charset=utf-8"
 OCTETS = "application/octet-stream"
+JSON = "application/json"
 _LOG_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class Parts(Protocol):
     """What of the listener's parts is called here."""
+
+    @property
+    def contacts(self) -> Contacts:
+        """Who was heard of."""
+        ...
 
     @property
     def witnessing(self) -> Witnessing:
@@ -37,11 +47,7 @@ def witness_routes(parts: Parts, prefix: str, party_of: Callable[[web.Request], 
 
     async def add_checkpoint(request: web.Request) -> web.Response:
         """POST witness/add-checkpoint: old size, proof and checkpoint in, a cosignature line out."""
-        body = await request.content.read(MAX_BODY_BYTES + 1)
-        while len(body) <= MAX_BODY_BYTES and (more := await request.content.read(MAX_BODY_BYTES)):
-            body += more
-        if len(body) > MAX_BODY_BYTES:
-            raise TooLarge(f"a checkpoint with its proof is at most {MAX_BODY_BYTES} bytes")
+        body = await _bounded(request, MAX_BODY_BYTES, "a checkpoint with its proof")
         answer = await parts.witnessing.witness.add_checkpoint(party_of(request), body)
         headers = {"Content-Type": answer.content_type} if answer.content_type else {}
         return web.Response(status=answer.status, body=answer.body.encode(), headers=headers)
@@ -63,12 +69,41 @@ def witness_routes(parts: Parts, prefix: str, party_of: Callable[[web.Request], 
         found = await parts.witnessing.log.tile(f"tile/{request.match_info['path']}")
         return web.Response(body=found, content_type=OCTETS)
 
+    async def post_entries(request: web.Request) -> web.Response:
+        """POST messages/entries: the log entries of the caller's messages, unsigned; they prove themselves."""
+        if request.content_type != JSON or "Content-Encoding" in request.headers:
+            raise UnsupportedMediaType(f"Content-Type is {JSON}, without Content-Encoding")
+        body = await _bounded(request, MAX_ENTRIES_REQUEST_BYTES, "a question for entries")
+        try:
+            asked = read_question(body)
+        except members.Unfit as unfit:
+            raise MalformedRequest(str(unfit), errors=(unfit.finding,)) from None
+        party = party_of(request)
+        # The log is shown in every state, also where nothing can be written (protocol.md §6).
+        with contextlib.suppress(GatewayError):
+            await parts.contacts.heard(party)
+        return web.Response(body=await parts.witnessing.log.entries(party, asked), content_type=JSON)
+
     return [
+        web.post(f"{prefix}/messages/entries", post_entries),
         web.post(f"{prefix}/witness/add-checkpoint", add_checkpoint),
         web.get(f"{prefix}/witness/{{log_id}}/checkpoint", get_witnessed, allow_head=False),
         web.get(f"{prefix}/log/checkpoint", get_checkpoint, allow_head=False),
         web.get(f"{prefix}/log/tile/{{path:.+}}", get_tile, allow_head=False),
     ]
+
+
+async def _bounded(request: web.Request, most: int, what: str) -> bytes:
+    """Return the body. Raises TooLarge, without reading on, where it has more than `most` bytes."""
+    try:
+        body = await request.content.read(most + 1)
+        while len(body) <= most and (more := await request.content.read(most)):
+            body += more
+    except (ConnectionError, web.RequestPayloadError):
+        raise MalformedRequest("the body broke off") from None
+    if len(body) > most:
+        raise TooLarge(f"{what} is at most {most} bytes")
+    return body
 
 
 def _text(note: str) -> web.Response:

@@ -18,8 +18,10 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import TransportError
+from gateway.ledger import entry
 from gateway.primitives import b64u, merkle, times
 from gateway.protocol import jwe, jws
+from gateway.protocol.entries import MAX_ENTRIES_REQUEST_BYTES, read_answer, write_question
 from gateway.protocol.ids import MessageId, uuid7
 from gateway.protocol.keys import SigningPair
 from gateway.protocol.manifest import sign_manifest
@@ -28,7 +30,7 @@ from gateway.running import wall_clock
 from gateway.transport.partner import HttpPartner
 from tests.support.hostile import Author
 from tests.support.link import ID, KH
-from tests.support.pair import Pair, free_port
+from tests.support.pair import Pair, example, free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).resolve().parents[1] / "vectors/bcx-1.json").read_text())
+ENTRIES: dict[str, Any] = json.loads((Path(__file__).resolve().parents[1] / "vectors/entries-1.json").read_text())
 REFUSED_EVENTS = {case["name"]: case for case in GOLDEN["refuse_event"]}
 REFUSED_ENVELOPES = {case["name"]: case["problem"] for case in GOLDEN["refuse_envelope"]}
 REFUSAL_OF = {"authentication-failed": ["E-SIG"], "unknown-key": ["E-SIG"], "wrong-recipient": ["E-RECIPIENT"]}
@@ -536,6 +539,37 @@ async def test_the_question_about_a_message_and_the_stream_are_signed(wire: Wire
         key_for=lambda kid, alg: wire.author.partner_card.verify_key(kid, alg, wall_clock()),
     )  # fmt: skip
     assert [item.jti for item in found.items] == [jti]
+
+
+async def test_entries_of_many_messages_come_in_the_order_asked(wire: Wire) -> None:
+    """Unsigned, the caller's own alone; an id nobody knows is left out."""
+    events = [wire.author.event() for _ in range(3)]
+    await wire.post(wire.author.letter(*events).sealed.jwe)
+    jtis = [MessageId(orjson.loads(event)["id"]) for event in events]
+    [theirs] = await wire.pair.b.submit(example("info.request/telephone-three-numbers"))
+    asked = [jtis[2], theirs.jti, MessageId(uuid7(wall_clock(), os.urandom)), jtis[0]]
+    status, kind, body = await wire.post(write_question(asked), "/messages/entries", Content_Type="application/json")
+    assert (status, kind) == (200, "application/json")
+    shown = read_answer(body, asked)
+    assert list(shown) == [jtis[2], jtis[0]]
+    for jti, found in shown.items():
+        said = entry.parse(found.data)
+        assert (said.jti, said.seq, said.typ, said.outcome) == (jti, found.leaf, "message.received", "accepted")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "refused"),
+    [
+        *[(case["body"].encode(), "application/json", 400) for case in ENTRIES["refused_questions"]],
+        (b'{"jtis":[' + b'"x",' * 1000 + b'"x"]}', "application/json", 400),
+        (b" " * (MAX_ENTRIES_REQUEST_BYTES + 1), "application/json", 413),
+        (ENTRIES["question"].encode(), "application/jose", 415),
+    ],
+)
+async def test_a_bad_question_for_entries_is_a_problem(wire: Wire, body: bytes, kind: str, refused: int) -> None:
+    """The golden refusals, one message too many, too long, another type."""
+    status, media_type, _ = await wire.post(body, "/messages/entries", Content_Type=kind)
+    assert (status, media_type) == (refused, "application/problem+json")
 
 
 @pytest.mark.parametrize(

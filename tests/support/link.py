@@ -23,11 +23,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import orjson
 
-from gateway.errors import GatewayError, PartnerError, StorageUnavailable, TransportError
+from gateway.errors import GatewayError, MalformedRequest, PartnerError, StorageUnavailable, TransportError
 from gateway.home import InitOptions, init, open_home
 from gateway.ports.common import Actor
 from gateway.ports.partner import Links, Reply, UploadReply
 from gateway.ports.people import StoredAnswer
+from gateway.protocol import members
+from gateway.protocol.entries import read_question
 from gateway.protocol.ids import MessageId, PartyId, parse_message_id
 from gateway.protocol.stream import StreamItem, sign_ping, sign_stream
 from gateway.running import Gateway, World, wall_clock
@@ -503,6 +505,20 @@ class MemoryLink:
     async def get_message(self, jti: MessageId) -> Reply:
         """GET messages/{jti}."""
         return await self._call("message", b"", lambda g, _body: _get_message(g, self._source.party, jti))
+
+    async def post_entries(self, question: bytes) -> Reply:
+        """POST messages/entries."""
+
+        async def entries(gateway: Gateway, body: bytes) -> Reply:
+            await gateway.contacts.heard(self._source.party)
+            try:
+                asked = read_question(body)
+            except members.Unfit as unfit:
+                raise MalformedRequest(str(unfit)) from None
+            answer = await gateway.witnessing.log.entries(self._source.party, asked)
+            return Reply(200, "application/json", answer, None)
+
+        return await self._call("entries", question, entries)
 
     async def get_stream(self, start: int, limit: int) -> Reply:
         """GET stream."""

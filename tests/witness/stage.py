@@ -41,6 +41,11 @@ class BentLink(MemoryLink):
         bend = self._bent.message
         return await bend(jti) if bend is not None else await super().get_message(jti)
 
+    async def post_entries(self, question: bytes) -> Reply:
+        """Ask for entries, or what the test says."""
+        bend = self._bent.entries
+        return await bend(question) if bend is not None else await super().post_entries(question)
+
     async def add_checkpoint(self, body: bytes) -> Reply:
         """Submit, unless there is no witness."""
         if not self._bent.witnessed:
@@ -67,6 +72,7 @@ class Bent:
         self.cosignature: Callable[[bytes], Reply] | None = None
         self.envelope: Callable[[bytes], Awaitable[Reply]] | None = None
         self.message: Callable[[MessageId], Awaitable[Reply]] | None = None
+        self.entries: Callable[[bytes], Awaitable[Reply]] | None = None
         self.log: Callable[[str], Awaitable[Reply]] | None = None
         process.links = lambda _party: BentLink(self)
 

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.doctor import examine
-from gateway.errors import MalformedRequest
+from gateway.errors import MalformedRequest, Paused
 from gateway.home import open_home
 from gateway.ledger import note, proof
 from gateway.ledger.tiles import split_hashes
 from gateway.ledger.witness import format_request
 from gateway.ports.common import Actor
+from gateway.services.guard import DAMAGED
+from gateway.serving import Health
+from gateway.web.metrics import Metrics
 from tests.support.checker import check
 from tests.support.link import ID, KH, MemoryLink, Network, Process, example, run_virtual, two_homes
 from tests.support.rebuild import rebuilt, rebuilt_head
@@ -31,7 +34,7 @@ OPERATOR = Actor("local", "operator")
 
 
 def test_a_restored_backup_finds_itself_behind_and_goes_read_only(tmp_path: Path) -> None:
-    """Nothing is signed, taken or sent; submissions queue; the alarm is logged; the newest database mends it."""
+    """Nothing is signed, taken or sent, at every start anew; the alarm is logged; the newest database mends it."""
     backup, newest = tmp_path / "backup", tmp_path / "newest"
 
     async def story(stage: Stage) -> None:
@@ -50,8 +53,10 @@ def test_a_restored_backup_finds_itself_behind_and_goes_read_only(tmp_path: Path
         before = signed(stage.a)
         await stage.a.start()
         gate = stage.a.gateway.witnessing.gate
+        await stage.a.submit(example(REFERRAL))  # nobody knows yet: it queues, and doctor names it below
         await stage.until(lambda: gate.closed == "behind")
-        await stage.a.submit(example(REFERRAL))
+        with pytest.raises(Paused, match=r"this log does not reach.*restore the newest database"):
+            await stage.a.submit(example(REFERRAL))
         await stage.b.submit(example("info.request/telephone-three-numbers"))
         await asyncio.sleep(900)
         assert signed(stage.a) == before
@@ -59,11 +64,13 @@ def test_a_restored_backup_finds_itself_behind_and_goes_read_only(tmp_path: Path
         assert (states(stage.a)[-1], states(stage.b)[-1]) == ("queued", "queued")
         assert [outcome.split()[0] for outcome in alarms(stage.a)] == ["behind"]
         assert "this log does not reach" in (gate.reason or "")
-        found = {line.check: line for line in examine(stage.a.home) if line.state == "fail"}
+        found = {line.check: line for line in examine(stage.a.home)}
         assert "kh.gdi cosigned" in found["audit log"].finding
+        assert found["messages of this log alone"].finding == "1 accepted before it was known"
         with pytest.raises(MalformedRequest):
             await stage.a.gateway.witnessing.guard.vouch(OPERATOR, "other")
         assert (await _served(stage)) > 0
+        await _still_behind(stage)
         await stage.a.stop()
         restored(stage.a.home, newest)
         await stage.a.start()
@@ -74,6 +81,22 @@ def test_a_restored_backup_finds_itself_behind_and_goes_read_only(tmp_path: Path
 
     stage = play(story)
     check(stage.a.home, stage.b.home, promised={ID: stage.a.promised, KH: stage.b.promised})
+
+
+async def _still_behind(stage: Stage) -> None:
+    """Start again with nobody to ask, then with the partner back: what it has shown once holds."""
+    await stage.b.stop()
+    await stage.restart(stage.a)
+    gate = stage.a.gateway.witnessing.gate
+    assert gate.closed == "behind"  # known from the last time, whoever can be asked now
+    with pytest.raises(Paused):
+        await stage.a.submit(example(REFERRAL))
+    health = Health(stage.a.gateway, Metrics(), phase=None)
+    assert dict(await health.ready())["log"] == gate.reason
+    await stage.b.start()
+    await asyncio.sleep(60)
+    assert gate.closed == "behind"
+    assert [outcome.split()[0] for outcome in alarms(stage.a)] == ["behind"]
 
 
 async def _served(stage: Stage) -> int:
@@ -245,6 +268,11 @@ def test_a_log_that_does_not_lead_to_its_own_checkpoint_is_read_only_without_ask
         await asyncio.sleep(10)
         assert stage.a.gateway.witnessing.gate.closed == "behind"
         assert signed(stage.a) == before
+        assert alarms(stage.a) == ["damaged"]
+        with pytest.raises(Paused, match="restore a backup"):
+            await stage.a.submit(example(REFERRAL))
+        [found] = [line for line in examine(stage.a.home) if line.check == "audit log"]
+        assert (found.state, found.finding) == ("fail", DAMAGED)
         await stage.b.start()
 
     play(story)

@@ -72,7 +72,8 @@ def api_app(
     routes += docs_routes(routes)
     app = web.Application(middlewares=[outermost], client_max_size=gateway.settings.limits.api_body_bytes)
     for route in routes:
-        app.router.add_route(route.method, route.path, guarded(route, authenticate, gateway.refusals))
+        handler = guarded(route, authenticate, gateway.refusals, gateway.witnessing.gate)
+        app.router.add_route(route.method, route.path, handler)
     app.on_response_prepare.append(secure)
     app[ROUTES] = routes
     app[DRAIN] = inbox.drain

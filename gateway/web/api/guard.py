@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from gateway.running import Gateway
+    from gateway.services.gate import Gate
     from gateway.services.refusals import Refusals
     from gateway.web.api.route import Route
     from gateway.web.problems import Handler
@@ -44,13 +45,15 @@ def bearer(gateway: Gateway) -> Authenticate:
     return authenticate
 
 
-def guarded(route: Route, authenticate: Authenticate, refusals: Refusals) -> Handler:
+def guarded(route: Route, authenticate: Authenticate, refusals: Refusals, gate: Gate) -> Handler:
     """Return the handler of a route behind its guard."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             account, owner = await _admit(request, route, authenticate, refusals)
             _judge_query(request, route)
+            if route.keeps:
+                gate.check_taking()
             return await route.handler(Call(request, account, owner))
         except GatewayError as error:
             # Under the trace id its caller got; the code and never the content.

@@ -60,6 +60,8 @@ class Route:
     params: tuple[Param, ...] = ()
     problems: tuple[int, ...] = ()
     text: str = ""
+    keeps: bool = False
+    """Its answer promises something that is kept in the database: refused while a repair would throw that away."""
     fault: Named | None = None
     """What an error looks like here; absent: RFC 9457."""
 

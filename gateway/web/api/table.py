@@ -76,7 +76,7 @@ def message_routes(of: Messages) -> list[Route]:
         ),
         Route(
             "POST", f"{path}/retry", ("queue.operate",), of.post_retry, "Try again what waits since then", tag,
-            m.Retried, m.Since, problems=(400, 415),
+            m.Retried, m.Since, problems=(400, 415, 503), keeps=True,
         ),
         Route(
             "GET", path, read, of.get_list, "List messages, newest first", tag, m.Messages,
@@ -102,7 +102,7 @@ def message_routes(of: Messages) -> list[Route]:
         *(
             Route(
                 "POST", f"{path}/{{id}}/{step}", ("queue.operate",), of.post_step, f"{step.capitalize()} a message",
-                tag, m.MessageWhole, m.Reason, problems=(400, 404, 409, 415),
+                tag, m.MessageWhole, m.Reason, problems=(400, 404, 409, 415, 503), keeps=True,
             )
             for step in STEPS
         ),
@@ -116,7 +116,7 @@ def attachment_routes(of: Attachments) -> list[Route]:
         Route(
             "POST", path, ("message.submit",), of.post, "Upload a file for a message", tag, m.Attachment,
             m.AttachmentUpload, 201, params=(KEY,), problems=(400, 409, 413, 415, 422, 429, 503),
-            body_type="multipart/form-data",
+            body_type="multipart/form-data", keeps=True,
             text="The id goes into `attachments` of a message; unused uploads go after a day. An image is made anew "
                  "from its pixels; what came is kept as a sealed original, `derivedFrom`.",
         ),
@@ -254,13 +254,13 @@ def statistics_routes(of: StatisticsOf) -> list[Route]:
               m.MessageRequest, s.DraftRequest, problems=(400, 403, 404, 409, 413, 415),
               text="The body for POST /messages. Once a partner was told, only what changed, by `revisionOf`."),
         Route("POST", f"{path}/figures", bring, of.post_figures, "Bring figures in by CSV", tag, s.Imported,
-              status=201, params=(KEY,), problems=(400, 413, 415, 422),
+              status=201, params=(KEY,), problems=(400, 413, 415, 422, 503), keeps=True,
               text="The body is `text/csv`: indicator, from, to, value, qualifier, status, sex, ageGroup, checkpoint, "
                    "subdivision, destination, channel, source. All rows or none; `errors` name row and column."),
         Route("GET", f"{path}/imports", read, of.get_imports, "List imports, newest first", tag, s.FigureImports,
               params=(ETAG,)),
         Route("POST", f"{path}/imports/{{number}}/withdraw", bring, of.post_withdrawn,
-              "Leave an import out from now on", tag, s.Withdrawn, problems=(404,)),
+              "Leave an import out from now on", tag, s.Withdrawn, problems=(404, 503), keeps=True),
     ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ Served on a Unix socket of mode 0600 only. Handlers are thin: parse, call one se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
@@ -18,8 +18,16 @@ if TYPE_CHECKING:
 
     from gateway.ports.people import Account
     from gateway.running import Gateway
+    from gateway.services.gate import Gate
 
 PREFIX = "/control/v1"
+STILL: Final = frozenset({
+    # These promise nothing that is kept,
+    "/backups", "/partners/preview", "/partners/{party}/ping", "/schemas/diff", "/log/exports", "/log/vouched",
+    # and these take something away: at once, and again after the repair.
+    "/partners/{party}/suspend", "/keys/revoke", "/{noun:users|clients}/{name}/disable",
+})  # fmt: skip
+"""What an operator may do while a repair would throw away what is written now."""
 
 
 def control_app(gateway: Gateway, outermost: Any, metrics: Callable[[], Awaitable[bytes]]) -> web.Application:
@@ -29,11 +37,18 @@ def control_app(gateway: Gateway, outermost: Any, metrics: Callable[[], Awaitabl
         return LOCAL_OPERATOR
 
     app = api_app(gateway, outermost, local)
-    app.add_routes([_prefixed(route) for route in system.routes(gateway, metrics)])
+    routes = [*system.routes(gateway, metrics)]
     for part in (parties, keys, queue, registry, people, log):
-        app.add_routes([_prefixed(route) for route in part.routes(gateway)])
+        routes += part.routes(gateway)
+    app.add_routes([_prefixed(route, gateway.witnessing.gate) for route in routes])
     return app
 
 
-def _prefixed(route: web.RouteDef) -> web.RouteDef:
-    return web.route(route.method, PREFIX + route.path, route.handler, **route.kwargs)
+def _prefixed(route: web.RouteDef, gate: Gate) -> web.RouteDef:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if route.method != "GET" and route.path not in STILL:
+            gate.check_taking()
+        response: web.StreamResponse = await route.handler(request)
+        return response
+
+    return web.route(route.method, PREFIX + route.path, handle, **route.kwargs)

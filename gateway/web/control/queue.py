@@ -24,7 +24,7 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
     """Return the routes."""
 
     async def waiting(request: web.Request) -> web.Response:
-        """GET queue?state=&partner=&cursor=&limit=."""
+        """GET queue?state=&partner=&cursor=&limit=; `notice` says why nothing leaves now."""
         asked = request.query.get("state")
         if asked is not None and asked not in STATES:
             detail = f"`state` is one of {', '.join(State)}"
@@ -42,6 +42,7 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
                 "items": [render.message(row, me) for row in shown],
                 "next_cursor": shown[-1]["id"] if more else None,
                 "has_more": more,
+                "notice": gateway.witnessing.gate.reason,
             }
         )
 
