@@ -241,21 +241,24 @@ def progress(records: Sequence[Record]) -> tuple[RequestProgress, ...]:
     A row answered PENDING or INTERIM is still open; a later response may say more of a row.
     """
     read = _in_order(records)
-    by: dict[str, dict[str, str | None]] = {}
-    complete: set[str] = set()
+    by: dict[tuple[str, str], dict[str, str | None]] = {}
+    complete: set[tuple[str, str]] = set()
+    senders = {record.sender for record, _ in read}
     for record, facts in read:
         answers = facts.get("answers")
         if answers is None:
             continue
-        held = by.setdefault(answers["to"], {})
-        held.update({item: record.jti if stands else None for item, stands in answers["rows"]})
-        if answers["final"]:
-            complete.add(answers["to"])
+        # It answers the other party's request: nobody answers their own.
+        for asker in senders - {record.sender}:
+            held = by.setdefault((asker, answers["to"]), {})
+            held.update({item: record.jti if stands else None for item, stands in answers["rows"]})
+            if answers["final"]:
+                complete.add((asker, answers["to"]))
     return tuple(
         RequestProgress(
             record.jti, record.sender,
-            tuple(RowProgress(item, by.get(record.jti, {}).get(item)) for item in facts["asked"]),
-            record.jti in complete,
+            tuple(RowProgress(item, by.get((record.sender, record.jti), {}).get(item)) for item in facts["asked"]),
+            (record.sender, record.jti) in complete,
         )
         for record, facts in read
         if "asked" in facts

@@ -29,6 +29,7 @@ _GROUPS: Final = {
     "card": "published",
     "partner": "added updated suspended resumed",
     "message": "accepted refused held released cancelled sent settled dead received read restricted erased",
+    "record": "not-held",
     "attachment": "stored read refused erased",
     "case": "changed searched",
     "figures": "imported withdrawn",

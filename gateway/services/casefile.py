@@ -104,12 +104,12 @@ class CaseFile:
         tx.cases.set_last_number(year, number)
         return make_case_ref(self._country, year, number)
 
-    def open(self, ref: CaseRef, partner: PartyId, opener: PartyId, message: CaseMessage) -> Case:
-        """Return a new case, not stored yet."""
+    def open(self, ref: CaseRef, partner: PartyId, opener: PartyId, message: CaseMessage, at: int) -> Case:
+        """Return a new case that came `at` this time of ours, not stored yet: lists do not go by a partner's clock."""
         return Case(
             ref=ref, partner=partner, opener=opener, lifecycle=lifecycle.opened(message.sent_at),
             urgency=message.urgency, handling=" ".join(message.handling),
-            opening_handling=" ".join(message.handling), opened_at=message.sent_at, updated_at=message.sent_at,
+            opening_handling=" ".join(message.handling), opened_at=message.sent_at, updated_at=at,
         )  # fmt: skip
 
     def shared(self, tx: Transaction, ref: str, partner: PartyId, owner: str | None) -> Case:

@@ -271,7 +271,7 @@ class Receiver:
             # (11) What the message does to its case.
             message = self._case_message(event)
             if case is None:
-                case = self._cases.open(event.case, event.source, event.source, message)
+                case = self._cases.open(event.case, event.source, event.source, message, now)
             # `now` is the receivedAt we sign: both sides start the service clocks from the same moment.
             # What (12) refuses must leave its case as it was: it is judged on a copy.
             fault = self._cases.arrive(case if attached is None else replace(case), message, now)

@@ -328,9 +328,8 @@ class Submitter:
         if placed is not None:
             case, message = placed
             if case is None:
-                case = self._cases.open(
-                    self._cases.allot(tx, request.recipient, now), request.recipient, self._rules.me, message
-                )
+                ref = self._cases.allot(tx, request.recipient, now)
+                case = self._cases.open(ref, request.recipient, self._rules.me, message, now)
             case.sent += 1
             inherit(case, request.handling)
             effect = strictjson.dumps(asdict(message.effect)).decode()

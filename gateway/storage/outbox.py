@@ -61,9 +61,10 @@ _DUE = limited(
     .order_by(o.id),
     "recipient", "rank", "now", "alive", "now_too", "alive_too",
 )  # fmt: skip
+# Of the two the case says more: concatenated, the recipient is not looked up in its index, which has the whole queue.
 _OPEN_IN_CASES = compiled(
     select(*_WAITING)
-    .where(o.case_ref.in_(values_of("refs")), o.recipient == bindparam("peer"), t.OPEN_STATES)
+    .where(o.case_ref.in_(values_of("refs")), o.recipient + fixed("") == bindparam("peer"), t.OPEN_STATES)
     .order_by(o.case_ref, o.case_seq),
     "refs", "peer",
 )  # fmt: skip

@@ -63,11 +63,10 @@ def upgrade(path: Path) -> None:
             connection.execute("PRAGMA journal_mode=WAL")
             # A table that is made anew leaves its old pages behind, names among them.
             connection.execute("PRAGMA secure_delete=ON")
-            # Python's driver would commit before each CREATE: a killed upgrade must leave what was there.
-            connection.isolation_level = None
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
+            # Python's driver begins nothing before a CREATE, and an upgrade that is killed must leave what was there.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         with engine.begin() as connection:

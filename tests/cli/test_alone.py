@@ -6,6 +6,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from gateway import local
+from gateway.storage.migrations import HEAD
 from tests.attachments.files import jpeg
 from tests.cli.terminal import Home, run
 
@@ -66,7 +67,7 @@ def test_the_migration_is_shown_before_it_runs(home: Home) -> None:
     (home.path / "data" / "gateway.db").unlink()
     assert "CREATE TABLE outbox" in home.run("db", "upgrade", "--dry-run").out
     assert not (home.path / "data" / "gateway.db").exists()
-    assert home.json("db", "upgrade") | {"database": ""} == {"database": "", "from": None, "revision": "0001"}
+    assert home.json("db", "upgrade") | {"database": ""} == {"database": "", "from": None, "revision": HEAD}
 
 
 def test_no_trace_of_the_private_socket_is_left(home: Home, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from gateway.errors import NotFound, NotPermitted
 from gateway.evidence import files as f
 from gateway.evidence.verify import verify_bundle
+from gateway.ports.common import Actor
 from gateway.ports.people import Account
 from gateway.services.accounts import LOCAL_OPERATOR
 from gateway.services.evidence import ATTEMPTS_MOST, READS_MOST
@@ -17,6 +18,7 @@ from gateway.services.lateness import Lateness
 from gateway.services.reading import Reader
 from tests.evidence.conftest import EXAMPLE, Exchange, cosigned, evidence_of, export
 from tests.evidence.story import files_of
+from tests.support.link import ID
 from tests.support.pair import TEST_OPERATOR, Side, example
 
 if TYPE_CHECKING:
@@ -127,7 +129,8 @@ async def test_an_opened_message_shows_who_opened_it(exchange: Exchange) -> None
     [sent] = await pair.a.submit(example(EXAMPLE))
     await pair.settle()
     officer = Account("o-7", "officer", person=True, role="officer", created_at=0, disabled_at=None)
-    await _reader(pair.b).event(sent.jti, None, officer, None)
+    reader = _reader(pair.b)
+    await reader.event(await reader.message(sent.jti, None), officer, None)
     raw = await export(pair.b, sent.jti)
     assert judged(exchange, raw).faults == ()
     steps = [one.step for one in await evidence_of(pair.b).chain(sent.jti, None)]
@@ -176,14 +179,13 @@ async def test_readings_without_end_hide_nothing(exchange: Exchange) -> None:
     [sent] = await pair.a.submit(example(EXAMPLE))
     await pair.settle()
 
+    [row] = await pair.b.gateway.queries.under(sent.jti)
+    obj, now = ("message", sent.jti), pair.b.gateway.clock()
+
     def read(tx: Transaction) -> None:
         for _ in range(READS_MOST + ATTEMPTS_MOST + 1000):
-            tx.log.append(
-                "message.read", actor=TEST_OPERATOR, obj=("message", sent.jti), at=pair.b.gateway.clock(), jti=sent.jti
-            )
-        tx.log.append(
-            "message.erased", actor=TEST_OPERATOR, obj=("message", sent.jti), at=pair.b.gateway.clock(), jti=sent.jti
-        )
+            tx.log.append("message.read", actor=TEST_OPERATOR, obj=obj, at=now, jti=sent.jti, event=row["digest"])
+        tx.log.append("message.erased", actor=Actor(ID, "partner"), obj=obj, at=now, jti=sent.jti)
 
     await pair.b.gateway.store.write(read)
     await cosigned(pair.b)
