@@ -263,10 +263,11 @@ def _verify_home(logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
 
     with _stored() as stored:
         notes = list(stored.checkpoints())
-        if not notes:
+        if not notes and not stored.was_signed():
             raise ConfigurationError("this log has no checkpoint yet; start `gateway serve` once")
         return verify_rows(
-            notes[-1], stored.rows(), stored.read_hashes, log_keys=logs, witness_keys=witnesses, history=notes[:-1],
+            notes[-1] if notes else None, stored.rows(), stored.read_hashes, log_keys=logs, witness_keys=witnesses,
+            history=notes[:-1],
             misfiled=stored.misfiled(), misfiled_checkpoints=stored.misfiled_checkpoints(),
             cosigned_size=stored.cosigned_size(),
         )  # fmt: skip

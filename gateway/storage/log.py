@@ -127,6 +127,10 @@ class LogReader:
         """Yield the signed checkpoints, oldest first."""
         yield from (note for (note,) in self._run(_CHECKPOINTS))
 
+    def was_signed(self) -> bool:
+        """Say whether a checkpoint was ever signed here, whatever became of its row."""
+        return read_signed(self._run(_SIGNED).fetchone()) is not None
+
     def misfiled_checkpoints(self) -> Iterator[int]:
         """Yield the size of each checkpoint whose columns are not what it says: a start would believe the columns."""
         for size, root, note in self._run(_FILED_CHECKPOINTS):

@@ -141,3 +141,35 @@ def test_a_checkpoint_kept_under_another_root_is_found(home: Home) -> None:
     assert (fault["path"], fault["what"]) == (
         "checkpoint", f"the one of size {size}: kept under a size or root it does not say",
     )  # fmt: skip
+
+
+EDITS = {
+    "a role": (
+        "UPDATE accounts SET role = 'operator' WHERE name = 'reviewer'", "its role is operator, by the log auditor",
+    ),
+    "a checkpoint": ("DELETE FROM checkpoints WHERE size = (SELECT max(size) FROM checkpoints)", "checkpoints: "),
+    "a partner": ("DELETE FROM partners", "partner kh.gdi: its row is gone"),
+}  # fmt: skip
+
+
+def test_a_table_changed_behind_the_gateways_back_is_named(home: Home) -> None:
+    """Of a home its tables are judged too: exit 3, each row named, for people and as JSON."""
+    home.run("user", "add", "reviewer", "--role", "auditor")
+    sound = home.json("audit", "verify")
+    assert (sound["verified"], sound["tables_agree"], sound["faults"]) == (True, True, [])
+    with closing(sqlite3.connect(home.path / "data" / "gateway.db")) as database:
+        database.executescript(";".join(statement for statement, _ in EDITS.values()))
+    found = home.run("audit", "verify", "-o", "json", code=3).json
+    shown = home.run("audit", "verify", code=3)
+    assert (found["verified"], found["tables_agree"]) == (False, False)
+    for _, named in EDITS.values():
+        assert any(named in f"{fault['path']}: {fault['what']}" for fault in found["faults"]), named
+        assert named.removeprefix("checkpoints: ") in shown.out
+    assert "docs/operations.md#tables-and-log" in shown.err
+
+
+def test_a_served_home_agrees_with_its_log(pair: Pair) -> None:
+    """While both exchange: what is between two of its own steps is no difference."""
+    for name in ("a", "b"):
+        found = getattr(pair, name).json("audit", "verify")
+        assert (found["tables_agree"], found["faults"]) == (True, [])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.errors import NotFound, NotPermitted
+from gateway.errors import NotFound, NotPermitted, RecordChanged
 from gateway.evidence import files as f
 from gateway.evidence.verify import verify_bundle
 from gateway.ports.common import Actor
@@ -257,3 +259,24 @@ async def test_a_message_in_no_envelope_has_negative_evidence(exchange: Exchange
     answered = judged(exchange, await export(exchange.pair.a, waiting.jti))
     assert (answered.faults, answered.gaps[:1]) != ((), ("no-envelope",))
     assert any("audit.alarm undelivered" in text and "message.settled" in text for text in answered.proves)
+
+
+@pytest.mark.parametrize(
+    ("statement", "redacted"),
+    [
+        ("UPDATE bodies SET event = event || ' ' WHERE id = (SELECT body_id FROM outbox WHERE jti = ?)", False),
+        ("UPDATE outbox SET digest = zeroblob(32) WHERE jti = ?", True),
+        (("UPDATE envelopes SET receipt = (SELECT receipt FROM envelopes WHERE eid <> (SELECT eid FROM outbox "
+         "WHERE jti = ?1) AND receipt IS NOT NULL) WHERE eid = (SELECT eid FROM outbox WHERE jti = ?1)"), True),
+    ],
+    ids=("bytes", "digest", "receipt"),
+)  # fmt: skip
+async def test_nothing_is_proved_by_what_was_edited(exchange: Exchange, statement: str, redacted: bool) -> None:
+    """A record, its digest or its receipt changed by SQL makes no bundle: the log knows what they were."""
+    pair = exchange.pair
+    [sent] = await pair.a.submit(example(EXAMPLE))
+    await pair.settle()
+    with closing(sqlite3.connect(pair.a.gateway.store.path, timeout=10)) as db, db:
+        db.execute(statement, (sent.jti,))
+    with pytest.raises(RecordChanged):
+        await export(pair.a, sent.jti, redacted=redacted)

@@ -16,7 +16,9 @@ from sqlalchemy import Engine, create_engine, event
 
 from gateway.casework import lifecycle
 from gateway.ports.cases import Case
+from gateway.ports.common import Actor
 from gateway.ports.messages import NewArrival, NewMessage
+from gateway.primitives.merkle import leaf_hash
 from gateway.protocol.ids import CaseRef, EnvelopeId, MessageId, PartyId
 from gateway.storage.queries import Queries
 from gateway.storage.schema import upgrade
@@ -76,19 +78,27 @@ class Home:
 
 def message(home: Home, number: int, partner: PartyId | None, jti: str, at: int) -> None:
     """Store one message, sent (`partner` None) or received, under the next entry of the log."""
-    digest = number.to_bytes(32, "big")
+    event = b'{"number":%d}' % number
+    digest = leaf_hash(event)
+    typ, actor = ("message.accepted", "acc") if partner is None else ("message.received", partner)
+    leaf = home.tx.log.append(
+        typ, actor=Actor(actor, "client"), obj=("message", jti), at=NOW + at, jti=jti, event=digest, outcome="accepted"
+    )
+    home.tx.log.seal_group()
+    home.tx.log.group_committed()
+    assert leaf == number
     if partner is None:
         home.tx.outbox.add([
             NewMessage(
                 MessageId(jti), PARTNERS[0], "case.update", None, None, number + 1, "ROUTINE", 2, "H0", digest, "1.0.0",
-                None, None, None, "acc", NOW + at, NOW + 10**9, number, b"{}",
+                None, None, None, "acc", NOW + at, NOW + 10**9, number, event,
             )
         ])  # fmt: skip
     else:
         home.tx.inbox.add([
             NewArrival(
                 partner, digest, jti, number + 1, None, None, "accepted", "case.update", "ROUTINE", "H0", "1.0.0", None,
-                None, NOW, NOW + at, number, None, (), EnvelopeId("e"), b"{}",
+                None, NOW, NOW + at, number, None, (), EnvelopeId("e"), event,
             )
         ])  # fmt: skip
 

@@ -102,13 +102,14 @@ class Side:
         self._stack = AsyncExitStack()
         self._listener: AsyncExitStack | None = None
         self._changed = asyncio.Event()
+        self._grown = asyncio.Event()
 
     async def open(self) -> None:
         """Open the home; nothing is sent yet."""
         self.gateway = await self._stack.enter_async_context(
             open_gateway(self.settings, self.keys, self._world, observe=lambda _result, _count: self._changed.set())
         )
-        self.gateway.store.on_grown(lambda _count: self._changed.set())
+        self.gateway.store.on_grown(lambda _count: self._grown.set())
         self.gateway.settler.on_recorded(lambda _recorded: self._changed.set())
         self.gateway.give_up.on_given_up(lambda _count: self._changed.set())
 
@@ -163,10 +164,10 @@ class Side:
     async def sent(self) -> None:
         """Wait until nothing of this side is queued or on its way; what is held for a person stays."""
         while True:
-            self._changed.clear()
+            self._grown.clear()
             if not await self.gateway.queries.queue(states=("queued", "sending"), partner=None, after=None, limit=1):
                 return
-            await asyncio.wait_for(self._changed.wait(), 30)
+            await asyncio.wait_for(self._grown.wait(), 30)
 
     async def settle(self) -> None:
         """Wait until nothing of this side waits for an answer any more."""
