@@ -149,6 +149,29 @@ class Queue(RuleBasedStateMachine):
             self.due_at[m.jti] = self.now
         self.flying = []
 
+    @rule(held=st.sampled_from([-1, 0, 1]), by=st.sampled_from([29_999, 30_001, -(10**6)]))
+    def stop_renewing(self, held: int, by: int) -> None:
+        """Lose the holder while nobody starts: its lease ends, by a clock that was put back too; not before."""
+        if not self.flying:
+            return
+        ended = by != 29_999
+        at = self.now + by
+        assert self.rows.take_back(KH, at, longest_ms=30_000) == (len(self.flying) if ended else 0)
+        assert self.rows.take_back(PartyId("xx.other"), at, longest_ms=30_000) == 0
+        if not ended:
+            return
+        if held >= 0:
+            # Late as it is, what the holder was told is a fact; whatever else it says moves nothing.
+            self.rows.requeue([(m.jti, self.now + 10**9, "late") for m in self.flying], fence=self.fence)
+        if held == 1:
+            self.rows.settle([(m.jti, Settled("accepted", self.now, self.now, 1, None, ())) for m in self.flying], "e")
+        for m in self.flying:
+            self._move(m.jti, Step.PUT_BACK)
+            self.due_at[m.jti] = at
+            if held == 1:
+                self._move(m.jti, Step.ACCEPT)
+        self.flying = []
+
     @rule(jti=messages, step=st.sampled_from([Step.HOLD, Step.RELEASE, Step.CANCEL, Step.RETRY]))
     def operate(self, jti: str, step: Step) -> None:
         """Do what a person may do."""
