@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gateway.errors import GatewayError
 from gateway.logs import get_logger
 from gateway.ports.common import SYSTEM, Clock, Entropy, FaultPoint
+from gateway.services import leases
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from gateway.services.indexing import Indexer
     from gateway.services.keyroom import KeyRoom
     from gateway.services.lateness import Lateness
+    from gateway.services.leases import Leases
     from gateway.services.operate import Operator
     from gateway.services.problems import Problems
     from gateway.services.receive import Receiver
@@ -119,6 +121,7 @@ class Gateway:
     timestamping: Timestamping | None
     lateness: Lateness
     gaps: Gaps
+    leases: Leases
     indexer: Indexer
     search: CaseSearch
     statistics: Statistics
@@ -155,6 +158,7 @@ class Gateway:
             ("housekeeping", HOUSEKEEPING_EVERY_S, self._keep_house),
             ("lateness", LOOK_EVERY_S, self.lateness.look),
             ("gaps", LOOK_EVERY_S, self.gaps.look),
+            ("leases", leases.LOOK_EVERY_S, self.leases.look),
         ):
             jobs[name] = partial(_every, name, period_s, work)
         if self.timestamping is not None:

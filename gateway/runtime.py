@@ -15,6 +15,8 @@ from gateway.inputs import read_agreement, read_codelists, read_schemas
 from gateway.keyring.notes import card_notes, log_signers, witness_signer
 from gateway.ports.common import SYSTEM
 from gateway.primitives import strictjson
+from gateway.protocol.delivery import MAX_EVENT_BYTES_AN_ENVELOPE
+from gateway.protocol.jwe import MAX_PLAINTEXT_BYTES
 from gateway.resources import schemas_path
 from gateway.running import BUSY_MESSAGES, DAY_MS, Epoch, Gateway, World
 from gateway.screening.clamd import Clamd
@@ -41,6 +43,7 @@ from gateway.services.integrity import ChangedAlarms
 from gateway.services.keyroom import KeyRoom
 from gateway.services.lane import Lane
 from gateway.services.lateness import Lateness
+from gateway.services.leases import Leases
 from gateway.services.operate import Operator
 from gateway.services.problems import Problems
 from gateway.services.receive import Receiver
@@ -148,7 +151,10 @@ def _compose(
             party, store=store, keys=keys, directory=directory, settler=settler, contacts=contacts, give_up=give_up,
             clock=clock, entropy=entropy, draw=world.draw, fence=epoch.number, observe=observe,
             probe_every_s=settings.delivery.probe_every_s, linger_s=settings.delivery.linger_ms / 1000,
-            most=settings.delivery.envelope_events_max, fault=world.fault, paused=lambda: gate.closed is not None,
+            most=settings.delivery.envelope_events_max,
+            # The setting is the plaintext's; the manifest line goes in too.
+            most_bytes=MAX_EVENT_BYTES_AN_ENVELOPE - (MAX_PLAINTEXT_BYTES - settings.delivery.envelope_bytes_max),
+            fault=world.fault, paused=lambda: gate.closed is not None,
         )  # fmt: skip
 
     reads, traffic = IndexReads(store.readers, me), StoredTraffic(store.readers, me)
@@ -174,7 +180,7 @@ def _compose(
         refusals=Refusals(store, clock), problems=Problems(store, clock), settler=settler, give_up=give_up,
         dispatcher=Dispatcher(lane, links), tls=tls, link=links, epoch=epoch, witnessing=witnessing,
         timestamping=_timestamping(settings, world, store, checkpoints, witnessing), lateness=Lateness(store, clock),
-        gaps=Gaps(store, directory, clock),
+        gaps=Gaps(store, directory, clock), leases=Leases(store, directory, clock),
         indexer=indexer, search=CaseSearch(store, reads, indexer, codelists, clock),
         statistics=Statistics(reads, indexer, codelists), figures=FigureDesk(store, codelists, clock),
         attachments=attachments,
@@ -202,6 +208,7 @@ def _connect(g: Gateway) -> None:
         g.submitter.on_accepted(wake)
     carrier.on_arrived(dispatcher.wake)
     g.operator.on_moved(dispatcher.wake)
+    g.leases.on_taken_back(dispatcher.wake)
     g.operator.on_retried(dispatcher.knock)
     g.settler.on_recorded(lambda r: carrier.wake_all() if r.deferred else None)
     g.settler.on_recorded(lambda r: g.submitter.answered(r.closed))

@@ -221,8 +221,12 @@ class Outbox(Protocol):
         """Take back what an earlier process of ours was sending when it died; return how many."""
         ...
 
-    def free_lane(self, recipient: PartyId, now_ms: int) -> None:
-        """Take back everything under lease towards one partner."""
+    def free_lane(self, recipient: PartyId, now_ms: int, *, fence: int) -> None:
+        """Take back what is under our lease towards one partner."""
+        ...
+
+    def take_back(self, recipient: PartyId, now_ms: int, *, longest_ms: int) -> int:
+        """Queue again what is under a lease, whoever's, that ended; return how many. `longest_ms`: of a lease."""
         ...
 
     def event(self, jti: MessageId) -> bytes:

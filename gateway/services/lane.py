@@ -22,6 +22,7 @@ from gateway.protocol.delivery import FailedAttempt, ReceiptClaimed, Waiting
 from gateway.protocol.envelope import Sealed, seal
 from gateway.services.fresh_ids import fresh_envelope_id
 from gateway.services.integrity import seal_faults
+from gateway.services.leases import LEASE_S, RENEW_EVERY_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-LEASE_S = 30
-"""Renewed every 10 s while an envelope is on its way: what a dead replica costs."""
-RENEW_EVERY_S = 10
 # How often a lane looks for messages past their expirytime.
 EXPIRY_EVERY_MS = 5_000
 # Single messages refused in a row before the fault is the partner's and not the messages'.
@@ -77,10 +75,13 @@ class Lane:
         probe_every_s: int,
         linger_s: float,
         most: int,
+        most_bytes: int,
         fault: FaultPoint | None,
         paused: Callable[[], bool],
     ) -> None:
-        """Take `paused`: while it says so, nothing leaves; messages are still given up when their time is over.
+        """Take `most` and `most_bytes`: events, and their bytes, that one envelope holds; a single event always goes.
+
+        `paused`: while it says so, nothing leaves; messages are still given up when their time is over.
 
         So are those to a partner that is suspended.
         """
@@ -101,6 +102,7 @@ class Lane:
         self._probe_every_ms = probe_every_s * 1000
         self._linger_s = linger_s
         self._most = most
+        self._most_bytes = most_bytes
         self._limit = most
         self._wake = asyncio.Event()
         self._not_before = 0
@@ -161,7 +163,7 @@ class Lane:
         if self._unrecorded:
             # What came of an envelope could not be written, so its messages are still ours to send: the
             # partner gives its stored answer again (protocol.md, law 2).
-            await self._store.write(lambda tx: tx.outbox.free_lane(self.party, now))
+            await self._store.write(lambda tx: tx.outbox.free_lane(self.party, now, fence=self._fence))
             self._unrecorded = False
         if now - self._looked_for_expired >= EXPIRY_EVERY_MS:
             self._looked_for_expired = now
@@ -251,7 +253,9 @@ class Lane:
             by_case: dict[str, list[Waiting]] = {}
             for message in tx.outbox.open_in_cases(self.party, sorted(cases)) if cases else ():
                 by_case.setdefault(message.case_ref or "", []).append(message)
-            ids = delivery.fill(delivery.in_turn(lanes, number), by_case, now_ms=now, limit=limit)
+            ids = delivery.fill(
+                delivery.in_turn(lanes, number), by_case, now_ms=now, limit=limit, max_bytes=self._most_bytes
+            )
             messages = tuple(tx.outbox.claimed(ids)) if ids else ()
             # What is kept back leaves the queue, so this ends; what follows it in its case waits with it.
             if not messages or not seal_faults(tx, messages, self._directory.me, self.party, now):

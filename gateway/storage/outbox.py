@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
-from sqlalchemy import and_, bindparam, exists, func, insert, not_, null, select, text, update
+from sqlalchemy import and_, bindparam, exists, func, insert, not_, null, or_, select, text, update
 
 from gateway.ports.messages import Attempt, Claimed, NewMessage, OutboxState, Sent, Settled
 from gateway.protocol.delivery import Waiting
@@ -93,23 +93,26 @@ _REQUEUE = compiled(
     ),
     "next_at", "reason", "key", "mine",
 )  # fmt: skip
+_TAKEN_BACK = {
+    "state": fixed("queued"), "next_at": bindparam("now"), "attempts": o.attempts + fixed(1), "fence": null(),
+    "lease_until": null(),
+}  # fmt: skip
 _RECLAIM = compiled(
     update(t.outbox)
     .where(o.state == fixed("sending"), t.OPEN_STATES, o.fence < bindparam("mine"))
-    .values(
-        state=fixed("queued"), next_at=bindparam("now"), attempts=o.attempts + fixed(1), fence=null(),
-        lease_until=null()
-    ),
+    .values(**_TAKEN_BACK),
     "now", "mine",
 )  # fmt: skip
+_SENDING_TO = (o.recipient == bindparam("partner"), o.state == fixed("sending"), t.OPEN_STATES)
 _FREE_LANE = compiled(
+    update(t.outbox).where(*_SENDING_TO, o.fence == bindparam("mine")).values(**_TAKEN_BACK), "now", "partner", "mine"
+)
+# No lease is longer than the longest: one that ends later was taken by a clock that has been put right since.
+_TAKE_BACK = compiled(
     update(t.outbox)
-    .where(o.recipient == bindparam("partner"), o.state == fixed("sending"), t.OPEN_STATES)
-    .values(
-        state=fixed("queued"), next_at=bindparam("now"), attempts=o.attempts + fixed(1), fence=null(),
-        lease_until=null()
-    ),
-    "now", "partner",
+    .where(*_SENDING_TO, or_(o.lease_until < bindparam("ended"), o.lease_until > bindparam("longest")))
+    .values(**_TAKEN_BACK),
+    "now", "partner", "ended", "longest",
 )  # fmt: skip
 # A dead letter whose time is not over was given up by a clock that has been put right since.
 _RETRIABLE = (
@@ -305,9 +308,13 @@ class OutboxRows:
         """Take back what an earlier process of ours was sending when it died; return how many."""
         return self._run(_RECLAIM, (now_ms, fence)).rowcount
 
-    def free_lane(self, recipient: PartyId, now_ms: int) -> None:
-        """Take back everything under lease towards one partner."""
-        self._run(_FREE_LANE, (now_ms, recipient))
+    def free_lane(self, recipient: PartyId, now_ms: int, *, fence: int) -> None:
+        """Take back what is under our lease towards one partner."""
+        self._run(_FREE_LANE, (now_ms, recipient, fence))
+
+    def take_back(self, recipient: PartyId, now_ms: int, *, longest_ms: int) -> int:
+        """Queue again what is under a lease, whoever's, that ended; return how many. `longest_ms`: of a lease."""
+        return self._run(_TAKE_BACK, (now_ms, recipient, now_ms, now_ms + longest_ms)).rowcount
 
     def event(self, jti: MessageId) -> bytes:
         """Return the bytes of a message of ours."""

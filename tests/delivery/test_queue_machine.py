@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KH = PartyId("kh.gdi")
 LIFE_MS = 1_000_000
 LIMIT = 3
+LEASE_MS = 30_000
 
 
 @lru_cache
@@ -99,7 +100,8 @@ class Queue(RuleBasedStateMachine):
             by_case.setdefault(message.case_ref or "", []).append(message)
         ids = delivery.fill(lanes, by_case, now_ms=self.now, limit=limit)
         self.flying = list(self.rows.claimed(ids)) if ids else []
-        self.rows.lease(ids, eid="e", fence=self.fence, lease_until=self.now + 30_000)
+        self.leased_until = self.now + LEASE_MS
+        self.rows.lease(ids, eid="e", fence=self.fence, lease_until=self.leased_until)
         chosen = [m.jti for m in self.flying]
         assert len(chosen) <= limit
         assert bool(chosen) == any(self._may_go(jti) for jti in self.model)
@@ -148,6 +150,29 @@ class Queue(RuleBasedStateMachine):
         for m in self.flying:
             self._move(m.jti, Step.PUT_BACK)
             self.due_at[m.jti] = self.now
+        self.flying = []
+
+    @rule(held=st.sampled_from([-1, 0, 1]), by=st.sampled_from([-1, 1, -LEASE_MS - 1]))
+    def stop_renewing(self, held: int, by: int) -> None:
+        """Lose the holder while nobody starts: its lease ends, by a clock that was put back too; not before."""
+        if not self.flying:
+            return
+        ended = by != -1
+        at = self.leased_until + by
+        assert self.rows.take_back(PartyId("xx.other"), at, longest_ms=LEASE_MS) == 0
+        assert self.rows.take_back(KH, at, longest_ms=LEASE_MS) == (len(self.flying) if ended else 0)
+        if not ended:
+            return
+        if held >= 0:
+            # Late as it is, what the holder was told is a fact; whatever else it says moves nothing.
+            self.rows.requeue([(m.jti, self.now + 10**9, "late") for m in self.flying], fence=self.fence)
+        if held == 1:
+            self.rows.settle([(m.jti, Settled("accepted", self.now, self.now, 1, None, ())) for m in self.flying], "e")
+        for m in self.flying:
+            self._move(m.jti, Step.PUT_BACK)
+            self.due_at[m.jti] = at
+            if held == 1:
+                self._move(m.jti, Step.ACCEPT)
         self.flying = []
 
     @rule(jti=messages, step=st.sampled_from([Step.HOLD, Step.RELEASE, Step.CANCEL, Step.RETRY]))
