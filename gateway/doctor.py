@@ -53,6 +53,8 @@ YEAR_2026_S: Final = 1_767_225_600
 DISK_FREE_LEAST: Final = 256 * 1024 * 1024
 CERTIFICATE_LEAST_S: Final = 5 * DAY_S
 CARD_LEAST_S: Final = 15 * DAY_S
+TOKEN_SOON_S: Final = 30 * DAY_S
+TOKEN_URGENT_S: Final = 7 * DAY_S
 READY_TIMEOUT_S: Final = 5
 SCANNER_TIMEOUT_S: Final = 5
 CLOCK_SKEW_MOST_MS: Final = 60_000  # far inside what the protocol defers for: a clock that runs off shows early
@@ -277,6 +279,8 @@ def _database(settings: Settings, now: float, ping: Ping | None) -> Iterator[Che
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         try:
             yield from _stored(connection, settings, now, ping)
+            if found == HEAD:
+                yield from _tokens(connection, settings, now)
         except sqlite3.DatabaseError as error:
             yield Check("fail", "database", f"cannot be read ({type(error).__name__})", "`gateway db restore FILE`")
 
@@ -308,6 +312,31 @@ def _stored(connection: sqlite3.Connection, settings: Settings, now: float, ping
     dead = connection.execute("SELECT count(*) FROM outbox WHERE state = 'dead'").fetchone()[0]
     if dead:
         yield Check("warn", "dead letters", f"{dead} given up", "`gateway queue list --state dead`")
+
+
+def _tokens(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[Check]:
+    """Warn of accounts that nobody will be able to sign in to: a system whose token ends sends nothing more."""
+    newest = """
+        SELECT a.name, a.person, max(t.issued_at), t.ends_at FROM accounts a JOIN tokens t ON t.account = a.id
+        WHERE a.disabled_at IS NULL GROUP BY a.id ORDER BY a.name
+    """
+    ttl_ms = settings.access.token_ttl_days * DAY_S * 1000
+    accounts = connection.execute(newest).fetchall()
+    ending = 0
+    for name, person, issued_at, ends_at in accounts:
+        end = issued_at + ttl_ms if ends_at is None else min(issued_at + ttl_ms, ends_at)
+        left = end / 1000 - now
+        if left >= TOKEN_SOON_S:
+            continue
+        ending += 1
+        noun = "user" if person else "client"
+        shown = f"ends in {int(left // DAY_S)} days" if left >= 0 else "expired: every call with it is refused"
+        if 0 <= left < TOKEN_URGENT_S:
+            shown += ", within a week"
+        fix = f"`gateway {noun} reset {name} --overlap 24`, and give its {noun} the new one"
+        yield Check("warn", f"token of {noun} {name}", shown, fix)
+    if accounts and not ending:
+        yield Check("ok", "tokens", f"{len(accounts)} accounts, none ends within 30 days")
 
 
 def _clocks(party: str, skew_ms: int | None) -> Check:

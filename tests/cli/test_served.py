@@ -229,12 +229,21 @@ def test_a_key_is_revoked_only_when_meant(served: Home) -> None:
 
 
 def test_people_and_systems_come_and_go(served: Home) -> None:
-    """A reset gives another token; a disabled name stays taken."""
+    """A reset gives another token, at once or with an overlap; a name is taken until its account is disabled."""
     first = served.json("user", "add", "sari", "--role", "officer")["token"]
     assert served.json("user", "reset", "sari", "--yes")["token"] != first
+    assert "`gateway user reset NAME`" in served.run("client", "add", "sari", code=6).fault
     assert served.json("user", "disable", "sari", "--yes")["state"] == "disabled"
     assert served.json("user", "list")[0]["state"] == "disabled"
-    assert "taken" in served.run("client", "add", "sari", code=6).fault
+    added = served.json("client", "add", "sari")
+    assert (added["name"], added["token"][:4]) == ("sari", "bcx_")
+    asked = served.run("client", "reset", "sari", "--overlap", "24", given="n\n", code=1)
+    assert "The old one goes on for 24 h" in asked.err
+    again = served.json("client", "reset", "sari", "--overlap", "24", "--yes")
+    assert again["token"] != added["token"]
+    [listed] = [row for row in served.json("client", "list") if row["name"] == "sari"]
+    assert (listed["state"], listed["old_token_until"]) == ("active", again["old_token_until"])
+    assert served.run("client", "reset", "sari", "--overlap", "721", "--yes", code=2).err
     assert served.run("client", "revoke", "nobody", "--yes", code=5).fault.endswith("`gateway client list` shows them")
 
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -83,3 +84,45 @@ def test_the_dry_run_prints_the_statements_and_runs_none(tmp_path: Path) -> None
     """`gateway db upgrade --dry-run`."""
     assert "CREATE TABLE outbox" in upgrade_sql(None)
     assert not list(tmp_path.iterdir())
+
+
+def test_tokens_of_an_earlier_release_go_on(tmp_path: Path) -> None:
+    """Issued when the log says, else with the account; nobody who had access loses it, a revoked token stays away."""
+    path = tmp_path / "gateway.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as db:
+        db.executemany(
+            "INSERT INTO accounts (id, name, person, role, token_hash, created_at, disabled_at) VALUES (?,?,?,?,?,?,?)",
+            [
+                ("a", "never-reset", 0, "client", b"A", 100, None),
+                ("b", "reset-twice", 1, "officer", b"B", 100, None),
+                ("c", "revoked", 0, "client", b"C", 100, 150),
+                ("d", "without", 0, "client", None, 100, None),
+            ],
+        )
+        db.executemany(
+            "INSERT INTO entries (seq, at, typ, actor, obj, outcome, data, leaf) VALUES (?,?,?,'local',?,?,x'',x'')",
+            [
+                (0, 100, "user.added", "b", "officer"), (1, 200, "user.changed", "b", "token reset"),
+                (2, 300, "user.changed", "b", "token reset"), (3, 400, "user.changed", "b", "disabled"),
+                (4, 500, "user.changed", "a", "disabled"),
+            ],
+        )  # fmt: skip
+        db.commit()
+    upgrade(path)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT hash, account, issued_at, ends_at FROM tokens ORDER BY account").fetchall() == [
+            (b"A", "a", 100, None), (b"B", "b", 300, None),
+        ]  # fmt: skip
+        kept = db.execute("SELECT id, name, person, role, created_at, disabled_at FROM accounts ORDER BY id").fetchall()
+        assert kept[2] == ("c", "revoked", 0, "client", 100, 150)
+        assert [row[0] for row in kept] == ["a", "b", "c", "d"]
+        db.execute("INSERT INTO accounts VALUES ('e', 'revoked', 0, 'client', 200, NULL)")
+        with pytest.raises(sqlite3.IntegrityError):
+            db.execute("INSERT INTO accounts VALUES ('f', 'without', 0, 'client', 200, NULL)")

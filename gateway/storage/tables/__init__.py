@@ -40,7 +40,7 @@ from gateway.storage.tables.messages import (
     stream_heads,
 )
 from gateway.storage.tables.parties import cards, modes, partners, schemas
-from gateway.storage.tables.people import accounts, answers, problems
+from gateway.storage.tables.people import accounts, answers, problems, tokens
 
 __all__ = [
     "DEAD",
@@ -84,6 +84,7 @@ __all__ = [
     "tallies",
     "tiles",
     "timestamps",
+    "tokens",
     "transfers",
     "witnessed",
 ]
