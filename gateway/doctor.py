@@ -118,6 +118,9 @@ def _each(parts: Mapping[str, Callable[[], Iterator[Check]]]) -> Iterator[Check]
             yield from part()
         except GatewayError as error:
             yield _failed(name, error)
+        except OSError as error:
+            shown = f"{error.filename}: {(error.strerror or 'cannot be used').lower()}"
+            yield Check("fail", name, shown, "put right what stands there, or its permissions")
 
 
 def _failed(check: str, error: GatewayError) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import os
@@ -39,12 +40,16 @@ class Given:
 given = Given()
 
 
-def coded(reason: str, codes: Collection[str]) -> str:
-    """Return a reason the log takes; what somebody wrote in their own words becomes `other`, and they are told."""
-    if reason in codes:
-        return reason
-    note(f"the log takes no free text: `other` is recorded; the codes are {', '.join(codes)}")
-    return "other"
+def judge_code(option: str, value: str, codes: Collection[str]) -> None:
+    """Raise ConfigurationError with the codes unless the value of an option is one of them.
+
+    The log keeps it for good and takes no free text: a code that was mistyped is asked for again, never guessed.
+    """
+    if value in codes:
+        return
+    near = difflib.get_close_matches(value, codes, 1, 0.6)
+    meant = f", did you mean {near[0]}?" if near else ""
+    raise ConfigurationError(f"{option}: no such code{meant}; the codes are {', '.join(codes)}")
 
 
 HomeOption = Annotated[

@@ -114,8 +114,22 @@ def evidence_verify(
             where = f"step {one['step']}, {one['about']}: {one['file'] or 'the file'}"
             print(f"fault: {where}: {one['what']}: {one['meaning']}")
     if not verdict.ok:
-        note("the bundle does not verify: keep it as it is, and ask whoever gave it to you for another copy")
+        note(_advice(verdict))
         raise typer.Exit(UNVERIFIED)
+
+
+def _advice(verdict: Verdict) -> str:
+    """Say what to do about a bundle that does not verify: another copy of one that nobody vouches for helps nobody."""
+    from gateway.evidence.trust import UNTOLD
+
+    if all(fault.what == UNTOLD for fault in verdict.faults):
+        parts = verdict.parts
+        whom = f"{parts.sender} and {parts.recipient}" if parts is not None else "both authorities"
+        return (
+            f"nothing in the bundle is wrong, but nobody vouches for its keys: ask {whom}, by a telephone number you "
+            "already have, what `gateway card fingerprint` prints there, and give each with --fingerprint"
+        )
+    return "the bundle does not verify: keep it as it is, and ask whoever gave it to you for another copy"
 
 
 def _about(step: int) -> str:

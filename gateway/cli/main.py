@@ -19,6 +19,8 @@ from gateway.errors import GatewayError
 COLLECT_AFTER: Final = (100_000, 20, 20)
 MORE = "install the whole gateway: `pip install '.[runtime]'` in its folder, or as docs/operations.md has it"
 
+MEND = "put right what stands there or its permissions, or name another place"
+
 app = typer.Typer(
     name="gateway",
     help="Bilateral case-exchange gateway: signed, encrypted case records between two authorities.",
@@ -99,8 +101,16 @@ def _unforeseen(error: Exception) -> int:
         # The package alone brings what verifies (ADR 22).
         note(f"error: only what verifies evidence is installed here, and this needs more ({error.name}); {MORE}")
         return USAGE
+    if isinstance(error, OSError) and error.filename is not None:
+        # A home that cannot be: a file where a folder belongs, a loop of links, no right to read. Not ours to mend.
+        note(f"error: {_shown(error.filename)}: {(error.strerror or '').lower()}; {MEND}")
+        return USAGE
     note(f"error: a fault of the gateway's own ({_where(error)}); report it, with what {ENV_TRACEBACK}=1 shows")
     return FAILURE
+
+
+def _shown(filename: object) -> str:
+    return os.fsdecode(filename) if isinstance(filename, str | bytes | os.PathLike) else str(filename)
 
 
 def _where(error: Exception) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.attach import read_attached, upload
-from gateway.cli.common import YesOption, coded, confirm, given, group, note, read_input, verb
+from gateway.cli.common import YesOption, confirm, given, group, judge_code, note, read_input, verb
 from gateway.cli.control import API, CONTROL, PAGE_MOST, Client, gateway, segment
 from gateway.cli.failure import FAILURE, Misused
 from gateway.errors import MalformedRequest, NotFound
@@ -265,7 +265,8 @@ def queue_cancel(
     yes: YesOption = False,
 ) -> None:
     """Give a message up for good; the partner is told that its number stays unused."""
-    reason = None if reason is None else coded(reason, CANCEL_REASONS)
+    if reason is not None:
+        judge_code("--reason", reason, CANCEL_REASONS)
     confirm(f"Cancel {jti} for good?", yes=yes)
     _step(jti, "cancel", reason)
 

@@ -148,7 +148,9 @@ class Reader:
 def judge_purpose(codelists: CodeLists, purpose: str | None) -> None:
     """Raise MalformedRequest unless a stated purpose is a code of its list."""
     if purpose is not None and codelists.find(PURPOSES, purpose) is None:
-        detail = f"purpose is a code of the list {PURPOSES}; `GET /api/v1/codelists/{PURPOSES}` shows them"
+        held = codelists.get(PURPOSES)
+        codes = ", ".join(held.codes) if held is not None else "none"
+        detail = f"purpose is a code of the list {PURPOSES}: {codes}"
         raise MalformedRequest(detail, errors=(Finding("/purpose", detail, "E-CODE"),))
 
 

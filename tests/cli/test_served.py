@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.cli.control import running
+from gateway.cli.failure import Refused
+from gateway.protocol.reasons import CANCEL_REASONS, REVOKE_REASONS, VOUCH_REASONS
 from tests.attachments.files import CANARY, jpeg, pdf
 from tests.cli.terminal import GATEWAY, LIMIT_S, ROOT, Home, Pair, environment, run
 
@@ -75,7 +78,7 @@ def test_an_operator_vouches_on_record_and_only_while_it_serves(served: Home, ho
     assert served.json("audit", "vouch", "--yes", "--reason", "compared")["paused"] is None
     [found] = served.json("audit", "search", "--object", "vouched")
     assert (found["type"], found["outcome"]) == ("config.changed", "compared")
-    assert "start it first" in home.run("audit", "vouch", "--yes", "--reason", "x", code=6).fault
+    assert "start it first" in home.run("audit", "vouch", "--yes", "--reason", "compared", code=6).fault
 
 
 def test_a_search_is_exported_whole_as_csv(served: Home) -> None:
@@ -218,14 +221,57 @@ def test_the_mode_in_force_decides_what_is_registered(served: Home, tmp_path: Pa
 def test_a_key_is_revoked_only_when_meant(served: Home) -> None:
     """Revoking asks; afterwards the key is gone from use, replaced, and the log says why, in no words of one's own."""
     [kid] = [key["kids"][0] for key in served.json("keys", "list") if key["name"] == "enc-1"]
-    assert served.run("keys", "revoke", kid, "--reason", "laptop lost", given="\n", code=1).out == ""
-    revoked = served.run("keys", "revoke", kid, "--reason", "Sumarni's laptop", "--yes", "-o", "json")
+    assert served.run("keys", "revoke", kid, "--reason", "key-compromise", given="\n", code=1).out == ""
+    revoked = served.run("keys", "revoke", kid, "--reason", "key-compromise", "--yes", "-o", "json")
     assert json.loads(revoked.out)["status"] == "revoked"
-    assert "`other` is recorded; the codes are key-compromise," in revoked.err
-    assert "revoked already" in served.run("keys", "revoke", kid, "--reason", "again", "--yes", code=6).fault
-    assert served.run("keys", "revoke", "nokey", "--reason", "x", "--yes", code=5).fault
+    assert "revoked already" in served.run("keys", "revoke", kid, "--reason", "superseded", "--yes", code=6).fault
+    assert served.run("keys", "revoke", "nokey", "--reason", "superseded", "--yes", code=5).fault
     [entry] = served.json("audit", "search", "--type", "key.revoked")
-    assert entry["outcome"] == "other"
+    assert entry["outcome"] == "key-compromise"
+
+
+CODES = {
+    "keys revoke": (["keys", "revoke", "KID", "--yes", "--reason", "key-compromize"], REVOKE_REASONS),
+    "queue cancel": (["queue", "cancel", "JTI", "--yes", "--reason", "wrong-datum"], CANCEL_REASONS),
+    "audit vouch": (["audit", "vouch", "--yes", "--reason", "Sumarni told me"], VOUCH_REASONS),
+}
+
+
+@pytest.mark.parametrize(("args", "codes"), CODES.values(), ids=CODES)
+def test_a_code_typed_wrong_is_asked_for_again(served: Home, args: list[str], codes: dict[str, str]) -> None:
+    """Exit 2 with the list; nothing is done, and no `other` stands in the log for good."""
+    before = served.json("audit", "search", "--limit", "1")[0]["index"]
+    refused = served.run(*args, code=2)
+    assert refused.fault.endswith("the codes are " + ", ".join(codes))
+    assert ("did you mean" in refused.fault) is ("Sumarni" not in " ".join(args))
+    assert "Sumarni" not in refused.fault
+    assert served.json("audit", "search", "--limit", "1")[0]["index"] == before
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "lists"),
+    [
+        ("/control/v1/keys/revoke", {"kid": "x", "reason": "key-compromize"}, "key-compromise"),
+        ("/control/v1/keys/rotate", {"use": "tree"}, "witness"),
+        ("/control/v1/log/vouched", {"reason": "Sumarni told me"}, "compared"),
+        ("/api/v1/messages/x/cancel", {"reason": "other words"}, None),
+    ],
+)
+def test_a_code_typed_wrong_is_422_on_the_control_socket(
+    served: Home, path: str, body: dict[str, str], lists: str | None
+) -> None:
+    """A program gets the same list, at the place that is wrong."""
+    control = running(served.path)
+    assert control is not None
+    with pytest.raises(Refused) as caught:
+        control.post(path, body)
+    if lists is None:
+        assert caught.value.code == "not-found"
+        return
+    assert (caught.value.http_status, caught.value.code) == (422, "unknown-code")
+    assert lists in caught.value.detail
+    assert caught.value.errors[0].code == "E-CODE"
+    assert "Sumarni" not in caught.value.detail
 
 
 def test_people_and_systems_come_and_go(served: Home) -> None:

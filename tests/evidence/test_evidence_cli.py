@@ -51,6 +51,10 @@ def test_without_fingerprints_it_exits_3(bundle: Path) -> None:
     found = run("evidence", "verify", str(bundle), code=3)
     assert "trusted by nobody" in found.out
     assert found.out.count("fault: ") == 1
+    assert "ask id.imigrasi and kh.gdi" in found.err
+    assert "--fingerprint" in found.err
+    assert "another copy" not in found.err
+    assert "another copy" in run("evidence", "verify", str(bundle), *given()[:2], code=3).err
 
 
 def test_every_fault_is_printed_with_its_meaning(bundle: Path) -> None:

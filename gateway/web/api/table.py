@@ -99,7 +99,7 @@ def message_routes(of: Messages) -> list[Route]:
         *(
             Route(
                 "POST", f"{path}/{{id}}/{step}", ("queue.operate",), of.post_step, f"{step.capitalize()} a message",
-                tag, m.MessageWhole, m.Reason, problems=(400, 404, 409, 415),
+                tag, m.MessageWhole, m.Reason, problems=(400, 404, 409, 415, 422),
             )
             for step in STEPS
         ),
