@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import given, group, note, verb
+from gateway.cli.common import PurposeOption, given, group, note, verb
 from gateway.cli.control import API, gateway, segment
 from gateway.cli.failure import UNVERIFIED
 from gateway.errors import Clash, ConfigurationError, PartnerError
@@ -39,24 +40,28 @@ def evidence_export(
     message: Annotated[str, typer.Argument(metavar="MESSAGE_ID")],
     file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="A new file.")],
     *,
-    redacted: Annotated[
-        bool, typer.Option("--redacted", help="Without the message's content: its digest only.")
+    whole: Annotated[
+        bool,
+        typer.Option("--whole/--redacted", help="With the message's content, for who may read it; else its digest."),
     ] = False,
+    purpose: PurposeOption = None,
 ) -> None:
-    """Write the evidence of a message: event, signatures, receipt, log entries with their proofs."""
+    """Write the evidence of a message: digest, signatures, receipt, log entries with their proofs."""
     if file.exists():
         raise Clash(f"{file} exists; name another")
     with gateway() as reached:
-        raw = reached.get_bytes(f"{API}/evidence/{segment(message)}" + ("?redacted=true" if redacted else ""))
+        query = {"redacted": "false", "purpose": purpose} if whole else {"redacted": "true"}
+        raw = reached.get_bytes(f"{API}/evidence/{segment(message)}", query)
     try:
-        file.write_bytes(raw)
-        file.chmod(0o600)
+        # Its owner's alone from the first byte: a whole bundle holds the record.
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as out:
+            out.write(raw)
     except OSError as error:
         raise ConfigurationError(f"{file}: {error.strerror}; name a file that can be written") from None
     from gateway.evidence.verify import verify_bundle
 
     verdict = verify_bundle(raw)
-    output.show({"file": str(file), "message": message, "bytes": len(raw), "redacted": redacted, **_lacking(verdict)})
+    output.show({"file": str(file), "message": message, "bytes": len(raw), "redacted": not whole, **_lacking(verdict)})
     for text in _gap_words(verdict):
         note(f"note: {text}")
 

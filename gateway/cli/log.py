@@ -41,6 +41,9 @@ def register(app: typer.Typer) -> None:
 def audit_search(
     *,
     typ: Annotated[str | None, typer.Option("--type", metavar="T", help="Such as message.read.")] = None,
+    reads: Annotated[
+        bool, typer.Option("--reads", help="Who read what: messages, files, evidence, names searched, figures.")
+    ] = False,
     actor: Annotated[str | None, typer.Option(help="Who, by opaque id.")] = None,
     jti: Annotated[str | None, typer.Option("--message", metavar="ID", help="A message id.")] = None,
     case: Annotated[str | None, typer.Option(metavar="REF", help="A case reference.")] = None,
@@ -56,7 +59,7 @@ def audit_search(
     """List entries, newest first; `--object` with the id in an error finds who got it."""
     query = {
         "type": typ, "actor": actor, "message": jti, "case": case, "object": obj, "outcome": outcome, "since": since,
-        "until": until, "limit": limit,
+        "until": until, "limit": limit, "reads": "true" if reads else None,
     }  # fmt: skip
     entries: list[dict[str, Any]] = []
     with gateway() as reached:

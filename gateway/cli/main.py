@@ -12,7 +12,7 @@ import typer
 
 from gateway import __version__
 from gateway.cli import attach, bench, demo, evidence, log, party, people, registry, start, stats, traffic
-from gateway.cli.common import ENV_TRACEBACK, ColorOption, HomeOption, OutputOption, given, note
+from gateway.cli.common import ENV_TRACEBACK, ColorOption, HomeOption, OutputOption, TokenFileOption, given, note
 from gateway.cli.failure import FAILURE, FINDINGS_MOST, INTERRUPTED, OK, USAGE, exit_code, lines
 from gateway.errors import GatewayError
 
@@ -42,6 +42,7 @@ def globals_first(
     home: HomeOption = None,
     output: OutputOption = None,
     no_color: ColorOption = False,
+    token_file: TokenFileOption = None,
     version: bool = typer.Option(
         False,  # noqa: FBT003 - typer calls it so
         "--version",
@@ -52,7 +53,7 @@ def globals_first(
 ) -> None:
     """Take the global options given before the noun."""
     del version
-    given.take(home, output, no_color=no_color)
+    given.take(home, output, no_color=no_color, token_file=token_file)
 
 
 for part in (start, party, people, traffic, attach, registry, stats, log, evidence, demo, bench):

@@ -11,7 +11,17 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.attach import read_attached, upload
-from gateway.cli.common import YesOption, confirm, given, group, judge_code, note, read_input, verb
+from gateway.cli.common import (
+    PurposeOption,
+    YesOption,
+    confirm,
+    given,
+    group,
+    judge_code,
+    note,
+    read_input,
+    verb,
+)
 from gateway.cli.control import API, CONTROL, PAGE_MOST, Client, gateway, segment
 from gateway.cli.failure import FAILURE, Misused
 from gateway.errors import MalformedRequest, NotFound
@@ -148,11 +158,21 @@ def message_receipt(jti: IdArgument) -> None:
         output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/receipt"))
 
 
+@verb(message, "event")
+def message_event(jti: IdArgument, *, purpose: PurposeOption = None) -> None:
+    """Print a record as its CloudEvent, for who may read it; the reading is in the audit log first."""
+    _read(jti, "event", purpose)
+
+
 @verb(message, "rows")
-def message_rows(jti: IdArgument) -> None:
-    """Print the rows of a message as CSV; the reading is logged."""
+def message_rows(jti: IdArgument, *, purpose: PurposeOption = None) -> None:
+    """Print the rows of a message as CSV, for who may read it; the reading is in the audit log first."""
+    _read(jti, "rows", purpose)
+
+
+def _read(jti: str, part: str, purpose: str | None) -> None:
     with gateway() as reached:
-        output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/rows"))
+        output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/{part}", {"purpose": purpose}))
 
 
 @verb(case, "list")
@@ -164,11 +184,13 @@ def case_list(
     status: Annotated[str | None, typer.Option(help="Such as RECEIVED.")] = None,
     urgency: Annotated[str | None, typer.Option(help="Such as FLASH.")] = None,
     due_before: Annotated[str | None, typer.Option(metavar="TIME", help="A clock that runs out by then.")] = None,
+    purpose: PurposeOption = None,
     limit: LimitOption = 50,
     everything: AllOption = False,
 ) -> None:
     """List cases, last changed first; by a name, the nearest first. That somebody searched is logged, not the name."""
     query = {"q": text, "status": status, "urgency": urgency, "due_before": due_before, "limit": limit}
+    query["purpose"] = purpose
     with gateway() as reached:
         found = reached.items(f"{API}/cases", query, everything=everything)
     rows = found if given.output == "json" else [_with_due(row) for row in found]

@@ -35,20 +35,28 @@ LOCAL_OPERATOR = Account("local", "local", person=True, role="operator", created
 
 # What each role may do; none implies another. One place is asked by every route.
 PERMITS: dict[str, frozenset[str]] = {
-    "client": frozenset({"message.submit", "message.read-own", "case.read-own", "inbox.read", "reference.read"}),
+    "client": frozenset(
+        {"message.submit", "message.read-own", "case.read-own", "case.search", "inbox.read", "reference.read"}
+    ),
     "officer": frozenset(
-        {"message.submit", "message.read", "event.read", "case.read", "inbox.read", "reference.read",
+        {"message.submit", "message.read", "event.read", "case.read", "case.search", "inbox.read", "reference.read",
          "statistics.read", "statistics.import"}
     ),
     "supervisor": frozenset(
-        {"message.submit", "message.read", "event.read", "case.read", "inbox.read", "reference.read",
-         "statistics.read", "statistics.import"}
+        {"message.submit", "message.read", "event.read", "case.read", "case.search", "inbox.read", "reference.read",
+         "statistics.read", "statistics.import", "evidence.export"}
     ),
     "auditor": frozenset({"message.read", "audit.read", "evidence.export", "reference.read", "statistics.read"}),
     "operator": frozenset(
-        {"message.read", "queue.operate", "partner.operate", "schema.operate", "evidence.export", "reference.read"}
+        {"message.read", "queue.operate", "partner.operate", "schema.operate", "evidence.export", "reference.read",
+         "key.operate", "account.operate", "system.operate"}
     ),
 }  # fmt: skip
+
+LOCAL_PERMITS = PERMITS["operator"] | {
+    "message.submit", "case.read", "audit.read", "statistics.read", "statistics.import",
+}  # fmt: skip
+"""Whoever sits at the server: an operator, who queues what lies there, and sees where things stand. No case data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +226,21 @@ def owner_of(account: Account) -> str | None:
 
 def permitted(account: Account, act: str) -> bool:
     """Say whether an account may do this."""
-    return account is LOCAL_OPERATOR or act in PERMITS.get(account.role, frozenset())
+    return act in (LOCAL_PERMITS if account is LOCAL_OPERATOR else PERMITS.get(account.role, frozenset()))
 
 
-def require(account: Account, act: str) -> None:
-    """Raise NotPermitted unless `account` may do this."""
-    if not permitted(account, act):
-        detail = f"the role {account.role} may not do this"
-        raise NotPermitted(detail)
+def require(account: Account, *acts: str) -> None:
+    """Raise NotPermitted, naming the roles that may, unless `account` may do one of these."""
+    if any(permitted(account, act) for act in acts):
+        return
+    roles = [role for role, may in PERMITS.items() if may & set(acts)]
+    detail = f"the role {account.role} may not do this; {', '.join(roles)} may"
+    if account is LOCAL_OPERATOR:
+        detail += (
+            "; give the token of one by GATEWAY_TOKEN or --token-file FILE (`gateway user add NAME --role ROLE` "
+            "makes an account)"
+        )
+    raise NotPermitted(detail)
 
 
 def actor_of(account: Account) -> Actor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway.casework.recordaction import MESSAGE, PART
 from gateway.casework.remembered import persons
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PURPOSES = "processingPurpose"
 """The code list a stated purpose comes from: free text could carry a name into the log."""
+READS: Final = ("message.read", "attachment.read", "evidence.exported", "case.searched", "schema.tried")
+"""The entries of everything that looks into bodies for somebody: who read what is one question."""
 MOST_BYTES = 16 * 1024 * 1024
 """Of one page of the inbox: a page of manifests must not fill memory."""
 
@@ -78,6 +80,11 @@ class Reader:
         event = await self._body(row)
         await self._note([row], account, purpose)
         return event
+
+    async def content(self, row: Row, purpose: str | None) -> bytes:
+        """Return the event of a message for who logs its reading. Raises as `event` does."""
+        judge_purpose(self._codelists, purpose)
+        return await self._body(row)
 
     async def persons(self, ref: str, account: Account, purpose: str | None) -> Sequence[PersonState]:
         """Return where each person of a case stands, after this reading is in the log.

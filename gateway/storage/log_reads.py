@@ -70,6 +70,7 @@ class LogReads(Reads):
         self,
         *,
         typ: str | None = None,
+        types: Sequence[str] | None = None,
         actor: str | None = None,
         jti: str | None = None,
         case: str | None = None,
@@ -80,7 +81,7 @@ class LogReads(Reads):
         before: int | None = None,
         limit: int,
     ) -> Sequence[Row]:
-        """Return log entries, newest first."""
+        """Return log entries, newest first; `types` are several of which one fits, none of them a machine's."""
         conditions = (
             # Of the two the actor says more: concatenated, a column is not looked up in its index.
             (typ, e.typ if actor is None else e.typ + "", eq), (actor, e.actor, eq), (jti, e.jti, eq),
@@ -88,6 +89,8 @@ class LogReads(Reads):
             (before, e.seq, lt),
         )  # fmt: skip
         wanted = filtered(select(t.entries), conditions)
+        if types is not None:
+            wanted = wanted.where(e.typ.in_(types), t.SEARCHED)
         # SQLite takes a partial index only where the query says that it asks for no more than is in it.
         if (typ is not None and typ not in t.MACHINES) or (actor is not None and not _writes_much(actor)):
             wanted = wanted.where(t.SEARCHED)

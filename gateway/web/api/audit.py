@@ -11,6 +11,7 @@ from gateway.primitives import b64u
 from gateway.primitives.merkle import leaf_hash
 from gateway.primitives.times import format_ms
 from gateway.services.auditlog import AuditLog
+from gateway.services.reading import READS
 from gateway.web.api import asking, render
 from gateway.web.api.answering import REVALIDATE, Cursors, csv_page, page, tagged
 from gateway.web.api.messages import CASE
@@ -54,7 +55,7 @@ class Audit:
             case=asking.matching(request, "case", CASE, "is a case reference such as XC-ID-2026-000123-8"),
             obj=obj, since=asking.when(request, "since"), until=asking.when(request, "until"),
             outcome=word("outcome"), before=int(self._cursors.read("entries", cursor)) if cursor else None,
-            limit=limit + 1,
+            types=READS if asking.flag(request, "reads") else None, limit=limit + 1,
         )  # fmt: skip
         shown, more = rows[:limit], len(rows) > limit
         following = self._cursors.write("entries", str(shown[-1]["seq"])) if more else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from gateway.errors import Finding, MalformedRequest
-from gateway.web.control.bodies import OPERATOR, answer, at, members, text
+from gateway.web.control.bodies import Guarded, actor, answer, at, members, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NOUNS = {"users": True, "clients": False}
 
 
-def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
+def routes(gateway: Gateway) -> Iterable[Guarded]:
     """Return the routes: the same for people (`users`) and systems (`clients`)."""
     accounts = gateway.accounts
 
@@ -38,13 +38,13 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
         """POST users or clients: the token is in this answer and nowhere else."""
         given = await members(request)
         account, token = await accounts.add(
-            text(given, "name"), text(given, "role"), person=_person(request), actor=OPERATOR
+            text(given, "name"), text(given, "role"), person=_person(request), actor=actor(request)
         )
         return answer(await shown(account, token), 201)
 
     async def disable(request: web.Request) -> web.Response:
         """POST …/{name}/disable."""
-        account = await accounts.disable(request.match_info["name"], person=_person(request), actor=OPERATOR)
+        account = await accounts.disable(request.match_info["name"], person=_person(request), actor=actor(request))
         return answer({"name": account.name, "state": "disabled"})
 
     async def reset(request: web.Request) -> web.Response:
@@ -53,16 +53,17 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
         if type(overlap) is not int:
             raise MalformedRequest("`overlap` is a number", errors=(Finding("/overlap", "is a number of hours"),))
         account, token = await accounts.reset(
-            request.match_info["name"], person=_person(request), actor=OPERATOR, overlap_h=overlap
+            request.match_info["name"], person=_person(request), actor=actor(request), overlap_h=overlap
         )
         return answer(await shown(account, token))
 
-    return (
+    found = (
         web.get("/{noun:users|clients}", held),
         web.post("/{noun:users|clients}", add),
         web.post("/{noun:users|clients}/{name}/disable", disable),
         web.post("/{noun:users|clients}/{name}/reset", reset),
     )
+    return [Guarded(("account.operate",), route) for route in found]
 
 
 def _person(request: web.Request) -> bool:
