@@ -52,8 +52,15 @@ def test_a_sheet_is_filled_in_sent_and_followed(home: Home, tmp_path: Path) -> N
     progress = home.run("case", "progress", sent["case"])
     assert "answered 0 of 2" in progress.err
     assert [line.split("\t")[1:3] for line in progress.out.splitlines()] == [["1", "no"], ["2", "no"]]
-    home.env["GATEWAY_TOKEN"] = home.json("user", "add", "sari", "--role", "officer")["token"]
-    assert home.run("message", "rows", sent["id"], "--purpose", "IDENTITY_VERIFICATION").out.count("BUDI CONTOH") == 1
+    # Without `serve` the command that opens the home itself asks the same guard, and writes the same log.
+    officer = home.json("user", "add", "sari", "--role", "officer")
+    rows = ("message", "rows", sent["id"], "--purpose", "IDENTITY_VERIFICATION")
+    assert "--token-file" in home.run(*rows, code=4).fault
+    home.env["GATEWAY_TOKEN"] = officer["token"]
+    assert home.run(*rows).out.count("BUDI CONTOH") == 1
+    del home.env["GATEWAY_TOKEN"]
+    [entry] = home.json("audit", "search", "--reads")
+    assert (entry["actor"]["role"], entry["message"]) == ("officer", sent["id"])
 
 
 def test_a_screen_gets_the_first_faults_and_the_way_to_the_rest() -> None:

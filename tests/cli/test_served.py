@@ -240,12 +240,14 @@ CODES = {
 @pytest.mark.parametrize(("args", "codes"), CODES.values(), ids=CODES)
 def test_a_code_typed_wrong_is_asked_for_again(served: Home, args: list[str], codes: dict[str, str]) -> None:
     """Exit 2 with the list; nothing is done, and no `other` stands in the log for good."""
-    before = served.json("audit", "search", "--limit", "1")[0]["index"]
+    control = running(served.path)
+    assert control is not None
+    newest = control.get("/api/v1/audit/entries", {"limit": 1})["items"]
     refused = served.run(*args, code=2)
     assert refused.fault.endswith("the codes are " + ", ".join(codes))
     assert ("did you mean" in refused.fault) is ("Sumarni" not in " ".join(args))
     assert "Sumarni" not in refused.fault
-    assert served.json("audit", "search", "--limit", "1")[0]["index"] == before
+    assert control.get("/api/v1/audit/entries", {"limit": 1})["items"] == newest
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 
+from gateway.cli.control import Client
+from gateway.cli.failure import NOT_PERMITTED, USAGE, Refused, exit_code
 from gateway.evidence import files as f
 from gateway.evidence.container import read
+from gateway.local import socket_path
 from tests.attachments.files import pdf
 from tests.cli.terminal import run
 from tests.cli.test_bulk import sheet_of_persons
@@ -18,20 +21,21 @@ if TYPE_CHECKING:
 
     from tests.cli.terminal import Home, Pair, Result
 
+API, CONTROL = "/api/v1", "/control/v1"
 REFERRAL = "schemas/examples/case.referral/s1-sumarni.json"
 NAME = "Sumarni"
-PURPOSE = ("--purpose", "VICTIM_PROTECTION")
+WHY = "VICTIM_PROTECTION"
+PURPOSE = ("--purpose", WHY)
 
 
 class Person:
-    """Somebody with an account, who acts by its token in a file."""
+    """Somebody with an account, who acts by its token: in a file for a command, in a header on the control socket."""
 
     def __init__(self, home: Home, folder: Path, name: str, role: str) -> None:
         self.home = home
-        made = home.json("user", "add", name, "--role", role)
-        [listed] = [row for row in home.json("user", "list") if row["name"] == name]
-        self.id = listed["id"]
-        self.token = made["token"]
+        made = Client(socket_path(home.path), served=True).post(f"{CONTROL}/users", {"name": name, "role": role})
+        self.id, self.token = made["id"], made["token"]
+        self.socket = Client(socket_path(home.path), served=True, token=self.token)
         self.file = folder / f"{name}.token"
         self.file.write_text(self.token + "\n")
         self.file.chmod(0o600)
@@ -46,17 +50,18 @@ class Desk:
 
     def __init__(self, pair: Pair, folder: Path) -> None:
         self.home = pair.a
+        self.socket = Client(socket_path(pair.a.path), served=True)
         self.officer = Person(pair.a, folder, "desk-officer", "officer")
         self.supervisor = Person(pair.a, folder, "desk-supervisor", "supervisor")
         self.auditor = Person(pair.a, folder, "desk-auditor", "auditor")
         (folder / "ticket.pdf").write_bytes(pdf())
         sent = pair.a.json("submit", REFERRAL, "--attach", f"{folder / 'ticket.pdf'};type=TICKET", "--wait")
         self.jti, self.case = sent["id"], sent["case"]
-        self.file = pair.a.json("audit", "search", "--type", "attachment.stored", "--limit", "1")[0]["object"]["id"]
+        self.file = self.entries(type="attachment.stored")[0]["object"]["id"]
         body, rows = sheet_of_persons(folder)
         self.sheet = pair.a.json("submit", str(body), "--rows", str(rows))["id"]
 
-    def reading(self, folder: Path) -> dict[str, list[str]]:
+    def commands(self, folder: Path) -> dict[str, list[str]]:
         """Return the commands that show a record."""
         return {
             "event": ["message", "event", self.jti],
@@ -66,10 +71,22 @@ class Desk:
             "name": ["case", "list", "-q", NAME],
         }
 
+    def paths(self) -> dict[str, tuple[str, dict[str, str]]]:
+        """Return the same on the control socket, and the queries."""
+        return {
+            "event": (f"{API}/messages/{self.jti}/event", {}), "rows": (f"{API}/messages/{self.sheet}/rows", {}),
+            "attachment": (f"{API}/attachments/{self.file}", {}),
+            "evidence": (f"{API}/evidence/{self.jti}", {"redacted": "false"}), "name": (f"{API}/cases", {"q": NAME}),
+        }  # fmt: skip
+
+    def entries(self, **query: str) -> list[dict[str, Any]]:
+        """Return the newest entries that fit."""
+        found: list[dict[str, Any]] = self.socket.get(f"{API}/audit/entries", {"limit": "5", **query})["items"]
+        return found
+
     def newest(self) -> dict[str, Any]:
         """Return the newest entry of what somebody read."""
-        found: list[dict[str, Any]] = self.home.json("audit", "search", "--reads", "--limit", "1")
-        return found[0] if found else {"index": None}
+        return next(iter(self.entries(reads="true")), {"index": None})
 
 
 @pytest.fixture(scope="module")
@@ -78,55 +95,67 @@ def desk(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return Desk(pair, tmp_path_factory.mktemp("desk"))
 
 
+def refused(by: Client, path: str, query: dict[str, str] | None = None, body: object = None) -> Refused:
+    """Return with what the control socket refuses a call."""
+    with pytest.raises(Refused) as caught:
+        by.raw("GET", f"{path}?{urlencode(query or {})}") if body is None else by.post(path, body)
+    return caught.value
+
+
 def test_the_operator_at_the_server_reads_no_record(desk: Desk, tmp_path: Path) -> None:
-    """Exit 4 with who may and how; nothing is shown or written, and that somebody tried is in the log."""
+    """Exit 4 with who may and how; nothing is shown or written, on the socket neither."""
     before = desk.newest()["index"]
-    for name, args in desk.reading(tmp_path).items():
-        refused = desk.home.run(*args, *PURPOSE, code=4)
-        assert "the role operator may not do this; " in refused.fault, name
-        assert "supervisor may; give the token of one by GATEWAY_TOKEN or --token-file" in refused.fault, name
-        assert refused.out == "", name
+    for name, (path, query) in desk.paths().items():
+        error = refused(desk.socket, path, {**query, "purpose": WHY})
+        assert exit_code(error) == NOT_PERMITTED, name
+        assert "the role operator may not do this; " in error.detail, name
+        assert "supervisor may; give the token of one by GATEWAY_TOKEN or --token-file" in error.detail, name
+    for name in ("event", "evidence"):
+        told = desk.home.run(*desk.commands(tmp_path)[name], *PURPOSE, code=4)
+        assert "--token-file" in told.fault
+        assert told.out == ""
     assert list(tmp_path.iterdir()) == []
     assert desk.newest()["index"] == before
-    assert desk.home.json("case", "list", "-q", desk.case[:9])  # a reference is no name
+    assert desk.socket.get(f"{API}/cases", {"q": desk.case[:9]})["items"]  # a reference is no name
 
 
 def test_whoever_may_read_reads_and_is_logged_as_themselves(desk: Desk, tmp_path: Path) -> None:
     """Each way, in one question: who, why, which message, which bytes; and the case of it."""
-    reader = {"evidence": desk.supervisor}
-    for name, args in desk.reading(tmp_path).items():
-        who = reader.get(name, desk.officer)
-        who.run(*args, *PURPOSE)
+    shown = {}
+    for name, args in desk.commands(tmp_path).items():
+        who = desk.supervisor if name == "evidence" else desk.officer
+        shown[name] = who.run(*args, *PURPOSE).out
         entry = desk.newest()
-        assert (entry["actor"]["sub"], entry["purpose"]) == (who.id, "VICTIM_PROTECTION"), name
+        assert (entry["actor"]["sub"], entry["purpose"]) == (who.id, WHY), name
         if name != "name":
             assert entry["message"] == (desk.sheet if name == "rows" else desk.jti), name
             assert entry["event"], name
-    assert NAME.upper() in desk.officer.run("message", "event", desk.jti, *PURPOSE).out.upper()
+    assert NAME.upper() in shown["event"].upper()
     assert (tmp_path / "file.pdf").read_bytes() == pdf()
     assert f.EVENT in dict(read((tmp_path / "whole.zip").read_bytes()))
     assert (tmp_path / "whole.zip").stat().st_mode & 0o777 == 0o600
-    desk.home.run("stats", "--from", "2025-01", "--to", "2025-04")
+    desk.socket.get(f"{API}/statistics", {"from": "2025-01", "to": "2025-04"})
     assert (desk.newest()["outcome"], desk.newest()["actor"]["sub"]) == ("statistics", "local")
+    assert desk.home.json("audit", "search", "--reads", "--limit", "1") == [desk.newest()]
 
 
-def test_a_record_is_read_for_a_reason(desk: Desk, tmp_path: Path) -> None:
+def test_a_record_is_read_for_a_reason(desk: Desk) -> None:
     """Without a purpose, or with one in words: exit 2 with the codes, and nothing is read."""
     before = desk.newest()["index"]
-    for stated in ([], ["--purpose", "curiosity"]):
-        for args in desk.reading(tmp_path).values():
-            refused = desk.supervisor.run(*args, *stated, code=2)
-            assert "VICTIM_PROTECTION, IDENTITY_VERIFICATION" in refused.fault
+    for stated in ({}, {"purpose": "curiosity"}):
+        for path, query in desk.paths().values():
+            error = refused(desk.supervisor.socket, path, {**query, **stated})
+            assert exit_code(error) == USAGE
+            assert "VICTIM_PROTECTION, IDENTITY_VERIFICATION" in error.detail
+    assert "VICTIM_PROTECTION" in desk.officer.run("message", "event", desk.jti, code=2).fault
     assert desk.newest()["index"] == before
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_evidence_is_without_its_content_unless_asked_and_permitted(desk: Desk, tmp_path: Path) -> None:
     """What the operator and an auditor get has the digest; the auditor does not get more by asking."""
     desk.home.run("evidence", "export", desk.jti, str(tmp_path / "plain.zip"))
-    desk.auditor.run("evidence", "export", desk.jti, str(tmp_path / "audited.zip"))
-    for name in ("plain", "audited"):
-        raw = (tmp_path / f"{name}.zip").read_bytes()
+    bundles = [(tmp_path / "plain.zip").read_bytes(), desk.auditor.socket.get_bytes(f"{API}/evidence/{desk.jti}")]
+    for raw in bundles:
         assert f.EVENT not in dict(read(raw))
         assert NAME.upper().encode() not in raw.upper()
     entry = desk.newest()
@@ -135,57 +164,42 @@ def test_evidence_is_without_its_content_unless_asked_and_permitted(desk: Desk, 
         "redacted",
         desk.auditor.id,
     )
-    desk.auditor.run("evidence", "export", desk.jti, str(tmp_path / "more.zip"), "--whole", *PURPOSE, code=4)
-    assert not (tmp_path / "more.zip").exists()
+    path, query = desk.paths()["evidence"]
+    assert "supervisor may" in refused(desk.auditor.socket, path, {**query, "purpose": WHY}).detail
 
 
 def test_a_token_gives_its_owners_rights_and_no_others(desk: Desk, tmp_path: Path) -> None:
     """An officer at the server is no operator, an auditor exports the log as an auditor."""
-    for args in (
-        ["keys", "rotate", "--use", "log"], ["partner", "suspend", "kh.gdi", "--yes"], ["user", "list"],
-        ["user", "add", "friend", "--role", "supervisor"], ["db", "backup", str(tmp_path / "copy.db")],
-        ["audit", "search"], ["schema", "approve", "--all"], ["audit", "vouch", "--reason", "compared", "--yes"],
-    ):  # fmt: skip
-        assert "the role officer may not do this" in desk.officer.run(*args, code=4).fault, args
+    acts: dict[str, object] = {
+        f"{CONTROL}/keys/rotate": {"use": "log"}, f"{CONTROL}/partners/kh.gdi/suspend": {},
+        f"{CONTROL}/users": {"name": "friend", "role": "supervisor"}, f"{CONTROL}/clients/x/reset": {},
+        f"{CONTROL}/backups": {"path": str(tmp_path / "copy.db")}, f"{CONTROL}/schemas/approve": {"all": True},
+        f"{CONTROL}/log/vouched": {"reason": "compared"}, f"{CONTROL}/log/exports": {},
+        f"{API}/messages/{desk.jti}/retry": {},
+    }  # fmt: skip
+    for path, body in acts.items():
+        assert "the role officer may not do this" in refused(desk.officer.socket, path, body=body).detail, path
+    assert "the role officer may not do this" in desk.officer.run("user", "list", code=4).fault
     desk.auditor.run("audit", "export", str(tmp_path / "log"))
-    [entry] = desk.home.json("audit", "search", "--type", "audit.exported", "--limit", "1")
+    [entry, *_] = desk.entries(type="audit.exported")
     assert entry["actor"] == {"sub": desk.auditor.id, "role": "auditor"}
-    assert "friend" not in {row["name"] for row in desk.home.json("user", "list")}
+    assert not (tmp_path / "copy.db").exists()
 
 
 def test_the_token_comes_by_file_or_environment_and_never_in_the_arguments(desk: Desk, tmp_path: Path) -> None:
     """A file others can read, an empty one, a token that names nobody: never the operator in its place."""
-    args = ["--home", str(desk.home.path), "message", "event", desk.jti, *PURPOSE]
+    args = ["--home", str(desk.home.path), "message", "show", desk.jti]
     assert run(*args, env={"GATEWAY_TOKEN": desk.officer.token}).out
-    assert run("--token-file", str(desk.officer.file), *args).out
     both = {"GATEWAY_TOKEN": "bcx_wrong"}
-    assert run(*args, "--token-file", str(desk.officer.file), env=both).out
+    assert run("--token-file", str(desk.officer.file), *args, env=both).out
     assert "unknown or revoked" in run(*args, env=both, code=4).fault
     assert run(*args, "--token", desk.officer.token, code=2).err
-    for text in ("", "\n", "two words"):
-        assert run(*args, env={"GATEWAY_TOKEN": text}, code=2).fault.startswith("error: GATEWAY_TOKEN: holds no token")
+    assert run(*args, env={"GATEWAY_TOKEN": "\n"}, code=2).fault.startswith("error: GATEWAY_TOKEN: holds no token")
     loose, empty = tmp_path / "loose", tmp_path / "empty"
     loose.write_text(desk.officer.token)
     loose.chmod(0o640)
     empty.touch(0o600)
-    told = {
-        "readable by others": loose, "holds no token": empty, "is a directory": tmp_path,
-        "no such file": tmp_path / "x",
-    }  # fmt: skip
-    for words, path in told.items():
-        refused = run(*args, "--token-file", str(path), code=2)
-        assert words in refused.fault
-        assert desk.officer.token not in refused.err
-
-
-def test_without_serve_it_is_the_same(home: Home, tmp_path: Path) -> None:
-    """The command that opens the home itself asks the same guard and writes the same log."""
-    jti = home.json("submit", REFERRAL)["id"]
-    officer = Person(home, tmp_path, "sari", "officer")
-    assert "--token-file" in home.run("message", "event", jti, *PURPOSE, code=4).fault
-    event = json.loads(officer.run("message", "event", jti, *PURPOSE).out)
-    assert event["id"] == jti
-    [entry] = home.json("audit", "search", "--reads")
-    assert (entry["actor"]["sub"], entry["message"], entry["purpose"]) == (officer.id, jti, "VICTIM_PROTECTION")
-    home.run("evidence", "export", jti, str(tmp_path / "e.zip"), "--whole", *PURPOSE, code=4)
-    assert not (tmp_path / "e.zip").exists()
+    for words, path in {"readable by others": loose, "holds no token": empty, "is a directory": tmp_path}.items():
+        told = run(*args, "--token-file", str(path), code=2)
+        assert words in told.fault
+        assert desk.officer.token not in told.err
