@@ -70,6 +70,14 @@ async def test_every_way_content_leaves_is_found(api: Api, pair: Pair) -> None:
             assert (found[0]["message"], bool(found[0]["event"])) == (about, True), path
         if purpose in path and "redacted" not in path and "/evidence" not in path:
             assert found[0]["purpose"] == "INVESTIGATION", path
+    everything = await reads(api)
+    indexes = [entry["index"] for entry in everything]
+    assert indexes == sorted(indexes, reverse=True)
+    first = await api.get("/audit/entries?reads=true&limit=4", "auditor")
+    second = await api.get(f"/audit/entries?reads=true&limit=4&cursor={first.json['next_cursor']}", "auditor")
+    assert [entry["index"] for entry in first.json["items"] + second.json["items"]] == indexes[:8]
+    assert {entry["type"] for entry in await reads(api, type="case.searched")} == {"case.searched"}
+    assert await reads(api, type="key.revoked") == []
     named = await reads(api, message=jti)
     assert {entry["type"] for entry in named} == {"message.read", "attachment.read", "evidence.exported"}
     by_case = await reads(api, case=case)
