@@ -116,8 +116,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
             f"{path}: not found; run `gateway init`, or name the home by --home or {ENV_HOME}"
         ) from None
     except (OSError, UnicodeDecodeError) as why:
-        reason = why.strerror if isinstance(why, OSError) else "not UTF-8"
-        raise ConfigurationError(f"{path}: cannot be read ({reason}); mend the file or its permissions") from None
+        raise _unreadable(path, why) from None
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as why:
@@ -125,6 +124,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError(
             f"{path}: not valid TOML {place.group() if place else ''}; correct that line"
         ) from None
+
+
+def _unreadable(path: Path, why: OSError | UnicodeDecodeError) -> ConfigurationError:
+    reason = (why.strerror or "") if isinstance(why, OSError) else "not UTF-8"
+    return ConfigurationError(f"{path}: cannot be read ({reason}); mend what stands there or its permissions")
 
 
 def _nest(flat: Mapping[tuple[str, ...], str], name: Callable[[tuple[str, ...]], str]) -> dict[str, Any]:
@@ -148,18 +152,21 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def _read_secrets(home: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     """Read files named `section__field` in `secrets/` of the home or the folder GATEWAY_SECRETS names."""
     named = environ.get(ENV_SECRETS)
-    folder = Path(named) if named else home / SECRETS_FOLDER
-    if not folder.is_dir():
-        if named:
-            raise ConfigurationError(f"{ENV_SECRETS}: {folder} is not a folder; create it or unset the variable")
-        return {}
+    folder = path = Path(named) if named else home / SECRETS_FOLDER
     flat: dict[tuple[str, ...], str] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.is_file():
-            continue  # orchestrators keep `..data` links beside the files they mount
-        if not named and path.stat().st_mode & 0o077:
-            raise ConfigurationError(f"{path}: readable by others; run `chmod 600 {path}`")
-        flat[tuple(path.name.lower().split("__"))] = path.read_text("utf-8").rstrip("\r\n")
+    try:
+        if not folder.is_dir():
+            if named:
+                raise ConfigurationError(f"{ENV_SECRETS}: {folder} is not a folder; create it or unset the variable")
+            return {}
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith(".") or not path.is_file():
+                continue  # orchestrators keep `..data` links beside the files they mount
+            if not named and path.stat().st_mode & 0o077:
+                raise ConfigurationError(f"{path}: readable by others; run `chmod 600 {path}`")
+            flat[tuple(path.name.lower().split("__"))] = path.read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as why:
+        raise _unreadable(path, why) from None
     return _nest(flat, lambda key: f"{folder / '__'.join(key)}")
 
 

@@ -57,6 +57,8 @@ YEAR_2026_S: Final = 1_767_225_600
 DISK_FREE_LEAST: Final = 256 * 1024 * 1024
 CERTIFICATE_LEAST_S: Final = 5 * DAY_S
 CARD_LEAST_S: Final = 15 * DAY_S
+TOKEN_SOON_S: Final = 30 * DAY_S
+TOKEN_URGENT_S: Final = 7 * DAY_S
 READY_TIMEOUT_S: Final = 5
 SCANNER_TIMEOUT_S: Final = 5
 ROWS_LOOKED_AT: Final = 2000
@@ -122,6 +124,9 @@ def _each(parts: Mapping[str, Callable[[], Iterator[Check]]]) -> Iterator[Check]
             yield from part()
         except GatewayError as error:
             yield _failed(name, error)
+        except OSError as error:
+            shown = f"{error.filename}: {(error.strerror or 'cannot be used').lower()}"
+            yield Check("fail", name, shown, "put right what stands there, or its permissions")
 
 
 def _failed(check: str, error: GatewayError) -> Check:
@@ -283,6 +288,8 @@ def _database(settings: Settings, now: float, ping: Ping | None) -> Iterator[Che
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         try:
             yield from _stored(connection, settings, now, ping)
+            if found == HEAD:
+                yield from _tokens(connection, settings, now)
         except sqlite3.DatabaseError as error:
             yield Check("fail", "database", f"cannot be read ({type(error).__name__})", "`gateway db restore FILE`")
             return
@@ -339,6 +346,31 @@ def _behind(connection: sqlite3.Connection, found: Mapping[str, Any]) -> Iterato
     if taken:
         fix = "have their senders submit them again after the repair; `gateway queue list` shows them"
         yield Check("warn", "messages of this log alone", f"{taken} accepted before it was known", fix)
+
+
+def _tokens(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[Check]:
+    """Warn of accounts that nobody will be able to sign in to: a system whose token ends sends nothing more."""
+    newest = """
+        SELECT a.name, a.person, max(t.issued_at), t.ends_at FROM accounts a JOIN tokens t ON t.account = a.id
+        WHERE a.disabled_at IS NULL GROUP BY a.id ORDER BY a.name
+    """
+    ttl_ms = settings.access.token_ttl_days * DAY_S * 1000
+    accounts = connection.execute(newest).fetchall()
+    ending = 0
+    for name, person, issued_at, ends_at in accounts:
+        end = issued_at + ttl_ms if ends_at is None else min(issued_at + ttl_ms, ends_at)
+        left = end / 1000 - now
+        if left >= TOKEN_SOON_S:
+            continue
+        ending += 1
+        noun = "user" if person else "client"
+        shown = f"ends in {int(left // DAY_S)} days" if left >= 0 else "expired: every call with it is refused"
+        if 0 <= left < TOKEN_URGENT_S:
+            shown += ", within a week"
+        fix = f"`gateway {noun} reset {name} --overlap 24`, and give its {noun} the new one"
+        yield Check("warn", f"token of {noun} {name}", shown, fix)
+    if accounts and not ending:
+        yield Check("ok", "tokens", f"{len(accounts)} accounts, none ends within 30 days")
 
 
 def _clocks(party: str, skew_ms: int | None) -> Check:

@@ -167,6 +167,12 @@ class SchemaViolation(RequestError):
     slug, title, status = "schema-invalid", "The data does not match its schema", 422
 
 
+class UnknownCode(RequestError):
+    """A word that is none of the codes of its place; `detail` lists them, and never repeats the word."""
+
+    slug, title, status = "unknown-code", "No such code", 422
+
+
 class PolicyViolation(RequestError):
     """A rule of casework refuses the message; `errors` carry the E- codes."""
 

@@ -182,7 +182,7 @@ def _compose(
         timestamping=_timestamping(settings, world, store, checkpoints, witnessing), lateness=Lateness(store, clock),
         gaps=Gaps(store, directory, clock), leases=Leases(store, directory, clock),
         indexer=indexer, search=CaseSearch(store, reads, indexer, codelists, clock),
-        statistics=Statistics(reads, indexer, codelists), figures=FigureDesk(store, codelists, clock),
+        statistics=Statistics(store, reads, indexer, codelists, clock), figures=FigureDesk(store, codelists, clock),
         attachments=attachments,
     )  # fmt: skip
     _connect(gateway)

@@ -242,7 +242,7 @@ class AuditSettings(Section):
 
 
 class AccessSettings(Section):
-    """How long credentials of our own clients last."""
+    """How long credentials of our own people and clients last."""
 
     token_ttl_days: Annotated[int, Field(ge=1, le=3650)] = 365
 

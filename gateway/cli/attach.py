@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, NamedTuple
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import group, note, verb
+from gateway.cli.common import PurposeOption, group, note, verb
 from gateway.cli.control import API, gateway, segment
 from gateway.cli.failure import Misused
 from gateway.errors import ConfigurationError
@@ -162,9 +162,9 @@ def attachment_get(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; it must not be there yet.")],
     *,
     partner: Annotated[str | None, typer.Option(metavar="PARTY", help="Whose id it is, where several use it.")] = None,
-    purpose: Annotated[str | None, typer.Option(metavar="CODE", help="Why it is read: kept in the audit log.")] = None,
+    purpose: PurposeOption = None,
 ) -> None:
-    """Fetch a file into a new one of mode 0600; the audit log has the reading."""
+    """Fetch a file into a new one of mode 0600, for who may read it; the audit log has the reading first."""
     query = {"partner": partner, "purpose": purpose}
     with gateway() as reached:
         size = _get(reached, f"{API}/attachments/{segment(name)}", query, file)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -17,8 +19,13 @@ from gateway.errors import ConfigurationError
 
 Output = Literal["table", "json", "csv"]
 ENV_HOME: Final = "GATEWAY_HOME"
+ENV_TOKEN: Final = "GATEWAY_TOKEN"  # noqa: S105 - the name of a variable
 ENV_TRACEBACK: Final = "GATEWAY_TRACEBACK"
 PANEL: Final = "Options of every command"
+
+
+TOKEN_MOST: Final = 1024
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,256}")
 
 
 @dataclass(slots=True)
@@ -28,10 +35,12 @@ class Given:
     home: Path | None = None
     output: Output | None = None
     no_color: bool = False
+    token_file: Path | None = None
 
-    def take(self, home: Path | None, output: Output | None, *, no_color: bool) -> None:
+    def take(self, home: Path | None, output: Output | None, *, no_color: bool, token_file: Path | None = None) -> None:
         """Lay what one place gave over what is known."""
         self.home = home or self.home
+        self.token_file = token_file or self.token_file
         self.output = output or self.output
         self.no_color = no_color or self.no_color
 
@@ -39,12 +48,16 @@ class Given:
 given = Given()
 
 
-def coded(reason: str, codes: Collection[str]) -> str:
-    """Return a reason the log takes; what somebody wrote in their own words becomes `other`, and they are told."""
-    if reason in codes:
-        return reason
-    note(f"the log takes no free text: `other` is recorded; the codes are {', '.join(codes)}")
-    return "other"
+def judge_code(option: str, value: str, codes: Collection[str]) -> None:
+    """Raise ConfigurationError with the codes unless the value of an option is one of them.
+
+    The log keeps it for good and takes no free text: a code that was mistyped is asked for again, never guessed.
+    """
+    if value in codes:
+        return
+    near = difflib.get_close_matches(value, codes, 1, 0.6)
+    meant = f", did you mean {near[0]}?" if near else ""
+    raise ConfigurationError(f"{option}: no such code{meant}; the codes are {', '.join(codes)}")
 
 
 HomeOption = Annotated[
@@ -61,9 +74,22 @@ ColorOption = Annotated[
 SenderOption = Annotated[
     str | None, typer.Option(metavar="PARTY", help="Whose message is meant, where several parties used the id.")
 ]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file", metavar="FILE", help=f"Act as whose token is in this file of mode 0600; or ${ENV_TOKEN}.",
+        rich_help_panel=PANEL, show_default=False,
+    ),
+]  # fmt: skip
+PurposeOption = Annotated[
+    str | None, typer.Option("--purpose", metavar="CODE", help="Why it is read: kept in the audit log.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
-_GLOBALS: Final = (("home", HomeOption, None), ("output", OutputOption, None), ("no_color", ColorOption, False))
+_GLOBALS: Final = (
+    ("home", HomeOption, None), ("output", OutputOption, None), ("no_color", ColorOption, False),
+    ("token_file", TokenFileOption, None),
+)  # fmt: skip
 
 
 def group(name: str, text: str) -> typer.Typer:
@@ -88,7 +114,7 @@ def _adding(add: Callable[[Callable[..., None]], object]) -> Callable[[Callable[
         @functools.wraps(function)
         def run(**options: Any) -> None:
             taken = {key: options.pop(f"global_{key}") for key, _, _ in _GLOBALS}
-            given.take(taken["home"], taken["output"], no_color=taken["no_color"])
+            given.take(taken["home"], taken["output"], no_color=taken["no_color"], token_file=taken["token_file"])
             function(**options)
 
         extra = [
@@ -110,6 +136,39 @@ def home() -> Path:
     if named is None:
         raise ConfigurationError(f"no home is named; give --home DIR, or set {ENV_HOME}")
     return named.absolute()
+
+
+def token() -> str | None:
+    """Return the token this command acts by, None for the local operator. Raises ConfigurationError; it is never shown.
+
+    There is no option for the token itself: everybody on the machine may read the arguments of a process.
+    """
+    if given.token_file is not None:
+        return _judged(_read_token(given.token_file), f"--token-file {given.token_file}")
+    named = os.environ.get(ENV_TOKEN)
+    return None if named is None else _judged(named, ENV_TOKEN)
+
+
+def _read_token(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
+                raise ConfigurationError(
+                    f"--token-file {path}: readable by others; run `chmod 600 {path}`, and reset the token if anybody "
+                    "may have read it"
+                )
+            return file.read(TOKEN_MOST).decode("ascii", "replace")
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise ConfigurationError(f"--token-file {path}: {reason}; name a file that holds a token") from None
+
+
+def _judged(text: str, where: str) -> str:
+    found = text.strip()
+    if not _TOKEN.fullmatch(found):
+        # Also where it is empty: who meant to act as somebody must not act as the operator instead.
+        raise ConfigurationError(f"{where}: holds no token; it is one word, as `gateway user add` printed it")
+    return found
 
 
 def home_if_named() -> Path | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from gateway import local
-from gateway.cli.common import home, note
+from gateway.cli.common import home, note, token
 from gateway.cli.failure import Refused
 from gateway.errors import ConfigurationError, StorageUnavailable
 
@@ -50,9 +50,10 @@ class _Connection(http.client.HTTPConnection):
 class Client:
     """Calls the control application at one socket."""
 
-    def __init__(self, path: Path, *, served: bool) -> None:
-        """Take `served`: whether `serve` runs, so that what is queued is on its way by itself."""
+    def __init__(self, path: Path, *, served: bool, token: str | None = None) -> None:
+        """Take whether `serve` runs, so that what is queued is on its way by itself, and whose token it calls with."""
         self._path = path
+        self._who = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.served = served
 
     def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
@@ -108,7 +109,7 @@ class Client:
         try:
             # A gateway that refuses a body hangs up before it has all of it: what it says is there to be read.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                connection.request(method, path, body, dict(headers or {}))
+                connection.request(method, path, body, {**self._who, **(headers or {})})
             reply = connection.getresponse()
             if reply.status >= 400:
                 raise Refused(_problem(reply.read()), reply.status)
@@ -123,12 +124,13 @@ class Client:
 def gateway(*, working: bool = False) -> Iterator[Client]:
     """Yield a client of this home's gateway; with `working` it also sends while the block runs.
 
-    Raises ConfigurationError where the home cannot be opened.
+    It acts as whose token was given, else as the local operator. Raises ConfigurationError where the home cannot be
+    opened.
     """
-    where = home()
+    where, who = home(), token()
     served = local.socket_path(where)
     if _answers(served):  # before the imports below: most commands then end in half the time
-        yield Client(served, served=True)
+        yield Client(served, served=True, token=who)
         return
     from gateway.config import load_settings
 
@@ -137,12 +139,12 @@ def gateway(*, working: bool = False) -> Iterator[Client]:
     deadline = time.monotonic() + BUSY_S
     while True:
         if _answers(served):
-            yield Client(served, served=True)
+            yield Client(served, served=True, token=who)
             return
         with contextlib.ExitStack() as stack:
             path = _hosted(stack, where, lock, working=working)
             if path is not None:
-                yield Client(path, served=False)
+                yield Client(path, served=False, token=who)
                 return
         if time.monotonic() > deadline:
             detail = f"{lock}: another process holds this home and does not answer; stop it, then try again"
@@ -166,7 +168,7 @@ def _hosted(stack: contextlib.ExitStack, where: Path, lock: Path, *, working: bo
 
 
 def running(where: Path) -> Client | None:
-    """Return a client of the `serve` that runs on a home, or None."""
+    """Return a client of the `serve` that runs on a home, the local operator's, or None."""
     path = local.socket_path(where)
     return Client(path, served=True) if _answers(path) else None
 

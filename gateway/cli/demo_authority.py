@@ -28,7 +28,7 @@ ANSWER_LIMIT_S: Final = 10.0
 LOOK_EVERY_S: Final = 0.02
 READY: Final = "ready "
 # Settings and homes of the person who runs the demo must not leak into it.
-FOREIGN: Final = ("GATEWAY_HOME", "GATEWAY_SECRETS", "NOTIFY_SOCKET")
+FOREIGN: Final = ("GATEWAY_HOME", "GATEWAY_SECRETS", "GATEWAY_TOKEN", "NOTIFY_SOCKET")
 GATEWAY: Final = (sys.executable, "-c", "from gateway.cli.main import run; run()")
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli.demo_authority import NotHeldError, told
 from gateway.cli.demo_wire import Refusal, Wire, knock
+from gateway.cli.log import fault_told
 from gateway.ledger.note import NoteKey, open_checkpoint
 from gateway.primitives import times
 from gateway.primitives.merkle import leaf_hash
@@ -378,4 +379,4 @@ def _first_fault(out: str) -> str:
         return out.strip().splitlines()[0] if out.strip() else "does not verify"
     faults = found.get("faults", found) if isinstance(found, dict) else found
     first = faults[0] if isinstance(faults, list) and faults else {}
-    return f"entry {first.get('index')}: {first.get('what')}"
+    return fault_told(first) if first else "does not verify"

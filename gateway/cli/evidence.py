@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import SenderOption, given, group, note, verb
+from gateway.cli.common import PurposeOption, SenderOption, given, group, note, verb
 from gateway.cli.control import API, gateway, segment
 from gateway.cli.failure import UNVERIFIED
 from gateway.errors import Clash, ConfigurationError, PartnerError
@@ -39,27 +40,29 @@ def evidence_export(
     message: Annotated[str, typer.Argument(metavar="MESSAGE_ID")],
     file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="A new file.")],
     *,
-    redacted: Annotated[
-        bool, typer.Option("--redacted", help="Without the message's content: its digest only.")
+    whole: Annotated[
+        bool,
+        typer.Option("--whole/--redacted", help="With the message's content, for who may read it; else its digest."),
     ] = False,
     sender: SenderOption = None,
+    purpose: PurposeOption = None,
 ) -> None:
-    """Write the evidence of a message: event, signatures, receipt, log entries with their proofs."""
+    """Write the evidence of a message: digest, signatures, receipt, log entries with their proofs."""
     if file.exists():
         raise Clash(f"{file} exists; name another")
     with gateway() as reached:
-        raw = reached.get_bytes(
-            f"{API}/evidence/{segment(message)}", {"redacted": "true" if redacted else None, "sender": sender}
-        )
+        query = {"redacted": "false", "purpose": purpose} if whole else {"redacted": "true"}
+        raw = reached.get_bytes(f"{API}/evidence/{segment(message)}", {**query, "sender": sender})
     try:
-        file.write_bytes(raw)
-        file.chmod(0o600)
+        # Its owner's alone from the first byte: a whole bundle holds the record.
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as out:
+            out.write(raw)
     except OSError as error:
         raise ConfigurationError(f"{file}: {error.strerror}; name a file that can be written") from None
     from gateway.evidence.verify import verify_bundle
 
     verdict = verify_bundle(raw)
-    output.show({"file": str(file), "message": message, "bytes": len(raw), "redacted": redacted, **_lacking(verdict)})
+    output.show({"file": str(file), "message": message, "bytes": len(raw), "redacted": not whole, **_lacking(verdict)})
     for text in _gap_words(verdict):
         note(f"note: {text}")
 
@@ -119,8 +122,22 @@ def evidence_verify(
             where = f"step {one['step']}, {one['about']}: {one['file'] or 'the file'}"
             print(f"fault: {where}: {one['what']}: {one['meaning']}")
     if not verdict.ok:
-        note("the bundle does not verify: keep it as it is, and ask whoever gave it to you for another copy")
+        note(_advice(verdict))
         raise typer.Exit(UNVERIFIED)
+
+
+def _advice(verdict: Verdict) -> str:
+    """Say what to do about a bundle that does not verify: another copy of one that nobody vouches for helps nobody."""
+    from gateway.evidence.trust import UNTOLD
+
+    if all(fault.what == UNTOLD for fault in verdict.faults):
+        parts = verdict.parts
+        whom = f"{parts.sender} and {parts.recipient}" if parts is not None else "both authorities"
+        return (
+            f"nothing in the bundle is wrong, but nobody vouches for its keys: ask {whom}, by a telephone number you "
+            "already have, what `gateway card fingerprint` prints there, and give each with --fingerprint"
+        )
+    return "the bundle does not verify: keep it as it is, and ask whoever gave it to you for another copy"
 
 
 def _about(step: int) -> str:

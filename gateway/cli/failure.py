@@ -17,6 +17,7 @@ from gateway.errors import (
     PartnerError,
     TransportError,
     Unauthenticated,
+    UnknownCode,
 )
 
 OK: Final = 0
@@ -71,6 +72,7 @@ _BY_SLUG: Final = {
     ConfigurationError.slug: USAGE,
     LedgerError.slug: UNVERIFIED,
     Misused.slug: USAGE,
+    UnknownCode.slug: USAGE,
     FingerprintDiffers.slug: UNVERIFIED,
     VerificationFailed.slug: UNVERIFIED,
 }

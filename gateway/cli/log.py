@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import YesOption, coded, confirm, given, group, home, home_if_named, note, verb
+from gateway.cli.common import YesOption, confirm, given, group, home, home_if_named, judge_code, note, verb
 from gateway.cli.control import API, CONTROL, gateway, segment
 from gateway.cli.evidence import TsaOption, read_tsa
 from gateway.cli.failure import UNVERIFIED
@@ -18,7 +18,7 @@ from gateway.errors import Clash, ConfigurationError, PartnerError
 from gateway.protocol.reasons import VOUCH_REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from cryptography.x509 import Certificate
@@ -42,6 +42,9 @@ def register(app: typer.Typer) -> None:
 def audit_search(
     *,
     typ: Annotated[str | None, typer.Option("--type", metavar="T", help="Such as message.read.")] = None,
+    reads: Annotated[
+        bool, typer.Option("--reads", help="Who read what: messages, files, evidence, names searched, figures.")
+    ] = False,
     actor: Annotated[str | None, typer.Option(help="Who, by opaque id.")] = None,
     jti: Annotated[str | None, typer.Option("--message", metavar="ID", help="A message id.")] = None,
     case: Annotated[str | None, typer.Option(metavar="REF", help="A case reference.")] = None,
@@ -57,7 +60,7 @@ def audit_search(
     """List entries, newest first; `--object` with the id in an error finds who got it."""
     query = {
         "type": typ, "actor": actor, "message": jti, "case": case, "object": obj, "outcome": outcome, "since": since,
-        "until": until, "limit": limit,
+        "until": until, "limit": limit, "reads": "true" if reads else None,
     }  # fmt: skip
     entries: list[dict[str, Any]] = []
     with gateway() as reached:
@@ -155,14 +158,22 @@ def audit_verify(
         note(f"{len(report.stamps)} timestamps are not judged: give the authority's certificates with --tsa FILE.pem")
     if not report.ok:
         if given.output != "json":
-            for fault in report.faults:
-                where = f"entry {fault.index}" if fault.index is not None else (fault.path or "the log")
-                print(f"fault: {where}: {fault.what}: {fault.meaning}")
+            for fault in faults:
+                print(f"fault: {fault_told(fault)}: {fault['meaning']}")
         note("the log does not verify: keep this copy, and compare with the checkpoints your partner holds")
     if tables:
         show_tables(tables)
     if tables or not report.ok:
         raise typer.Exit(UNVERIFIED)
+
+
+def fault_told(fault: Mapping[str, Any]) -> str:
+    """Return where a log is wrong and what is, the place said once: some faults name the entries themselves."""
+    what: str = fault["what"]
+    if what.startswith("entry "):
+        return what
+    place = f"entry {fault['index']}" if fault["index"] is not None else fault["path"] or "the log"
+    return f"{place}: {what}"
 
 
 @verb(audit, "reconcile")
@@ -180,7 +191,7 @@ def audit_vouch(
     yes: YesOption = False,
 ) -> None:
     """Give your word, on record, that this log is the newest, where no partner can be asked."""
-    reason = coded(reason, VOUCH_REASONS)
+    judge_code("--reason", reason, VOUCH_REASONS)
     confirm("Is this database the newest there is? A second history would convict you.", yes=yes)
     with gateway() as reached:
         if not reached.served:

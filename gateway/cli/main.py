@@ -12,12 +12,14 @@ import typer
 
 from gateway import __version__
 from gateway.cli import attach, bench, demo, evidence, log, party, people, registry, start, stats, traffic
-from gateway.cli.common import ENV_TRACEBACK, ColorOption, HomeOption, OutputOption, given, note
+from gateway.cli.common import ENV_TRACEBACK, ColorOption, HomeOption, OutputOption, TokenFileOption, given, note
 from gateway.cli.failure import FAILURE, FINDINGS_MOST, INTERRUPTED, OK, USAGE, exit_code, lines
 from gateway.errors import GatewayError
 
 COLLECT_AFTER: Final = (100_000, 20, 20)
 MORE = "install the whole gateway: `pip install '.[runtime]'` in its folder, or as docs/operations.md has it"
+
+MEND = "put right what stands there or its permissions, or name another place"
 
 app = typer.Typer(
     name="gateway",
@@ -40,6 +42,7 @@ def globals_first(
     home: HomeOption = None,
     output: OutputOption = None,
     no_color: ColorOption = False,
+    token_file: TokenFileOption = None,
     version: bool = typer.Option(
         False,  # noqa: FBT003 - typer calls it so
         "--version",
@@ -50,7 +53,7 @@ def globals_first(
 ) -> None:
     """Take the global options given before the noun."""
     del version
-    given.take(home, output, no_color=no_color)
+    given.take(home, output, no_color=no_color, token_file=token_file)
 
 
 for part in (start, party, people, traffic, attach, registry, stats, log, evidence, demo, bench):
@@ -99,8 +102,16 @@ def _unforeseen(error: Exception) -> int:
         # The package alone brings what verifies (ADR 22).
         note(f"error: only what verifies evidence is installed here, and this needs more ({error.name}); {MORE}")
         return USAGE
+    if isinstance(error, OSError) and error.filename is not None:
+        # A home that cannot be: a file where a folder belongs, a loop of links, no right to read. Not ours to mend.
+        note(f"error: {_shown(error.filename)}: {(error.strerror or '').lower()}; {MEND}")
+        return USAGE
     note(f"error: a fault of the gateway's own ({_where(error)}); report it, with what {ENV_TRACEBACK}=1 shows")
     return FAILURE
+
+
+def _shown(filename: object) -> str:
+    return os.fsdecode(filename) if isinstance(filename, str | bytes | os.PathLike) else str(filename)
 
 
 def _where(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import YesOption, ask, coded, confirm, given, group, home, note, read_input, verb
+from gateway.cli.common import YesOption, ask, confirm, given, group, home, judge_code, note, read_input, verb
 from gateway.cli.control import CONTROL, gateway, segment
 from gateway.errors import ConfigurationError, MalformedRequest
 from gateway.protocol.reasons import REVOKE_REASONS
@@ -227,7 +227,7 @@ def keys_revoke(
     yes: YesOption = False,
 ) -> None:
     """Revoke a key at once: what is signed with it from now on counts nowhere."""
-    reason = coded(reason, REVOKE_REASONS)
+    judge_code("--reason", reason, REVOKE_REASONS)
     confirm(f"Revoke {kid}? This cannot be taken back.", yes=yes)
     with gateway() as client:
         done = client.post(f"{CONTROL}/keys/revoke", {"kid": kid, "reason": reason})

@@ -13,7 +13,11 @@ from gateway.cli.control import CONTROL, gateway, segment
 user = group("user", "People who sign in.")
 client = group("client", "Systems of partner agencies that call the API.")
 
-_COLUMNS = ("name", "role", "state", "created_at", "disabled_at")
+_COLUMNS = ("name", "role", "state", "created_at", "disabled_at", "token_until", "old_token_until")
+
+OverlapOption = Annotated[
+    int, typer.Option("--overlap", metavar="H", min=0, max=720, help="Hours the token before stays good; 0 ends it.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -56,22 +60,37 @@ def client_list() -> None:
 
 @verb(user, "disable")
 def user_disable(name: Annotated[str, typer.Argument(metavar="NAME")], *, yes: YesOption = False) -> None:
-    """Refuse a person from now on; names are never used twice."""
+    """Refuse a person from now on; `reset` takes them back."""
     _disable("users", name, yes=yes)
 
 
 @verb(client, "revoke")
 def client_revoke(name: Annotated[str, typer.Argument(metavar="NAME")], *, yes: YesOption = False) -> None:
-    """Refuse a system from now on; names are never used twice."""
+    """Refuse a system from now on; `reset` takes it back, `add` gives its name to another."""
     _disable("clients", name, yes=yes)
 
 
 @verb(user, "reset")
-def user_reset(name: Annotated[str, typer.Argument(metavar="NAME")], *, yes: YesOption = False) -> None:
-    """Give a person a new token, shown once; the old one is refused from now on."""
-    confirm(f"Give {name} a new token? The old one is refused from now on.", yes=yes)
+def user_reset(
+    name: Annotated[str, typer.Argument(metavar="NAME")], *, overlap: OverlapOption = 0, yes: YesOption = False
+) -> None:
+    """Give a person a new token, shown once; the old one is refused from now on, or after --overlap hours."""
+    _reset("users", name, overlap, yes=yes)
+
+
+@verb(client, "reset")
+def client_reset(
+    name: Annotated[str, typer.Argument(metavar="NAME")], *, overlap: OverlapOption = 0, yes: YesOption = False
+) -> None:
+    """Give a system a new token, shown once; the old one is refused from now on, or after --overlap hours."""
+    _reset("clients", name, overlap, yes=yes)
+
+
+def _reset(noun: str, name: str, overlap: int, *, yes: bool) -> None:
+    old = f"goes on for {overlap} h" if overlap else "is refused from now on"
+    confirm(f"Give {name} a new token? The old one {old}.", yes=yes)
     with gateway() as reached:
-        _show_token(reached.post(f"{CONTROL}/users/{segment(name)}/reset"))
+        _show_token(reached.post(f"{CONTROL}/{noun}/{segment(name)}/reset", {"overlap": overlap}))
 
 
 def _add(noun: str, name: str, role: str) -> None:
@@ -80,7 +99,7 @@ def _add(noun: str, name: str, role: str) -> None:
 
 
 def _show_token(found: dict[str, Any]) -> None:
-    output.show({member: found[member] for member in ("name", "token", "role")})
+    output.show({member: found[member] for member in ("name", "token", "role", "token_until", "old_token_until")})
     if given.output != "json":
         note("the token is shown this once; keep it where only its owner reads it")
 

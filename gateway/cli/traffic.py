@@ -11,7 +11,18 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.attach import read_attached, upload
-from gateway.cli.common import SenderOption, YesOption, coded, confirm, given, group, note, read_input, verb
+from gateway.cli.common import (
+    PurposeOption,
+    SenderOption,
+    YesOption,
+    confirm,
+    given,
+    group,
+    judge_code,
+    note,
+    read_input,
+    verb,
+)
 from gateway.cli.control import API, CONTROL, PAGE_MOST, Client, gateway, segment
 from gateway.cli.failure import FAILURE, Misused
 from gateway.errors import MalformedRequest, NotFound
@@ -155,11 +166,22 @@ def message_receipt(jti: IdArgument, *, sender: SenderOption = None) -> None:
         output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/receipt", {"sender": sender}))
 
 
+@verb(message, "event")
+def message_event(jti: IdArgument, *, purpose: PurposeOption = None, sender: SenderOption = None) -> None:
+    """Print a record as its CloudEvent, for who may read it; the reading is in the audit log first."""
+    _read(jti, "event", purpose, sender)
+
+
 @verb(message, "rows")
-def message_rows(jti: IdArgument, *, sender: SenderOption = None) -> None:
-    """Print the rows of a message as CSV; the reading is logged."""
+def message_rows(jti: IdArgument, *, purpose: PurposeOption = None, sender: SenderOption = None) -> None:
+    """Print the rows of a message as CSV, for who may read it; the reading is in the audit log first."""
+    _read(jti, "rows", purpose, sender)
+
+
+def _read(jti: str, part: str, purpose: str | None, sender: str | None) -> None:
+    query = {"purpose": purpose, "sender": sender}
     with gateway() as reached:
-        output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/rows", {"sender": sender}))
+        output.write_bytes(reached.get_bytes(f"{API}/messages/{segment(jti)}/{part}", query))
 
 
 @verb(case, "list")
@@ -172,12 +194,14 @@ def case_list(
     urgency: Annotated[str | None, typer.Option(help="Such as FLASH.")] = None,
     partner: Annotated[str | None, typer.Option(metavar="PARTY", help="With one partner.")] = None,
     due_before: Annotated[str | None, typer.Option(metavar="TIME", help="A clock that runs out by then.")] = None,
+    purpose: PurposeOption = None,
     limit: LimitOption = 50,
     everything: AllOption = False,
 ) -> None:
     """List cases, last changed first; by a name, the nearest first. That somebody searched is logged, not the name."""
     query = {
         "q": text, "status": status, "urgency": urgency, "partner": partner, "due_before": due_before, "limit": limit,
+        "purpose": purpose,
     }  # fmt: skip
     with gateway() as reached:
         found = reached.items(f"{API}/cases", query, everything=everything)
@@ -283,7 +307,8 @@ def queue_cancel(
     yes: YesOption = False,
 ) -> None:
     """Give a message up for good; the partner is told that its number stays unused."""
-    reason = None if reason is None else coded(reason, CANCEL_REASONS)
+    if reason is not None:
+        judge_code("--reason", reason, CANCEL_REASONS)
     confirm(f"Cancel {jti} for good?", yes=yes)
     _step(jti, "cancel", reason)
 

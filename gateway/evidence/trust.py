@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gateway.protocol.ids import Kid
     from gateway.protocol.keys import VerifyKey
 
+UNTOLD: Final = "trusted by nobody: no fingerprint was given"
+"""The fault that is in the asking, and not in the bundle."""
 _DIGITS: Final = re.compile(r"[0-9]{40}")
 
 
@@ -139,7 +141,7 @@ def check_cards(
             )  # fmt: skip
     if not given:
         findings.fault(
-            CARDS, "cards/", "trusted by nobody: no fingerprint was given",
+            CARDS, "cards/", UNTOLD,
             "the bundle may agree with itself and still be made up; ask both authorities for their fingerprints",
         )  # fmt: skip
     for one in parts.cards:

@@ -76,12 +76,12 @@ class HeldCase:
 
 @dataclass(frozen=True, slots=True)
 class HeldAccount:
-    """One account as its row has it; `token` is the SHA-256 of what is kept of its token."""
+    """One account as its rows have it; `tokens` are the SHA-256 of what is kept of each, by time of issue."""
 
     id: str
     role: str
     disabled: bool
-    token: bytes | None
+    tokens: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)

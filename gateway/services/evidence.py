@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import rfc8785
 
-from gateway.errors import Clash, MalformedProof, NotPermitted, Paused, RecordChanged, UnknownSchemaRequested
+from gateway.errors import Clash, MalformedProof, Paused, RecordChanged, UnknownSchemaRequested
 from gateway.evidence import chain
 from gateway.evidence.bundle import write_bundle
 from gateway.evidence.facts import read_event
@@ -19,7 +19,7 @@ from gateway.evidence.parts import CardPart, LogPart, Parts, Proved, StampPart
 from gateway.ledger import entry, note, proof, standing
 from gateway.logs import get_logger
 from gateway.primitives import merkle
-from gateway.services.accounts import actor_of, permitted
+from gateway.services.accounts import actor_of, require
 from gateway.services.evidence_cards import choose_cards
 
 if TYPE_CHECKING:
@@ -106,27 +106,25 @@ class Evidence:
     # --- the bundle -----------------------------------------------------------------------------
 
     async def export(
-        self, jti: str, account: Account, *, sender: str | None = None, redacted: bool | None = None
-    ) -> bytes:
-        """Return the bundle of a message, after the export is in the log.
+        self, jti: str, account: Account, *, sender: str | None = None, redacted: bool = True,
+        purpose: str | None = None,
+    ) -> bytes:  # fmt: skip
+        """Return the bundle of a message, after the export is in the log; with its content unless `redacted`.
 
-        `redacted` None: whole for who may read events, without the event for others. Raises as `Reader.message`,
-        NotPermitted, Clash where what its sender signed is not held, and Paused where our log is not signed so far yet.
+        Raises as `Reader.message`; NotPermitted and MalformedRequest as reading the event does; Clash where what its
+        sender signed is not held, and Paused where our log is not signed so far yet.
         """
-        may_read = permitted(account, "event.read")
-        if redacted is False and not may_read:
-            detail = f"the role {account.role} may not read events; ask for the redacted bundle"
-            raise NotPermitted(detail)
+        if not redacted:
+            require(account, "event.read")
         row = await self._reader.message(jti, None, sender)
-        held = await self._reads.event(row["direction"], row["id"]) if may_read and not redacted else None
-        event: bytes | None = held["event"] if held is not None else None
+        event = None if redacted else await self._reader.content(row, purpose)
         raw = write_bundle(await self._collect(row, event))
 
         def work(tx: Transaction) -> None:
             tx.log.append(
                 "evidence.exported", actor=actor_of(account), obj=("message", row["jti"]), at=self._clock(),
                 jti=row["jti"], event=row["digest"], case=row["case_ref"],
-                outcome="whole" if event is not None else "redacted",
+                outcome="redacted" if event is None else "whole", purpose=purpose,
             )  # fmt: skip
 
         await self._store.write(work)

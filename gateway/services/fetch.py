@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.ports.common import Clock
     from gateway.ports.files import Attachment
     from gateway.ports.people import Account
-    from gateway.ports.store import Store
+    from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.vault import Vault
 
@@ -60,12 +60,18 @@ class AttachmentReader:
             detail = "the use of this file, or of what brought it, is restricted by its sender (record.action)"
             raise NotPermitted(detail)
         now = self._clock()
-        await self._store.write(
-            lambda tx: tx.log.append(
-                "attachment.read", actor=actor_of(account), obj=("attachment", chosen.id), at=now, purpose=purpose,
-                outcome=chosen.attachment_type,
-            )
-        )  # fmt: skip
+
+        def note(tx: Transaction) -> None:
+            # One entry for each message that brought it: whoever asks who read that message finds this too.
+            brought: Sequence[tuple[str | None, bytes | None, str | None]]
+            brought = tx.attachments.enclosing(chosen.party, chosen.id) or [(None, None, None)]
+            for jti, event, case in brought:
+                tx.log.append(
+                    "attachment.read", actor=actor_of(account), obj=("attachment", chosen.id), at=now, jti=jti,
+                    event=event, case=case, purpose=purpose, outcome=chosen.attachment_type,
+                )  # fmt: skip
+
+        await self._store.write(note)
         return Reading(chosen, self._vault.reading(chosen))
 
     def _seen(self, row: Attachment, owner: str | None) -> bool:

@@ -119,8 +119,8 @@ class Guard:
     async def vouch(self, actor: Actor, reason: str) -> None:
         """Take an operator's word that this log is the newest, where no partner can be asked. It is logged.
 
-        `reason` is a code of VOUCH_REASONS. Raises MalformedRequest for another, or where a partner has shown that
-        the log is not the newest.
+        `reason` is a code of VOUCH_REASONS. Raises UnknownCode for another, MalformedRequest where a partner has shown
+        that the log is not the newest.
         """
         judge_code("reason", reason, VOUCH_REASONS)
         if self._gate.closed == "behind":

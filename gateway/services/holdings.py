@@ -216,11 +216,16 @@ def _account(account: HeldAccount, entries: list[Said]) -> Iterator[Fault]:
     if account.role != entries[0].outcome:
         what = f"{name}: its role is {account.role}, by the log {entries[0].outcome}"
         yield Fault(leaf, "accounts", what, ROW_CHANGED)
-    disabled = any(one.outcome == "disabled" for one in entries)
+    ends = [one.outcome for one in entries if one.outcome in {"disabled", "enabled"}]
+    disabled = ends[-1:] == ["disabled"]
     if account.disabled != disabled:
         yield Fault(leaf, "accounts", f"{name}: by the log it is {'disabled' if disabled else 'in force'}", ROW_CHANGED)
-    tokens = [one.event for one in entries if one.event is not None]
-    if tokens and account.token not in tokens[-1:]:
+    given = [one.event for one in entries if one.event is not None]
+    # What is no newer than the first that the log names was issued before entries named tokens.
+    known = [place for place, token in enumerate(account.tokens) if token in given]
+    strange = [token for token in account.tokens[min(known, default=0) :] if token not in given]
+    lacks = bool(given) and not disabled and given[-1] not in account.tokens
+    if given and (strange or lacks):
         yield Fault(leaf, "accounts", f"{name}: its token is not the one it was given", ROW_CHANGED)
 
 

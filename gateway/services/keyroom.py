@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from gateway.errors import MalformedRequest
 from gateway.ports.common import SYSTEM
 from gateway.protocol.reasons import REVOKE_REASONS
 from gateway.services.coded import judge_code
@@ -137,7 +136,7 @@ class KeyRoom:
     async def revoke(self, kid: str, reason: str, actor: Actor) -> KeyChange:
         """Revoke a key now; `reason` is a code of REVOKE_REASONS.
 
-        Raises MalformedRequest for another, NotFound, or Clash when it is revoked already.
+        Raises UnknownCode for another, NotFound, or Clash when it is revoked already.
         """
         judge_code("reason", reason, REVOKE_REASONS)
         before = self._ring.records()
@@ -187,7 +186,5 @@ def _use(text: str) -> Use | Literal["tls"]:
     for use in USES:
         if use == text:
             return use
-    if text != "tls":
-        detail = f"use is one of {', '.join((*USES, 'tls'))}"
-        raise MalformedRequest(detail)
+    judge_code("use", text, ("tls", *USES))
     return "tls"

@@ -59,7 +59,7 @@ class Operator:
     async def perform(self, step: Step, jti: str, account: Account, reason: str | None = None) -> Operated:
         """Do one step to one message; `reason` is a code of CANCEL_REASONS.
 
-        Raises NotFound, MalformedRequest, or Clash naming what its state allows.
+        Raises NotFound, UnknownCode, or Clash naming what its state allows.
         """
         if reason is not None:
             judge_code("reason", reason, CANCEL_REASONS)

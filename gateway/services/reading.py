@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway.casework.recordaction import MESSAGE, PART
 from gateway.casework.remembered import persons
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PURPOSES = "processingPurpose"
 """The code list a stated purpose comes from: free text could carry a name into the log."""
+READS: Final = ("message.read", "attachment.read", "evidence.exported", "case.searched", "schema.tried")
+"""The entries of everything that looks into bodies for somebody: who read what is one question."""
 MOST_BYTES = 16 * 1024 * 1024
 """Of one page of the inbox: a page of manifests must not fill memory."""
 
@@ -85,6 +87,11 @@ class Reader:
         event = await self._body(row)
         await self._note([(row, event)], account, purpose)
         return event
+
+    async def content(self, row: Row, purpose: str | None) -> bytes:
+        """Return the event of a message for who logs its reading. Raises as `event` does."""
+        judge_purpose(self._codelists, purpose)
+        return await self._body(row)
 
     async def persons(self, case: Row, account: Account, purpose: str | None) -> Sequence[PersonState]:
         """Return where each person of a case stands, after this reading is in the log. Raises MalformedRequest."""
@@ -157,7 +164,9 @@ class Reader:
 def judge_purpose(codelists: CodeLists, purpose: str | None) -> None:
     """Raise MalformedRequest unless a stated purpose is a code of its list."""
     if purpose is not None and codelists.find(PURPOSES, purpose) is None:
-        detail = f"purpose is a code of the list {PURPOSES}; `GET /api/v1/codelists/{PURPOSES}` shows them"
+        held = codelists.get(PURPOSES)
+        codes = ", ".join(held.codes) if held is not None else "none"
+        detail = f"purpose is a code of the list {PURPOSES}: {codes}"
         raise MalformedRequest(detail, errors=(Finding("/purpose", detail, "E-CODE"),))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway.casework.names import NameKey, key_score, keys_of
 from gateway.errors import Finding, MalformedRequest
-from gateway.services.accounts import actor_of
+from gateway.services.accounts import actor_of, require
 from gateway.services.reading import judge_purpose
 
 if TYPE_CHECKING:
@@ -61,8 +61,9 @@ class CaseSearch:
     ) -> Sequence[Row]:
         """Return the cases with the nearest names, best first; `owner` binds them to one client's.
 
-        Raises MalformedRequest for what holds no name, or a purpose that is no code.
+        Raises NotPermitted; MalformedRequest for what holds no name, or a purpose that is no code.
         """
+        require(account, "case.search")
         judge_purpose(self._codelists, purpose)
         wanted = keys_of(name) if len(name) <= MOST_TEXT else ()
         if not wanted:

@@ -20,17 +20,23 @@ from gateway.casework.shapes import obj, rows, text
 from gateway.casework.statistics import MAX_DIMENSIONS, Count, Figure, edition, grain, revise, suppress
 from gateway.errors import Clash, Finding, MalformedRequest, NotFound
 from gateway.primitives import strictjson
+from gateway.services.accounts import actor_of
 from gateway.services.indexing import read_counts
 
 if TYPE_CHECKING:
     from gateway.casework.codelists import CodeLists
     from gateway.casework.figures import Imported
+    from gateway.ports.common import Clock
+    from gateway.ports.people import Account
+    from gateway.ports.store import Store
     from gateway.services.indexing import Indexer
 
 Row = Mapping[str, Any]
 
 SUBJECT = "stats.periodic"
 INDICATORS = "statIndicator"
+PURPOSE = "STATISTICS"
+"""What figures are asked for is what they are."""
 SLICE = 200
 """Messages counted before the loop is given back."""
 LEGAL_BASIS = "BIL-LOI-2025-05-19"
@@ -83,7 +89,9 @@ class Report:
 class Statistics:
     """Computes figures, and drafts the message that tells a partner."""
 
-    def __init__(self, reads: _Reads, indexer: Indexer, codelists: CodeLists) -> None:
+    def __init__(self, store: Store, reads: _Reads, indexer: Indexer, codelists: CodeLists, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
         self._reads = reads
         self._indexer = indexer
         self._codelists = codelists
@@ -94,19 +102,26 @@ class Statistics:
         held = self._codelists.get(INDICATORS)
         return held.version if held is not None else "0.0.0"
 
-    async def report(self, question: Question) -> Report:
-        """Return the figures of a period, ours and what partners reported. Raises MalformedRequest."""
+    async def report(self, question: Question, account: Account) -> Report:
+        """Return the figures of a period, ours and what partners reported, after this reading is in the log.
+
+        Raises MalformedRequest.
+        """
         judge(question)
         imported = newest(await self._reads.imported())
-        return Report(
+        report = Report(
             question, suppress(await self._figures(question, imported)), {f.origin: f for f in imported},
             left_out(imported, question.period), await self._reported(question.period), self.definitions,
         )  # fmt: skip
+        await self._note(question, account)
+        return report
 
     async def draft(
-        self, question: Question, recipient: str, *, final: bool, extra: Mapping[str, Any]
+        self, question: Question, recipient: str, account: Account, *, final: bool, extra: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return the body of POST /messages that tells a partner the figures, or what changed since it was told.
+
+        This reading is in the log first.
 
         Raises MalformedRequest; NotFound without a figure; Clash where the partner was told all of it.
         """
@@ -126,13 +141,14 @@ class Statistics:
         if not sent:
             detail = f"nothing has changed since message {told[-1][0]}, which carried these figures"
             raise Clash(detail)
+        await self._note(question, account)
         return {
             "recipient": recipient,
             "type": SUBJECT,
             "handling": ["H0"],
             "data": {
                 "meta": {
-                    "purpose": "STATISTICS",
+                    "purpose": PURPOSE,
                     "legalBasis": [LEGAL_BASIS],
                     "transferBasis": {"code": "NO_PERSONAL_DATA"},
                     "retention": {"class": "RC-AG"},
@@ -143,6 +159,16 @@ class Statistics:
                 "definitionsVersion": self.definitions,
             },
         }
+
+    async def _note(self, question: Question, account: Account) -> None:
+        """Log who had bodies counted, of which days: what a figure tells of few is case data too."""
+        obj = ("period", f"{question.period.first.isoformat()}/{question.period.last.isoformat()}")
+        actor, now = actor_of(account), self._clock()
+        await self._store.write(
+            lambda tx: tx.log.append(
+                "message.read", actor=actor, obj=obj, at=now, purpose=PURPOSE, outcome="statistics"
+            )
+        )  # fmt: skip
 
     async def _figures(self, question: Question, imported: Sequence[Imported]) -> list[Figure]:
         await self._indexer.catch_up()

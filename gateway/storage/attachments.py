@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["out", "in"]
 
-a, f, n, o = t.attachments.c, t.transfers.c, t.enclosures.c, t.outbox.c
+a, f, n, i, o = t.attachments.c, t.transfers.c, t.enclosures.c, t.inbox.c, t.outbox.c
 
 _NEW = (
     "party", "id", "account", "attachment_type", "media_type", "byte_length", "sha256", "derived_from", "file",
@@ -145,6 +145,15 @@ _NAMED_BY = compiled(
     select(func.count()).select_from(t.enclosures).where(n.id == bindparam("name"), n.party == bindparam("whose")),
     "name", "whose",
 )  # fmt: skip
+# Whoever's id it is sent the message: ours are in the outbox, and no partner has our name.
+_ENCLOSING = compiled(
+    select(n.jti, func.coalesce(i.digest, o.digest), func.coalesce(i.case_ref, o.case_ref))
+    .outerjoin(t.inbox, and_(i.jti == n.jti, i.sender == n.party))
+    .outerjoin(t.outbox, and_(o.jti == n.jti, o.recipient != n.party))
+    .where(n.id == bindparam("name"), n.party == bindparam("whose"), or_(i.jti.is_not(None), o.jti.is_not(None)))
+    .order_by(n.jti),
+    "name", "whose",
+)  # fmt: skip
 _COPIES = compiled(
     select(func.count())
     .select_from(t.attachments)
@@ -249,6 +258,10 @@ class AttachmentRows:
     def encloses(self, party: PartyId, jti: str, name: str) -> bool:
         """Say whether a message names this attachment."""
         return name in {found for (found,) in self._run(_ENCLOSED_IN, (jti, party)).fetchall()}
+
+    def enclosing(self, party: PartyId, name: str) -> Sequence[tuple[str, bytes, str | None]]:
+        """Return id, digest and case of each message that names an attachment of its sender."""
+        return self._run(_ENCLOSING, (name, party)).fetchall()
 
     def discarded(self, limit: int) -> Sequence[str]:
         """Return files that are to go from the disk."""

@@ -96,7 +96,8 @@ _NUMBERED = compiled(
     "ref", "partner",
 )  # fmt: skip
 a = t.accounts.c
-_ACCOUNTS = compiled(select(a.id, a.role, a.disabled_at, blob(a.token_hash)).order_by(a.id))
+_ACCOUNTS = compiled(select(a.id, a.role, a.disabled_at).order_by(a.id))
+_TOKENS = compiled(select(t.tokens.c.account, blob(t.tokens.c.hash)).order_by(t.tokens.c.issued_at))
 
 
 def _of_types(*types: str) -> str:
@@ -151,9 +152,12 @@ class StoredHoldings:
     def people(self) -> tuple[Sequence[HeldAccount], Sequence[Said]]:
         """Return every account, and what the log says of accounts, in order."""
         with self._snapshot():
+            tokens: dict[str, list[bytes]] = {}
+            for account, token in self._run(_TOKENS):
+                tokens.setdefault(account, []).append(sha256(token).digest())
             accounts = [
-                HeldAccount(key, role, disabled is not None, sha256(token).digest() if token is not None else None)
-                for key, role, disabled, token in self._run(_ACCOUNTS)
+                HeldAccount(key, role, disabled is not None, tuple(tokens.pop(key, ())))
+                for key, role, disabled in self._run(_ACCOUNTS)
             ]
             return accounts, standing.read_all(data for (data,) in self._run(_PEOPLE))
 

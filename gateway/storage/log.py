@@ -7,7 +7,7 @@ The frontier and the unfilled tiles live in memory as immutable values, so that 
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -21,6 +21,7 @@ from gateway.ports.log import SignedCheckpoint, Timestamp
 from gateway.primitives import times
 from gateway.primitives.merkle import leaf_hash
 from gateway.storage import tables as t
+from gateway.storage.schema import unusable
 from gateway.storage.statements import bound, compiled, fixed, json_list
 
 if TYPE_CHECKING:
@@ -179,16 +180,12 @@ def stored_log(path: Path) -> Iterator[LogReader]:
     if not path.exists():
         detail = f"{path}: no database yet; start `gateway serve` once"
         raise ConfigurationError(detail)
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
     try:
-        connection.execute("BEGIN")
-        yield LogReader(connection)
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)) as connection:
+            connection.execute("BEGIN")
+            yield LogReader(connection)
     except sqlite3.DatabaseError as error:
-        name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
-        detail = f"{path}: cannot be read ({name}); restore a backup with `gateway db restore`"
-        raise ConfigurationError(detail) from None
-    finally:
-        connection.close()
+        raise unusable(path, error) from None
 
 
 class LogRows(LogReader):

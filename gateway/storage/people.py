@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
-from gateway.ports.people import Account, StoredAnswer
+from gateway.ports.people import Account, StoredAnswer, Token
 from gateway.storage import tables as t
 from gateway.storage.statements import bound, compiled
 
@@ -14,18 +14,37 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-a, s = t.accounts.c, t.answers.c
+a, k, s = t.accounts.c, t.tokens.c, t.answers.c
 
 _ACCOUNT = (a.id, a.name, a.person, a.role, a.created_at, a.disabled_at)
-_NEW = ("id", "name", "person", "role", "token_hash", "created_at")
+_NEW = ("id", "name", "person", "role", "created_at")
 _ADD = compiled(insert(t.accounts).values(bound(_NEW)), *_NEW)
-_BY_TOKEN = compiled(select(*_ACCOUNT).where(a.token_hash == bindparam("token")), "token")
-_BY_NAME = compiled(select(*_ACCOUNT).where(a.name == bindparam("key")), "key")
-_ALL = compiled(select(*_ACCOUNT).where(a.person == bindparam("person")).order_by(a.name), "person")
-_DISABLE = compiled(update(t.accounts).where(a.id == bindparam("key")).values(disabled_at=bindparam("at")), "at", "key")
-_SET_TOKEN = compiled(
-    update(t.accounts).where(a.id == bindparam("key")).values(token_hash=bindparam("token")), "token", "key"
+_TOKEN = (k.account, k.issued_at, k.ends_at)
+_BY_TOKEN = compiled(
+    select(*_ACCOUNT, *_TOKEN).join(t.tokens, k.account == a.id).where(k.hash == bindparam("token")), "token"
 )
+# Of several that had the name, the one that has it: at most one is not disabled.
+_BY_NAME = (
+    compiled(
+        select(*_ACCOUNT)
+        .where(a.name == bindparam("key"))
+        .order_by(a.disabled_at.is_not(None), a.disabled_at.desc(), a.id.desc()),
+        "key",
+    )
+    + " LIMIT 1"
+)
+_ALL = compiled(select(*_ACCOUNT).where(a.person == bindparam("person")).order_by(a.name, a.created_at), "person")
+_DISABLE = compiled(update(t.accounts).where(a.id == bindparam("key")).values(disabled_at=bindparam("at")), "at", "key")
+_TOKENS = compiled(select(*_TOKEN).order_by(k.issued_at))
+_NEW_TOKEN = ("hash", "account", "issued_at")
+_ADD_TOKEN = compiled(insert(t.tokens).values(bound(_NEW_TOKEN)), *_NEW_TOKEN)
+_END_TOKENS = compiled(
+    update(t.tokens)
+    .where(k.account == bindparam("key"), or_(k.ends_at.is_(None), k.ends_at > bindparam("until")))
+    .values(ends_at=bindparam("at")),
+    "at", "key", "until",
+)  # fmt: skip
+_DROP_TOKENS = compiled(delete(t.tokens).where(k.account == bindparam("key")), "key")
 _ANSWER = ("account", "route", "key", "request", "status", "answer", "location", "at")
 _ADD_ANSWER = compiled(insert(t.answers).values(bound(_ANSWER)), *_ANSWER)
 _FIND_ANSWER = compiled(
@@ -43,30 +62,47 @@ class AccountRows:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._run = connection.execute
 
-    def add(self, account: Account, token_hash: bytes) -> None:
-        """Store a new account; its token only as a hash."""
-        self._run(_ADD, (account.id, account.name, account.person, account.role, token_hash, account.created_at))
+    def add(self, account: Account) -> None:
+        """Store a new account."""
+        self._run(_ADD, (account.id, account.name, account.person, account.role, account.created_at))
 
-    def by_token(self, token_hash: bytes) -> Account | None:
-        """Return the account a token belongs to, disabled ones too."""
-        return _account(self._run(_BY_TOKEN, (token_hash,)).fetchone())
+    def by_token(self, token_hash: bytes) -> tuple[Account, Token] | None:
+        """Return a token with the account it belongs to, disabled ones too."""
+        row = self._run(_BY_TOKEN, (token_hash,)).fetchone()
+        return None if row is None else (_account(row[:6]), Token(*row[6:]))
 
     def by_name(self, name: str) -> Account | None:
-        """Return the account of that name."""
-        return _account(self._run(_BY_NAME, (name,)).fetchone())
+        """Return the account of that name; where several had it, the one in force, else the one disabled last."""
+        row = self._run(_BY_NAME, (name,)).fetchone()
+        return None if row is None else _account(row)
 
     def all(self, *, person: bool) -> Sequence[Account]:
         """Return people, or partner-agency systems, by name."""
-        rows = (_account(row) for row in self._run(_ALL, (person,)))
-        return [account for account in rows if account is not None]
+        return [_account(row) for row in self._run(_ALL, (person,))]
 
     def disable(self, account_id: str, at: int) -> None:
         """Refuse the account from now on."""
         self._run(_DISABLE, (at, account_id))
 
-    def set_token(self, account_id: str, token_hash: bytes) -> None:
-        """Replace the token; the old one is refused from now on."""
-        self._run(_SET_TOKEN, (token_hash, account_id))
+    def enable(self, account_id: str) -> None:
+        """Take a disabled account back. Its name must be free."""
+        self._run(_DISABLE, (None, account_id))
+
+    def tokens(self) -> Sequence[Token]:
+        """Return every token that may be shown, in the order of issue."""
+        return [Token(*row) for row in self._run(_TOKENS)]
+
+    def add_token(self, token_hash: bytes, token: Token) -> None:
+        """Store a token, only as a hash."""
+        self._run(_ADD_TOKEN, (token_hash, token.account, token.issued_at))
+
+    def end_tokens(self, account_id: str, at: int) -> None:
+        """Let the tokens of an account end at a time; none lasts longer by that."""
+        self._run(_END_TOKENS, (at, account_id, at))
+
+    def drop_tokens(self, account_id: str) -> None:
+        """Forget the tokens of an account: they are refused from now on."""
+        self._run(_DROP_TOKENS, (account_id,))
 
 
 class AnswerRows:
@@ -92,8 +128,6 @@ class AnswerRows:
         self._run(_DROP_ANSWERS, (at,))
 
 
-def _account(row: tuple[str, str, int, str, int, int | None] | None) -> Account | None:
-    if row is None:
-        return None
+def _account(row: tuple[str, str, int, str, int, int | None]) -> Account:
     key, name, person, role, created_at, disabled_at = row
     return Account(key, name, bool(person), role, created_at, disabled_at)

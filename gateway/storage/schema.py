@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,17 +23,13 @@ def revision(path: Path) -> str | None:
     """Return the revision of a database file, or None for a new one. Raises ConfigurationError."""
     if not path.exists():
         return None
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except sqlite3.OperationalError as error:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.DatabaseError as error:
         if "no such table" in str(error):
             return None
-        raise _unusable(path, error) from None
-    except sqlite3.DatabaseError as error:
-        raise _unusable(path, error) from None
-    finally:
-        connection.close()
+        raise unusable(path, error) from None
     return row[0] if row else None
 
 
@@ -80,7 +77,7 @@ def upgrade(path: Path) -> None:
         raise ConfigurationError(detail) from None
     except Exception as error:
         if isinstance(getattr(error, "orig", error), sqlite3.Error):
-            raise _unusable(path, getattr(error, "orig", error)) from None
+            raise unusable(path, getattr(error, "orig", error)) from None
         raise
 
 
@@ -102,7 +99,10 @@ def _config() -> Config:
     return config
 
 
-def _unusable(path: Path, error: BaseException) -> ConfigurationError:
+def unusable(path: Path, error: BaseException) -> ConfigurationError:
+    """Return the error for a database file that SQLite cannot use, with the fix."""
+    if path.is_dir():
+        return ConfigurationError(f"{path}: is a folder; move it away, and restore a backup with `gateway db restore`")
     name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
     fixes = {
         "SQLITE_READONLY": "make the data volume writable",

@@ -218,7 +218,7 @@ async def test_an_operator_holds_releases_retries_and_cancels(tmp_path: Path) ->
         assert (await step("retry"))[0] == 200
         await pair.a.tried(before + 1)
         assert (await step("cancel", json={"why": "x"}))[0] == 400
-        assert (await step("cancel", json={"reason": "Sumarni is safe"}))[0] == 400
+        assert (await step("cancel", json={"reason": "Sumarni is safe"}))[0] == 422
         status, shown = await step("cancel", json={"reason": "sent-otherwise"})
         assert (status, shown["state"], shown["reason"]) == (200, "cancelled", "sent-otherwise")
         assert shown["actions"] == []

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.resources import schemas_path
+from gateway.services.accounts import LOCAL_OPERATOR
 from tests.support.pair import Pair, example
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ async def test_the_message_goes_out_and_is_revised(api: Api, pair: Pair) -> None
     first_month, last_month = span_of("2023-01"), span_of("2023-04")
     assert first_month is not None
     assert last_month is not None
-    theirs = await pair.b.gateway.statistics.report(Question(Span(first_month.first, last_month.last)))
+    theirs = await pair.b.gateway.statistics.report(Question(Span(first_month.first, last_month.last)), LOCAL_OPERATOR)
     [told] = theirs.partners
     assert (told.party, list(told.messages)) == ("id.imigrasi", [first["id"], revised["id"]])
     assert {f.indicator: f.value for f in told.figures} == {

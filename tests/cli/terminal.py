@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -113,6 +114,15 @@ class Home:
             finally:
                 if process.poll() is None:
                     process.kill()
+
+
+@contextlib.contextmanager
+def acting(home: Home, role: str) -> Iterator[Home]:
+    """Yield a home whose commands act as a person of this role, who is gone afterwards."""
+    name = f"{role}-{secrets.token_hex(4)}"
+    token = home.json("user", "add", name, "--role", role)["token"]
+    yield Home(home.path, {**home.env, "GATEWAY_TOKEN": token})
+    home.run("user", "disable", name, "--yes")
 
 
 class Pair(NamedTuple):

@@ -97,6 +97,7 @@ def test_the_faults_are_told_to_people_too(exported: tuple[Path, str], tmp_path:
     edit_entry(tmp_path / "log")
     shown = run("audit", "verify", str(tmp_path / "log"), "--vkey", vkey, code=3)
     assert "fault: entry 5: " in shown.out
+    assert "entry 5: entry 5" not in shown.out
     assert "first_bad_index\t5" in shown.out
     assert "keep this copy" in shown.err
 
@@ -129,6 +130,7 @@ def test_an_entry_deleted_behind_the_gateways_back_is_named_and_no_other(home: H
     found = json.loads(home.run("audit", "verify", "-o", "json", code=3).out)
     assert found["first_bad_index"] == 4
     assert {fault["index"] for fault in found["faults"]} == {4, None}
+    assert "fault: entry 4: missing: " in home.run("audit", "verify", code=3).out  # its place said once
 
 
 def test_a_checkpoint_kept_under_another_root_is_found(home: Home) -> None:

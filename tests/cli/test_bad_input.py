@@ -68,7 +68,8 @@ UNKNOWN = {
     "schema show": (["schema", "show", "no.such"], 5),
     "schema version": (["schema", "show", "case.referral", "9.9.9"], 5),
     "schema approve": (["schema", "approve", "no.such", "1.0.0"], 5),
-    "keys revoke": (["keys", "revoke", "abc", "--reason", "x", "--yes"], 5),
+    "keys revoke": (["keys", "revoke", "abc", "--reason", "superseded", "--yes"], 5),
+    "a reason that is none": (["keys", "revoke", "abc", "--reason", "x", "--yes"], 2),
     "user disable": (["user", "disable", "nobody", "--yes"], 5),
     "client revoke": (["client", "revoke", "nobody", "--yes"], 5),
     "reconcile": (["audit", "reconcile", "xx.none"], 5),
@@ -125,7 +126,25 @@ def newer_database(home: Path) -> None:
         database.commit()
 
 
-DAMAGED: dict[str, tuple[Callable[[Path], None], dict[str, str], list[str]]] = {
+def put_a_folder(name: str) -> Callable[[Path], None]:
+    """Return what puts a folder where a file belongs."""
+
+    def change(home: Path) -> None:
+        (home / name).unlink()
+        (home / name).mkdir()
+
+    return change
+
+
+def write_secret(home: Path, content: bytes) -> None:
+    """Lay a secret file over the settings."""
+    (home / "secrets").mkdir()
+    path = home / "secrets" / "audit__log_number"
+    path.write_bytes(content)
+    path.chmod(0o600)
+
+
+DAMAGED: dict[str, tuple[Callable[[Path], object], dict[str, str], list[str]]] = {
     "an unknown setting": (append("\nlog_levl = 1\n"), {}, ["gateway.toml", "ops.log_levl", "did you mean"]),
     "settings that are no TOML": (append("\n[[["), {}, ["gateway.toml", "not valid TOML", "correct that line"]),
     "a wrong number": (nothing, {"GATEWAY__DELIVERY__LINGER_MS": "soon"}, ["GATEWAY__DELIVERY__LINGER_MS"]),
@@ -146,13 +165,21 @@ DAMAGED: dict[str, tuple[Callable[[Path], None], dict[str, str], list[str]]] = {
     "a folder that cannot be one": (
         nothing, {"GATEWAY__STORAGE__URL": "sqlite:///gateway.toml/x.db"}, ["gateway.toml", "make the data folder"],
     ),
+    "settings that are a folder": (put_a_folder("gateway.toml"), {}, ["gateway.toml: cannot be read", "mend"]),
+    "a database that is a folder": (put_a_folder("data/gateway.db"), {}, ["gateway.db: is a folder", "db restore"]),
+    "an agreement that is a folder": (put_a_folder("agreement.toml"), {}, ["agreement.toml"]),
+    "a secret that is no text": (
+        lambda home: write_secret(home, b"\xff"), {}, ["audit__log_number: cannot be read (not UTF-8)"],
+    ),
+    "a home that is a file": (lambda home: (shutil.rmtree(home), home.write_text("x")), {}, ["gateway.toml"]),
+    "a home that is a loop": (lambda home: (shutil.rmtree(home), home.symlink_to(home)), {}, ["gateway.toml"]),
     "a home that is none": (shutil.rmtree, {}, ["gateway.toml: not found", "gateway init"]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("damage", "env", "says"), DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_home_stops_the_start_with_the_fix(
-    home: Home, damage: Callable[[Path], None], env: dict[str, str], says: list[str]
+    home: Home, damage: Callable[[Path], object], env: dict[str, str], says: list[str]
 ) -> None:
     """Exit 2 and one line that names file or variable, key and fix."""
     damage(home.path)
@@ -160,6 +187,44 @@ def test_a_damaged_home_stops_the_start_with_the_fix(
     refused = home.run("serve", code=2)
     for words in says:
         assert words in refused.fault
+
+
+IMPOSSIBLE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "init in a file": (
+        lambda at: at.write_text("x"),
+        ["init", "--party", "id.imigrasi", "--name", "x", "--country", "ID"],
+    ),
+    "init in a loop": (
+        lambda at: at.symlink_to(at),
+        ["init", "--party", "id.imigrasi", "--name", "x", "--country", "ID"],
+    ),
+    "a name too long for a file": (lambda _: None, ["config", "show"]),
+    "a command under a file": (lambda at: at.write_text("x"), ["partner", "list"]),
+    "doctor under a file": (lambda at: at.write_text("x"), ["doctor"]),
+}
+
+
+@pytest.mark.parametrize(("make", "args"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_a_home_that_cannot_be_is_no_fault_of_ours(
+    tmp_path: Path, make: Callable[[Path], object], args: list[str]
+) -> None:
+    """Exit 2, or a failed check of the doctor: which path, what is wrong with it, what to do."""
+    at = tmp_path / "at"
+    make(at)
+    where = at if args[0] == "init" else (tmp_path / ("y" * 300) if "show" in args else at / "below")
+    told = run("--home", str(where), *args, code=1 if args == ["doctor"] else 2)
+    said = told.err + told.out
+    assert str(where)[:200] in said
+    assert "a fault of the gateway's own" not in said
+    assert "; " in said or "\t" in said
+
+
+@pytest.mark.parametrize("args", [["audit", "verify"], ["db", "upgrade"], ["doctor"]], ids=" ".join)
+def test_a_database_that_is_a_folder_is_told_by_those_that_read_it_themselves(home: Home, args: list[str]) -> None:
+    """They do not go through `serve`, and say the same."""
+    put_a_folder("data/gateway.db")(home.path)
+    told = home.run(*args, code=1 if args == ["doctor"] else 2)
+    assert "is a folder" in told.err + told.out
 
 
 def test_a_command_that_opens_the_home_itself_says_the_same(home: Home) -> None:

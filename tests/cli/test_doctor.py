@@ -126,6 +126,33 @@ def test_root_keys_in_a_production_home_are_warned_of(home: Home) -> None:
     assert "root.ed25519" in (found.fix or "")
 
 
+def test_tokens_that_end_are_told_of_30_and_7_days_before(home: Home) -> None:
+    """By their own issue, not the account's: a system that is refused one morning sends nothing more."""
+    home.run("client", "add", "border-system")
+    home.run("user", "add", "sari", "--role", "officer")
+    home.run("user", "add", "gone", "--role", "officer")
+    home.run("user", "disable", "gone", "--yes")
+
+    def looked(days: float) -> dict[str, Check]:
+        return {
+            name: check
+            for name, check in by_name(examine(home.path, now_s=time.time() + days * DAY_S)).items()
+            if "token" in name
+        }
+
+    assert looked(334.5)["tokens"].state == "ok"
+    for days, words in ((336, "ends in 28 days"), (359, "ends in 5 days, within a week"), (366, "expired")):
+        found = looked(days)
+        assert set(found) == {"token of client border-system", "token of user sari"}
+        for check in found.values():
+            assert (check.state, words in check.finding) == ("warn", True)
+        assert "`gateway user reset sari" in (found["token of user sari"].fix or "")
+    with closing(sqlite3.connect(home.path / "data" / "gateway.db")) as database:
+        database.execute("UPDATE accounts SET created_at = 1")
+        database.commit()
+    assert looked(334.5)["tokens"].state == "ok"
+
+
 @pytest.mark.parametrize(("skew", "state"), [(90_000, "fail"), (-3, "ok"), (None, "warn")])
 def test_clocks_that_run_apart_are_found_before_messages_are_deferred(home: Home, skew: int | None, state: str) -> None:
     """The two clocks may differ by two minutes; the doctor speaks at one."""

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.cli.control import running
+from gateway.cli.failure import Refused
+from gateway.protocol.reasons import CANCEL_REASONS, REVOKE_REASONS, VOUCH_REASONS
 from tests.attachments.files import CANARY, jpeg, pdf
-from tests.cli.terminal import GATEWAY, LIMIT_S, ROOT, Home, Pair, environment, run
+from tests.cli.terminal import GATEWAY, LIMIT_S, ROOT, Home, Pair, acting, environment, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +78,7 @@ def test_an_operator_vouches_on_record_and_only_while_it_serves(served: Home, ho
     assert served.json("audit", "vouch", "--yes", "--reason", "compared")["paused"] is None
     [found] = served.json("audit", "search", "--object", "vouched")
     assert (found["type"], found["outcome"]) == ("config.changed", "compared")
-    assert "start it first" in home.run("audit", "vouch", "--yes", "--reason", "x", code=6).fault
+    assert "start it first" in home.run("audit", "vouch", "--yes", "--reason", "compared", code=6).fault
 
 
 def test_a_search_is_exported_whole_as_csv(served: Home) -> None:
@@ -218,23 +221,77 @@ def test_the_mode_in_force_decides_what_is_registered(served: Home, tmp_path: Pa
 def test_a_key_is_revoked_only_when_meant(served: Home) -> None:
     """Revoking asks; afterwards the key is gone from use, replaced, and the log says why, in no words of one's own."""
     [kid] = [key["kids"][0] for key in served.json("keys", "list") if key["name"] == "enc-1"]
-    assert served.run("keys", "revoke", kid, "--reason", "laptop lost", given="\n", code=1).out == ""
-    revoked = served.run("keys", "revoke", kid, "--reason", "Sumarni's laptop", "--yes", "-o", "json")
+    assert served.run("keys", "revoke", kid, "--reason", "key-compromise", given="\n", code=1).out == ""
+    revoked = served.run("keys", "revoke", kid, "--reason", "key-compromise", "--yes", "-o", "json")
     assert json.loads(revoked.out)["status"] == "revoked"
-    assert "`other` is recorded; the codes are key-compromise," in revoked.err
-    assert "revoked already" in served.run("keys", "revoke", kid, "--reason", "again", "--yes", code=6).fault
-    assert served.run("keys", "revoke", "nokey", "--reason", "x", "--yes", code=5).fault
+    assert "revoked already" in served.run("keys", "revoke", kid, "--reason", "superseded", "--yes", code=6).fault
+    assert served.run("keys", "revoke", "nokey", "--reason", "superseded", "--yes", code=5).fault
     [entry] = served.json("audit", "search", "--type", "key.revoked")
-    assert entry["outcome"] == "other"
+    assert entry["outcome"] == "key-compromise"
+
+
+CODES = {
+    "keys revoke": (["keys", "revoke", "KID", "--yes", "--reason", "key-compromize"], REVOKE_REASONS),
+    "queue cancel": (["queue", "cancel", "JTI", "--yes", "--reason", "wrong-datum"], CANCEL_REASONS),
+    "audit vouch": (["audit", "vouch", "--yes", "--reason", "Sumarni told me"], VOUCH_REASONS),
+}
+
+
+@pytest.mark.parametrize(("args", "codes"), CODES.values(), ids=CODES)
+def test_a_code_typed_wrong_is_asked_for_again(served: Home, args: list[str], codes: dict[str, str]) -> None:
+    """Exit 2 with the list; nothing is done, and no `other` stands in the log for good."""
+    control = running(served.path)
+    assert control is not None
+    newest = control.get("/api/v1/audit/entries", {"limit": 1})["items"]
+    refused = served.run(*args, code=2)
+    assert refused.fault.endswith("the codes are " + ", ".join(codes))
+    assert ("did you mean" in refused.fault) is ("Sumarni" not in " ".join(args))
+    assert "Sumarni" not in refused.fault
+    assert control.get("/api/v1/audit/entries", {"limit": 1})["items"] == newest
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "lists"),
+    [
+        ("/control/v1/keys/revoke", {"kid": "x", "reason": "key-compromize"}, "key-compromise"),
+        ("/control/v1/keys/rotate", {"use": "tree"}, "witness"),
+        ("/control/v1/log/vouched", {"reason": "Sumarni told me"}, "compared"),
+        ("/api/v1/messages/x/cancel", {"reason": "other words"}, None),
+    ],
+)
+def test_a_code_typed_wrong_is_422_on_the_control_socket(
+    served: Home, path: str, body: dict[str, str], lists: str | None
+) -> None:
+    """A program gets the same list, at the place that is wrong."""
+    control = running(served.path)
+    assert control is not None
+    with pytest.raises(Refused) as caught:
+        control.post(path, body)
+    if lists is None:
+        assert caught.value.code == "not-found"
+        return
+    assert (caught.value.http_status, caught.value.code) == (422, "unknown-code")
+    assert lists in caught.value.detail
+    assert caught.value.errors[0].code == "E-CODE"
+    assert "Sumarni" not in caught.value.detail
 
 
 def test_people_and_systems_come_and_go(served: Home) -> None:
-    """A reset gives another token; a disabled name stays taken."""
+    """A reset gives another token, at once or with an overlap; a name is taken until its account is disabled."""
     first = served.json("user", "add", "sari", "--role", "officer")["token"]
     assert served.json("user", "reset", "sari", "--yes")["token"] != first
+    assert "`gateway user reset NAME`" in served.run("client", "add", "sari", code=6).fault
     assert served.json("user", "disable", "sari", "--yes")["state"] == "disabled"
     assert served.json("user", "list")[0]["state"] == "disabled"
-    assert "taken" in served.run("client", "add", "sari", code=6).fault
+    added = served.json("client", "add", "sari")
+    assert (added["name"], added["token"][:4]) == ("sari", "bcx_")
+    asked = served.run("client", "reset", "sari", "--overlap", "24", given="n\n", code=1)
+    assert "The old one goes on for 24 h" in asked.err
+    again = served.json("client", "reset", "sari", "--overlap", "24", "--yes")
+    assert again["token"] != added["token"]
+    [listed] = [row for row in served.json("client", "list") if row["name"] == "sari"]
+    assert (listed["state"], listed["old_token_until"]) == ("active", again["old_token_until"])
+    assert served.run("client", "reset", "sari", "--overlap", "721", "--yes", code=2).err
     assert served.run("client", "revoke", "nobody", "--yes", code=5).fault.endswith("`gateway client list` shows them")
 
 
@@ -331,8 +388,10 @@ def test_an_import_is_withdrawn(served: Home, tmp_path: Path) -> None:
 def test_a_case_is_found_by_a_name(pair: Pair) -> None:
     """In the other script too; the log has the search and not the name."""
     ref = pair.a.json("submit", "--wait", "schemas/examples/case.referral/s1-sumarni.json")["case"]
-    assert ref in [row["case"] for row in pair.a.json("case", "list", "-q", "sumarni")]
-    assert ref in [row["case"] for row in pair.b.json("case", "list", "-q", "ស៊ូម៉ារនី")]
+    for home, name in ((pair.a, "sumarni"), (pair.b, "ស៊ូម៉ារនី")):
+        with acting(home, "officer") as officer:
+            found = officer.json("case", "list", "-q", name, "--purpose", "VICTIM_PROTECTION")
+        assert ref in [row["case"] for row in found]
     [entry] = pair.a.json("audit", "search", "--type", "case.searched", "--limit", "1")
     assert "sumarni" not in json.dumps(entry).lower()
 
@@ -355,11 +414,13 @@ def test_files_go_along_and_are_fetched_there(pair: Pair, tmp_path: Path) -> Non
     ids = {entry["outcome"]: entry["object"]["id"] for entry in listed}
     assert set(ids) == {"PASSPORT_SCAN", "TICKET", "EVIDENTIAL_ORIGINAL"}
     out = tmp_path / "fetched.pdf"
-    fetched = pair.b.json("attachment", "get", ids["TICKET"], str(out), "--purpose", "VICTIM_PROTECTION")
+    get = ("--purpose", "VICTIM_PROTECTION")
+    with acting(pair.b, "officer") as officer:
+        fetched = officer.json("attachment", "get", ids["TICKET"], str(out), *get)
+        assert "name a new file" in officer.run("attachment", "get", ids["TICKET"], str(out), *get, code=2).fault
+        officer.run("attachment", "get", ids["EVIDENTIAL_ORIGINAL"], str(tmp_path / "none"), *get, code=5)
     assert fetched == {"file": str(out), "attachment": ids["TICKET"], "bytes": len(pdf())}
     assert (out.read_bytes(), out.stat().st_mode & 0o777) == (pdf(), 0o600)
-    assert "name a new file" in pair.b.run("attachment", "get", ids["TICKET"], str(out), code=2).fault
-    pair.b.run("attachment", "get", ids["EVIDENTIAL_ORIGINAL"], str(tmp_path / "none"), code=5)
     assert not (tmp_path / "none").exists()
     for home in pair.a, pair.b:
         assert CANARY not in home.path.with_name(home.path.name + ".log").read_text("utf-8")

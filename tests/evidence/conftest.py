@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from gateway.services.accounts import LOCAL_OPERATOR
+from gateway.ports.people import Account
 from gateway.services.evidence import Evidence
 from gateway.services.evidence_partner import PartnerEntries
 from gateway.services.reading import Reader
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 EXAMPLE = "case.referral/s1-sumarni"
+SUPERVISOR = Account("sri", "sri", person=True, role="supervisor", created_at=0, disabled_at=None)
+"""Who may export the evidence of a message with its content."""
 
 
 def evidence_of(side: Side) -> Evidence:
@@ -32,8 +34,8 @@ def evidence_of(side: Side) -> Evidence:
 
 
 async def export(side: Side, jti: str, *, redacted: bool = False) -> bytes:
-    """Export as the operator of the machine."""
-    return await evidence_of(side).export(jti, LOCAL_OPERATOR, redacted=redacted)
+    """Export as somebody who may do so with the content."""
+    return await evidence_of(side).export(jti, SUPERVISOR, redacted=redacted, purpose="INVESTIGATION")
 
 
 async def cosigned(side: Side) -> None:

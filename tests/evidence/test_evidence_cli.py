@@ -51,6 +51,10 @@ def test_without_fingerprints_it_exits_3(bundle: Path) -> None:
     found = run("evidence", "verify", str(bundle), code=3)
     assert "trusted by nobody" in found.out
     assert found.out.count("fault: ") == 1
+    assert "ask id.imigrasi and kh.gdi" in found.err
+    assert "--fingerprint" in found.err
+    assert "another copy" not in found.err
+    assert "another copy" in run("evidence", "verify", str(bundle), *given()[:2], code=3).err
 
 
 def test_every_fault_is_printed_with_its_meaning(bundle: Path) -> None:
@@ -94,7 +98,9 @@ def test_a_recipient_at_rest_signs_no_receipt(home: tuple[Path, str, list[str]],
     path, jti, prints = home
     shutil.copytree(path.with_name("kh.gdi"), tmp_path / "home")
     target = tmp_path / "bundle.zip"
-    shown = Home(tmp_path / "home").json("evidence", "export", jti, str(target))
+    here = Home(tmp_path / "home")
+    here.env["GATEWAY_TOKEN"] = here.json("user", "add", "sri", "--role", "supervisor")["token"]
+    shown = here.json("evidence", "export", jti, str(target), "--whole", "--purpose", "INVESTIGATION")
     assert shown["lacking"] == ["no-receipt"]
     trusted = [text for one in prints for text in ("--fingerprint", one)]
     assert run("evidence", "verify", str(target), *trusted).out.startswith("verified\tyes")
@@ -102,12 +108,15 @@ def test_a_recipient_at_rest_signs_no_receipt(home: tuple[Path, str, list[str]],
 
 @pytest.mark.parametrize("redacted", [False, True])
 def test_export_then_verify(home: tuple[Path, str, list[str]], tmp_path: Path, redacted: bool) -> None:
-    """From a home on which nothing runs, partner away: whole or redacted, it verifies; it is never written over."""
+    """From a home on which nothing runs, partner away: redacted or, for a supervisor, whole; never written over."""
     path, jti, prints = home
     shutil.copytree(path, tmp_path / "home")
     here, target = Home(tmp_path / "home"), tmp_path / "bundle.zip"
-    options = ["--redacted"] if redacted else []
+    options = [] if redacted else ["--whole", "--purpose", "INVESTIGATION"]
+    token = None if redacted else here.json("user", "add", "sri", "--role", "supervisor")["token"]
+    here.env |= {} if token is None else {"GATEWAY_TOKEN": token}
     shown = here.json("evidence", "export", jti, str(target), *options)
+    here.env.clear()
     assert shown["bytes"] == target.stat().st_size
     assert target.stat().st_mode & 0o777 == 0o600
     assert ("redacted" in shown["lacking"]) is redacted

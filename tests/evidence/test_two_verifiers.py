@@ -212,6 +212,22 @@ def test_the_stories_are_of_both_sorts() -> None:
     assert len(STORIES) > 30
 
 
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [([], 2), (["--help"], 0), (["/nowhere.zip"], 2), (["BUNDLE", "12345"], 2), (["BUNDLE", "--fingerprint"], 2)],
+    ids=["nothing", "help", "no such file", "no fingerprint", "an option"],
+)
+def test_it_says_how_it_is_used(tmp_path: Path, args: list[str], code: int) -> None:
+    """Exit 2 and the usage, never a traceback; help is asked for and goes to stdout."""
+    (tmp_path / "bundle.zip").write_bytes(BUNDLE)
+    words = [str(tmp_path / "bundle.zip") if word == "BUNDLE" else word for word in args]
+    done = subprocess.run([sys.executable, str(SECOND), *words], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    shown, other = (done.stdout, done.stderr) if code == 0 else (done.stderr, done.stdout)
+    assert "usage: python3 verify_evidence.py FILE.zip" in shown
+    assert other == ""
+
+
 def test_it_needs_cryptography_and_nothing_of_the_gateway() -> None:
     """At most 250 lines, one package beside the standard library."""
     source = SECOND.read_text("utf-8")

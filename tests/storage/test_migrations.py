@@ -216,3 +216,42 @@ def test_an_upgrade_that_breaks_off_leaves_what_was_there(tmp_path: Path) -> Non
     assert revision(path) == "0001"
     assert _all(path, "SELECT name, sql FROM sqlite_master ORDER BY name") == before
     assert len(_all(path, "SELECT 1 FROM cases")) == 3
+
+
+# --- 0003: tokens apart from accounts ---------------------------------------------------------------
+
+
+def test_tokens_of_an_earlier_release_go_on(tmp_path: Path) -> None:
+    """Issued when the log says, else with the account; nobody who had access loses it, a revoked token stays away."""
+    path = tmp_path / "gateway.db"
+    _at(path, "0001")
+    with closing(sqlite3.connect(path)) as db:
+        db.executemany(
+            "INSERT INTO accounts (id, name, person, role, token_hash, created_at, disabled_at) VALUES (?,?,?,?,?,?,?)",
+            [
+                ("a", "never-reset", 0, "client", b"A", 100, None),
+                ("b", "reset-twice", 1, "officer", b"B", 100, None),
+                ("c", "revoked", 0, "client", b"C", 100, 150),
+                ("d", "without", 0, "client", None, 100, None),
+            ],
+        )
+        db.executemany(
+            "INSERT INTO entries (seq, at, typ, actor, obj, outcome, data, leaf) VALUES (?,?,?,'local',?,?,x'',x'')",
+            [
+                (0, 100, "user.added", "b", "officer"), (1, 200, "user.changed", "b", "token reset"),
+                (2, 300, "user.changed", "b", "token reset"), (3, 400, "user.changed", "b", "disabled"),
+                (4, 500, "user.changed", "a", "disabled"),
+            ],
+        )  # fmt: skip
+        db.commit()
+    upgrade(path)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT hash, account, issued_at, ends_at FROM tokens ORDER BY account").fetchall() == [
+            (b"A", "a", 100, None), (b"B", "b", 300, None),
+        ]  # fmt: skip
+        kept = db.execute("SELECT id, name, person, role, created_at, disabled_at FROM accounts ORDER BY id").fetchall()
+        assert kept[2] == ("c", "revoked", 0, "client", 100, 150)
+        assert [row[0] for row in kept] == ["a", "b", "c", "d"]
+        db.execute("INSERT INTO accounts VALUES ('e', 'revoked', 0, 'client', 200, NULL)")
+        with pytest.raises(sqlite3.IntegrityError):
+            db.execute("INSERT INTO accounts VALUES ('f', 'without', 0, 'client', 200, NULL)")

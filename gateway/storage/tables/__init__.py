@@ -42,7 +42,7 @@ from gateway.storage.tables.messages import (
     stream_heads,
 )
 from gateway.storage.tables.parties import cards, modes, partners, schemas
-from gateway.storage.tables.people import accounts, answers, problems
+from gateway.storage.tables.people import accounts, answers, problems, tokens
 
 __all__ = [
     "DEAD",
@@ -86,6 +86,7 @@ __all__ = [
     "tallies",
     "tiles",
     "timestamps",
+    "tokens",
     "transfers",
     "witnessed",
 ]

@@ -11,20 +11,33 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    text,
 )
 
 from gateway.storage.tables.base import Key, metadata
+
+_ACTIVE = text("disabled_at IS NULL")
 
 accounts = Table(
     "accounts",
     metadata,
     Column("id", Text, primary_key=True, comment="opaque: what the log names"),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False, comment="of one account that is not disabled"),
     Column("person", SmallInteger, nullable=False, comment="1 a person, 0 a partner-agency system"),
     Column("role", Text, nullable=False),
-    Column("token_hash", LargeBinary, unique=True, comment="SHA-256 of a 256-bit random token"),
     Column("created_at", BigInteger, nullable=False),
     Column("disabled_at", BigInteger),
+    Index("accounts_name", "name", unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True, comment="SHA-256 of a 256-bit random token"),
+    Column("account", Text, nullable=False, index=True),
+    Column("issued_at", BigInteger, nullable=False, comment="its age counts from here"),
+    Column("ends_at", BigInteger, comment="earlier than its age says: replaced, with an overlap"),
+    comment="those that may be shown; what was replaced or revoked at once has no row",
 )
 
 answers = Table(

@@ -11,6 +11,7 @@ from gateway.primitives import b64u
 from gateway.primitives.merkle import leaf_hash
 from gateway.primitives.times import format_ms
 from gateway.services.auditlog import AuditLog
+from gateway.services.reading import READS
 from gateway.web.api import asking, render
 from gateway.web.api.answering import REVALIDATE, Cursors, csv_page, page, tagged
 from gateway.web.api.messages import CASE
@@ -49,13 +50,18 @@ class Audit:
 
         # Whoever got an error copies its `trace_id`, or its `instance`, which holds it.
         obj = (word("object") or "").removeprefix(REQUEST_PREFIX) or None
-        rows = await self._gateway.queries.entries(
-            typ=word("type"), actor=word("actor"), jti=word("message"),
-            case=asking.matching(request, "case", CASE, "is a case reference such as XC-ID-2026-000123-8"),
-            obj=obj, since=asking.when(request, "since"), until=asking.when(request, "until"),
-            outcome=word("outcome"), before=int(self._cursors.read("entries", cursor)) if cursor else None,
-            limit=limit + 1,
-        )  # fmt: skip
+        typ = word("type")
+        asked: dict[str, Any] = {
+            "actor": word("actor"), "jti": word("message"),
+            "case": asking.matching(request, "case", CASE, "is a case reference such as XC-ID-2026-000123-8"),
+            "obj": obj, "since": asking.when(request, "since"), "until": asking.when(request, "until"),
+            "outcome": word("outcome"), "before": int(self._cursors.read("entries", cursor)) if cursor else None,
+        }  # fmt: skip
+        if asking.flag(request, "reads"):
+            types = [one for one in READS if typ in {None, one}]
+            rows = await self._gateway.queries.entries_of(types, limit=limit + 1, **asked)
+        else:
+            rows = await self._gateway.queries.entries(typ=typ, limit=limit + 1, **asked)
         shown, more = rows[:limit], len(rows) > limit
         following = self._cursors.write("entries", str(shown[-1]["seq"])) if more else None
         entries = [render.log_entry(row) for row in shown]

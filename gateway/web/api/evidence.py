@@ -10,6 +10,7 @@ from gateway.services.evidence import Evidence
 from gateway.services.evidence_partner import PartnerEntries
 from gateway.web.api import asking, render
 from gateway.web.api.answering import REVALIDATE, tagged
+from gateway.web.api.messages import purpose_of
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -32,8 +33,12 @@ class EvidenceOf:
     async def get_bundle(self, call: Call) -> web.Response:
         """GET /evidence/{id}: the zip; logged before it leaves."""
         jti = call.request.match_info["id"]
-        asked = asking.flag(call.request, "redacted") if "redacted" in call.request.query else None
-        raw = await self._evidence.export(jti, call.account, sender=asking.sender(call.request), redacted=asked)
+        sender = asking.sender(call.request)
+        if asking.one_of(call.request, "redacted", ("true", "false")) == "false":
+            purpose = purpose_of(call.request)
+            raw = await self._evidence.export(jti, call.account, sender=sender, redacted=False, purpose=purpose)
+        else:
+            raw = await self._evidence.export(jti, call.account, sender=sender)
         disposition = {"Content-Disposition": f'attachment; filename="{jti}.zip"'}
         return tagged(call.request, raw, media_type="application/zip", headers=disposition)
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from gateway.errors import GatewayError, MalformedRequest, NotPermitted, Unauthenticated
 from gateway.logs import get_logger
 from gateway.ports.people import Account
-from gateway.services.accounts import actor_of, permitted
+from gateway.services.accounts import actor_of, permitted, require
 from gateway.web.api.route import Call
 from gateway.web.problems import CALLER, STRANGER
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from aiohttp import web
 
@@ -50,11 +50,11 @@ def guarded(route: Route, authenticate: Authenticate, refusals: Refusals, gate: 
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            account, owner = await _admit(request, route, authenticate, refusals)
+            account, owner = await admit(request, route.acts, authenticate, refusals)
             _judge_query(request, route)
             if route.keeps:
                 gate.check_taking()
-            return await route.handler(Call(request, account, owner))
+            return await _handled(Call(request, account, owner), route, refusals)
         except GatewayError as error:
             # Under the trace id its caller got; the code and never the content.
             log.info("request refused", code=error.slug, status=error.status, method=route.method, route=route.path)
@@ -63,10 +63,20 @@ def guarded(route: Route, authenticate: Authenticate, refusals: Refusals, gate: 
     return handle
 
 
-async def _admit(
-    request: web.Request, route: Route, authenticate: Authenticate, refusals: Refusals
+async def _handled(call: Call, route: Route, refusals: Refusals) -> web.StreamResponse:
+    try:
+        return await route.handler(call)
+    except NotPermitted as error:
+        # What only the content of a request decides (a name to search for, a whole bundle) is noted like the rest.
+        await refusals.note("access.refused", actor_of(call.account), error.slug)
+        raise
+
+
+async def admit(
+    request: web.Request, acts: Sequence[str], authenticate: Authenticate, refusals: Refusals
 ) -> tuple[Account, str | None]:
-    if not route.acts:
+    """Return who may do one of `acts`, and the account it is bound to. Raises Unauthenticated, NotPermitted."""
+    if not acts:
         return ANYBODY, None
     try:
         account = await authenticate(request)
@@ -74,12 +84,13 @@ async def _admit(
         await refusals.note("access.refused", STRANGER, error.slug)
         raise
     request[CALLER] = actor_of(account)
-    for act in route.acts:
-        if permitted(account, act):
-            return account, account.id if act.endswith("-own") else None
-    await refusals.note("access.refused", actor_of(account), NotPermitted.slug)
-    detail = f"the role {account.role} may not do this"
-    raise NotPermitted(detail)
+    try:
+        require(account, *acts)
+    except NotPermitted as error:
+        await refusals.note("access.refused", actor_of(account), error.slug)
+        raise
+    act = next(act for act in acts if permitted(account, act))
+    return account, account.id if act.endswith("-own") else None
 
 
 def _judge_query(request: web.Request, route: Route) -> None:

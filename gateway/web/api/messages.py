@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from aiohttp import web
 
 from gateway.errors import (
     Finding,
@@ -31,13 +32,13 @@ from gateway.web.problems import document, trace_id_of, traceparent_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aiohttp import web
-
     from gateway.ports.store import Transaction
     from gateway.running import Gateway
 
     Row = Mapping[str, Any]
 
+PURPOSE_NEEDED: Final[web.AppKey[bool]] = web.AppKey("purpose-needed", bool)
+"""In an application: whoever reads a record must say why."""
 BATCH_MOST = 100
 OPTIONS_BYTES = 4096
 # A batch of a hundred records of 4 KB, or single posts enough to fill a commit; more at once is no faster.
@@ -213,8 +214,12 @@ class Messages:
 
 
 def purpose_of(request: web.Request) -> str | None:
-    """Return the purpose a reader states, by query or header."""
-    return request.query.get("purpose") or request.headers.get("Access-Purpose")
+    """Return the purpose a reader states, by query or header.
+
+    None where none is stated; where one must be, the empty text, which is no code and refused with the list.
+    """
+    stated = request.query.get("purpose") or request.headers.get("Access-Purpose")
+    return stated or ("" if request.app.get(PURPOSE_NEEDED) else None)
 
 
 def _batch(body: object) -> list[SubmitRequest | RequestError]:

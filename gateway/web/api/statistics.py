@@ -46,7 +46,7 @@ class StatisticsOf:
 
     async def get(self, call: Call) -> web.Response:
         """GET /statistics: ours, suppressed, each figure with its sources; and what partners reported."""
-        report = await self._gateway.statistics.report(self._question(call))
+        report = await self._gateway.statistics.report(self._question(call), call.account)
         shown = orjson.dumps(self._shown(report, self._language(call)))
         return tagged(call.request, shown, headers={"Vary": "Accept-Language"})
 
@@ -75,7 +75,8 @@ class StatisticsOf:
             raise refuse("final", "is true or false, and `extra` an object")
         question = Question(_period(given.get("from"), given.get("to")), tuple(by))
         self._gateway.rules.partner(PartyId(recipient))
-        return json_answer(await self._gateway.statistics.draft(question, recipient, final=final, extra=extra))
+        drafted = await self._gateway.statistics.draft(question, recipient, call.account, final=final, extra=extra)
+        return json_answer(drafted)
 
     async def post_figures(self, call: Call) -> web.Response:
         """POST /statistics/figures: a CSV file, all of it or none."""
@@ -107,7 +108,7 @@ class StatisticsOf:
         return json_answer({"import": number, "withdrawn": True})
 
     async def _sheet(self, call: Call) -> Sheet:
-        report = await self._gateway.statistics.report(self._question(call))
+        report = await self._gateway.statistics.report(self._question(call), call.account)
         rules = self._gateway.rules
         return Sheet(report, self._me, rules.codelists, self._language(call), test=rules.environment == "test")
 

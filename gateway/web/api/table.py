@@ -102,7 +102,7 @@ def message_routes(of: Messages) -> list[Route]:
         *(
             Route(
                 "POST", f"{path}/{{id}}/{step}", ("queue.operate",), of.post_step, f"{step.capitalize()} a message",
-                tag, m.MessageWhole, m.Reason, problems=(400, 404, 409, 415, 503), keeps=True,
+tag, m.MessageWhole, m.Reason, problems=(400, 404, 409, 415, 422, 503), keeps=True,
             )
             for step in STEPS
         ),
@@ -271,7 +271,10 @@ def audit_routes(of: Audit) -> list[Route]:
     return [
         Route(
             "GET", f"{path}/entries", read, of.get_entries, "Search the audit log, newest first", tag, v.LogEntries,
-            params=(_word("type", "such as message.read"), _word("actor", "opaque id"), _word("message", "its id"),
+            params=(_word("type", "such as message.read"),
+                    Param("reads", "true: whatever somebody read of bodies: messages, files, evidence, persons, names "
+                          "searched, figures", {"type": "boolean"}),
+                    _word("actor", "opaque id"), _word("message", "its id"),
                     _word("case", "a case reference"),
                     _word("object", "id of what it was done to; the trace_id of an error finds who got it"),
                     _word("outcome", "such as rejected schema-invalid"), Param("since", "from then on", _TIME),
@@ -300,8 +303,9 @@ def evidence_routes(of: EvidenceOf) -> list[Route]:
         Route(
             "GET", f"{PREFIX}/evidence/{{id}}", ("evidence.export",), of.get_bundle, "Fetch the evidence of a message",
             tag, media_type="application/zip", problems=(400, 404, 409, 503),
-            params=(SENDER, Param("redacted", "true: without the event, its digest only; absent: with it where you may "
-                                  "read events", {"type": "boolean"}), ETAG),
+            params=(SENDER, Param("redacted",
+                                  "false: with the event, where you may read it; absent or true: its digest only",
+                                  {"type": "boolean"}), PURPOSE, PURPOSE_HEADER, ETAG),
             text="A bundle `bcx-evidence/1`; `gateway evidence verify` checks it offline. The audit log has the export "
                  "before the answer leaves.",
         ),

@@ -1,6 +1,8 @@
-"""The control application: the REST API as whoever owns the home may use it, and the acts of its operator.
+"""The control application: the REST API as whoever sits at the server may use it, and the acts of an operator.
 
-Served on a Unix socket of mode 0600 only. Handlers are thin: parse, call one service or query, render.
+Served on a Unix socket of mode 0600 only. Without a token the caller is the local operator, who reads no case data;
+with one it is whom the token names, judged and logged as over the network. Handlers are thin: parse, call one service
+or query, render.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from gateway.services.accounts import LOCAL_OPERATOR
-from gateway.web.api import api_app
+from gateway.web.api import api_app, bearer
+from gateway.web.api.guard import admit
+from gateway.web.api.messages import PURPOSE_NEEDED
 from gateway.web.control import keys, log, parties, people, queue, registry, system
 
 if TYPE_CHECKING:
@@ -18,7 +22,9 @@ if TYPE_CHECKING:
 
     from gateway.ports.people import Account
     from gateway.running import Gateway
-    from gateway.services.gate import Gate
+    from gateway.web.api.guard import Authenticate
+    from gateway.web.control.bodies import Guarded
+    from gateway.web.problems import Handler
 
 PREFIX = "/control/v1"
 STILL: Final = frozenset({
@@ -31,24 +37,30 @@ STILL: Final = frozenset({
 
 
 def control_app(gateway: Gateway, outermost: Any, metrics: Callable[[], Awaitable[bytes]]) -> web.Application:
-    """Return the application; every caller is the operator of this machine."""
+    """Return the application."""
+    by_token = bearer(gateway)
 
-    async def local(_request: web.Request) -> Account:
-        return LOCAL_OPERATOR
+    async def caller(request: web.Request) -> Account:
+        # A header that is there and names nobody is refused: who meant to act as somebody must not act as another.
+        return await by_token(request) if "Authorization" in request.headers else LOCAL_OPERATOR
 
-    app = api_app(gateway, outermost, local)
-    routes = [*system.routes(gateway, metrics)]
+    app = api_app(gateway, outermost, caller)
+    app[PURPOSE_NEEDED] = True
+    found = [*system.routes(gateway, metrics)]
     for part in (parties, keys, queue, registry, people, log):
-        routes += part.routes(gateway)
-    app.add_routes([_prefixed(route, gateway.witnessing.gate) for route in routes])
+        found += part.routes(gateway)
+    app.add_routes([_guarded(gateway, one, caller) for one in found])
     return app
 
 
-def _prefixed(route: web.RouteDef, gate: Gate) -> web.RouteDef:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        if route.method != "GET" and route.path not in STILL:
-            gate.check_taking()
-        response: web.StreamResponse = await route.handler(request)
-        return response
+def _guarded(gateway: Gateway, one: Guarded, caller: Authenticate) -> web.RouteDef:
+    handler: Handler = one.route.handler
+    gate = gateway.witnessing.gate
 
-    return web.route(route.method, PREFIX + route.path, handle, **route.kwargs)
+    async def handle(request: web.Request) -> web.StreamResponse:
+        await admit(request, one.acts, caller, gateway.refusals)
+        if one.route.method != "GET" and one.route.path not in STILL:
+            gate.check_taking()
+        return await handler(request)
+
+    return web.route(one.route.method, PREFIX + one.route.path, handle, **one.route.kwargs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from aiohttp import web
@@ -10,14 +10,24 @@ from aiohttp import web
 from gateway.errors import Finding, MalformedRequest
 from gateway.primitives import strictjson
 from gateway.primitives.times import format_ms
-from gateway.services.accounts import LOCAL_OPERATOR, actor_of
+from gateway.web.problems import CALLER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.ports.common import Actor
 
-OPERATOR: Actor = actor_of(LOCAL_OPERATOR)
+
+class Guarded(NamedTuple):
+    """A route of the control application, and what a caller must be permitted: one of `acts`."""
+
+    acts: tuple[str, ...]
+    route: web.RouteDef
+
+
+def actor(request: web.Request) -> Actor:
+    """Return who calls, as the log names them."""
+    return request[CALLER]
 
 
 def answer(value: Any, status: int = 200) -> web.Response:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from gateway.web.control.bodies import OPERATOR, answer, at, members, text
+from gateway.web.control.bodies import Guarded, actor, answer, at, members, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gateway.services.keyroom import KeyChange
 
 
-def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
+def routes(gateway: Gateway) -> Iterable[Guarded]:
     """Return the routes."""
 
     async def held(_request: web.Request) -> web.Response:
@@ -40,14 +40,18 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
         use = text(given, "use")
         if given.get("plan"):
             return answer({"use": use, "steps": gateway.keyroom.plan(use)})
-        return answer({"use": use} | _told(await gateway.keyroom.rotate(use, OPERATOR)), 201)
+        return answer({"use": use} | _told(await gateway.keyroom.rotate(use, actor(request))), 201)
 
     async def revoke(request: web.Request) -> web.Response:
         """POST keys/revoke {"kid", "reason"}."""
         given = await members(request)
-        return answer(_told(await gateway.keyroom.revoke(text(given, "kid"), text(given, "reason"), OPERATOR)))
+        return answer(_told(await gateway.keyroom.revoke(text(given, "kid"), text(given, "reason"), actor(request))))
 
-    return web.get("/keys", held), web.post("/keys/rotate", rotate), web.post("/keys/revoke", revoke)
+    return (
+        Guarded(("key.operate", "audit.read"), web.get("/keys", held)),
+        Guarded(("key.operate",), web.post("/keys/rotate", rotate)),
+        Guarded(("key.operate",), web.post("/keys/revoke", revoke)),
+    )
 
 
 def _told(change: KeyChange) -> dict[str, Any]:

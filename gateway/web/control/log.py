@@ -8,7 +8,7 @@ from aiohttp import web
 
 from gateway.errors import StorageUnavailable
 from gateway.services.reading import judge_purpose
-from gateway.web.control.bodies import OPERATOR, answer, members, text
+from gateway.web.control.bodies import Guarded, actor, answer, members, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COSIGNED_WITHIN_S = 3.0
 
 
-def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
+def routes(gateway: Gateway) -> Iterable[Guarded]:
     """Return the routes."""
 
     async def export(request: web.Request) -> web.Response:
@@ -34,7 +34,7 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
 
         def work(tx: Transaction) -> int:
             return tx.log.append(
-                "audit.exported", actor=OPERATOR, obj=("log", gateway.settings.log_origin), at=gateway.clock(),
+                "audit.exported", actor=actor(request), obj=("log", gateway.settings.log_origin), at=gateway.clock(),
                 purpose=purpose,
             )  # fmt: skip
 
@@ -48,7 +48,7 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
 
     async def vouch(request: web.Request) -> web.Response:
         """POST log/vouched {"reason"}: an operator's word, on record, that this log is the newest."""
-        await gateway.witnessing.guard.vouch(OPERATOR, text(await members(request), "reason"))
+        await gateway.witnessing.guard.vouch(actor(request), text(await members(request), "reason"))
         return answer({"paused": gateway.witnessing.gate.reason})
 
     async def paused(_request: web.Request) -> web.Response:
@@ -59,4 +59,8 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
             "cosigned_size": cosigning.cosigned_size,
         })  # fmt: skip
 
-    return web.post("/log/exports", export), web.post("/log/vouched", vouch), web.get("/log/state", paused)
+    return (
+        Guarded(("audit.read",), web.post("/log/exports", export)),
+        Guarded(("system.operate",), web.post("/log/vouched", vouch)),
+        Guarded(("audit.read",), web.get("/log/state", paused)),
+    )

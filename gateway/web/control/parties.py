@@ -11,7 +11,7 @@ from gateway.errors import ConfigurationError, MalformedRequest, NotFound, Partn
 from gateway.primitives import b64u
 from gateway.protocol.card import Card, build_payload, read_card
 from gateway.protocol.ids import PartyId
-from gateway.web.control.bodies import OPERATOR, answer, at, members, text
+from gateway.web.control.bodies import Guarded, actor, answer, at, members, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,21 +21,22 @@ if TYPE_CHECKING:
 JOSE_JSON = "application/jose+json"
 
 
-def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
+def routes(gateway: Gateway) -> Iterable[Guarded]:
     """Return the routes."""
     desk = _Desk(gateway)
+    look, operate = ("reference.read",), ("partner.operate",)
     return (
-        web.get("/card", desk.card),
-        web.get("/card/summary", desk.card_summary),
-        web.get("/card/unsigned", desk.unsigned),
-        web.put("/card", desk.adopt),
-        web.get("/partners", desk.partners),
-        web.post("/partners/preview", desk.preview),
-        web.post("/partners", desk.enrol),
-        web.get("/partners/{party}", desk.partner),
-        web.post("/partners/{party}/suspend", desk.suspend),
-        web.post("/partners/{party}/resume", desk.resume),
-        web.post("/partners/{party}/ping", desk.ping),
+        Guarded(look, web.get("/card", desk.card)),
+        Guarded(look, web.get("/card/summary", desk.card_summary)),
+        Guarded(operate, web.get("/card/unsigned", desk.unsigned)),
+        Guarded(("key.operate",), web.put("/card", desk.adopt)),
+        Guarded(look, web.get("/partners", desk.partners)),
+        Guarded(operate, web.post("/partners/preview", desk.preview)),
+        Guarded(operate, web.post("/partners", desk.enrol)),
+        Guarded(look, web.get("/partners/{party}", desk.partner)),
+        Guarded(operate, web.post("/partners/{party}/suspend", desk.suspend)),
+        Guarded(operate, web.post("/partners/{party}/resume", desk.resume)),
+        Guarded(operate, web.post("/partners/{party}/ping", desk.ping)),
     )
 
 
@@ -122,20 +123,20 @@ class _Desk:
         """POST partners: enrol a party whose fingerprint two officers compared, or take its later card."""
         given = await members(request)
         card, result = await self._gateway.enroller.enrol(
-            text(given, "card").encode(), text(given, "fingerprint"), OPERATOR
+            text(given, "card").encode(), text(given, "fingerprint"), actor(request)
         )
         return answer(summary(card) | {"result": result}, 200 if result == "known" else 201)
 
     async def suspend(self, request: web.Request) -> web.Response:
         """POST partners/{party}/suspend."""
         party = PartyId(request.match_info["party"])
-        await self._gateway.enroller.set_state(party, "suspended", OPERATOR)
+        await self._gateway.enroller.set_state(party, "suspended", actor(request))
         return answer({"party": party, "state": "suspended"})
 
     async def resume(self, request: web.Request) -> web.Response:
         """POST partners/{party}/resume."""
         party = PartyId(request.match_info["party"])
-        await self._gateway.enroller.set_state(party, "active", OPERATOR)
+        await self._gateway.enroller.set_state(party, "active", actor(request))
         return answer({"party": party, "state": "active"})
 
     async def ping(self, request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ from aiohttp import web
 from gateway.errors import Finding, MalformedRequest
 from gateway.protocol.states import State
 from gateway.web.api import render
-from gateway.web.control.bodies import answer, number
+from gateway.web.control.bodies import Guarded, answer, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,7 @@ STATES = frozenset(State)
 WAITING = (State.QUEUED, State.SENDING, State.HELD, State.DEAD)
 
 
-def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
+def routes(gateway: Gateway) -> Iterable[Guarded]:
     """Return the routes."""
 
     async def waiting(request: web.Request) -> web.Response:
@@ -46,4 +46,4 @@ def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
             }
         )
 
-    return (web.get("/queue", waiting),)
+    return (Guarded(("queue.operate", "message.read"), web.get("/queue", waiting)),)

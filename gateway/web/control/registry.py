@@ -12,7 +12,7 @@ from gateway.primitives import b64u
 from gateway.registry.diff import diff
 from gateway.registry.subject import parse_document, version_key
 from gateway.services.catalogue import ALL_SUBJECTS
-from gateway.web.control.bodies import OPERATOR, answer, at, members, text
+from gateway.web.control.bodies import Guarded, actor, answer, at, members, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
     from gateway.running import Gateway
 
 
-def routes(gateway: Gateway) -> Iterable[web.RouteDef]:
+def routes(gateway: Gateway) -> Iterable[Guarded]:
     """Return the routes."""
     desk = _Desk(gateway)
+    look, operate = ("reference.read",), ("schema.operate",)
     return (
-        web.get("/schemas", desk.held),
-        web.get("/schemas/{subject}/{version}", desk.one),
-        web.get("/schemas/modes", desk.modes),
-        web.post("/schemas", desk.register),
-        web.post("/schemas/approve", desk.approve),
-        web.post("/schemas/diff", desk.diff),
+        Guarded(look, web.get("/schemas", desk.held)),
+        Guarded(look, web.get("/schemas/{subject}/{version}", desk.one)),
+        Guarded(look, web.get("/schemas/modes", desk.modes)),
+        Guarded(operate, web.post("/schemas", desk.register)),
+        Guarded(operate, web.post("/schemas/approve", desk.approve)),
+        Guarded(look, web.post("/schemas/diff", desk.diff)),
     )
 
 
@@ -52,7 +53,7 @@ class _Desk:
         """POST schemas {"document", "subject"?, "version"?}: refused where it breaks the mode in force."""
         given = await members(request)
         stored, fresh = await self._gateway.registrar.propose(
-            text(given, "document").encode(), OPERATOR, subject=_optional(given, "subject"),
+            text(given, "document").encode(), actor(request), subject=_optional(given, "subject"),
             version=_optional(given, "version"),
         )  # fmt: skip
         return answer(_told(stored) | {"result": "registered" if fresh else "known"}, 201 if fresh else 200)
@@ -83,7 +84,7 @@ class _Desk:
             found = self._find(text(given, "subject"), text(given, "version"))
             wanted = [(found.subject, found.version)]
         for subject, version in wanted:
-            await self._gateway.registrar.approve(subject, version, OPERATOR)
+            await self._gateway.registrar.approve(subject, version, actor(request))
         card = await self._gateway.identity.publish()
         return answer(
             {

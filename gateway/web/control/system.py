@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.errors import Clash, MalformedRequest
-from gateway.web.control.bodies import answer, members, text
+from gateway.web.control.bodies import Guarded, answer, members, text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.running import Gateway
 
 
-def routes(gateway: Gateway, metrics: Callable[[], Awaitable[bytes]]) -> Iterable[web.RouteDef]:
+def routes(gateway: Gateway, metrics: Callable[[], Awaitable[bytes]]) -> Iterable[Guarded]:
     """Return the routes; `metrics` gives the exposition."""
 
     async def backup(request: web.Request) -> web.Response:
@@ -34,4 +34,7 @@ def routes(gateway: Gateway, metrics: Callable[[], Awaitable[bytes]]) -> Iterabl
         """GET metrics: what Prometheus would read now."""
         return web.Response(body=await metrics(), content_type="text/plain")
 
-    return web.get("/metrics", numbers), web.post("/backups", backup)
+    return (
+        Guarded(("system.operate",), web.get("/metrics", numbers)),
+        Guarded(("system.operate",), web.post("/backups", backup)),
+    )
