@@ -372,6 +372,15 @@ class Paused(GatewayError):
         super().__init__(detail, retry_after_s=retry_after_s)
 
 
+class ClockInDoubt(GatewayError):
+    """Our clock is known, or very likely, to be wrong: what it stamps would be refused or late for days."""
+
+    slug, title, status = "clock-in-doubt", "The clock of this gateway is in doubt", 503
+
+    def __init__(self, detail: str = "", *, retry_after_s: int = 30) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+
+
 # --- tampering ------------------------------------------------------------------------------------
 
 

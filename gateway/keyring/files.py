@@ -246,6 +246,7 @@ class FileKeyRing:
                 force
                 or current is None
                 or authority.fault_of(current, ca.certificate) is not None
+                or not authority.begun(current.certificate, now_ms)
                 or authority.days_left(current.certificate, now_ms) < least_days
                 or (host is not None and not authority.answers_to(current.certificate, host))
             ):

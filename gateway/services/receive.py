@@ -71,13 +71,17 @@ class Receiver:
         inspector: Inspector,
         gate: Gate,
         clock: Clock,
+        doubted: Callable[[int], bool],
         fault: FaultPoint | None,
     ) -> None:
-        """Take `gate`: while it is closed no envelope is opened and no receipt signed."""
+        """Take `gate`: while it is closed no envelope is opened and no receipt signed.
+
+        `doubted(iat_ms)`: whether our time is in doubt and the sender's is another; then nothing is judged by it.
+        """
         self._fault = fault
         self._gate = gate
         self._inspector = inspector
-        self._judge = Judge(rules, inspector, clock)
+        self._judge = Judge(rules, inspector, clock, doubted)
         self._store = store
         self._keys = keys
         self._rules = rules

@@ -113,7 +113,7 @@ class Submitter:
 
     def __init__(
         self, store: Store, rules: Rules, cases: CaseFile, completer: Completer, clock: Clock, entropy: Entropy, *,
-        most_unanswered: int, default_lifetime_ms: int, may_number: Callable[[], None],
+        most_unanswered: int, default_lifetime_ms: int, may_take: Callable[[], None],
     ) -> None:  # fmt: skip
         self._completer = completer
         self._store = store
@@ -124,7 +124,7 @@ class Submitter:
         self._most_unanswered = most_unanswered
         self._default_lifetime_ms = default_lifetime_ms
         self._memory = CaseMemory(rules.me)
-        self._may_number = may_number
+        self._may_take = may_take
         self._records = Records(rules.me)
         self._listeners: list[Callable[[PartyId], None]] = []
         self.unanswered = 0
@@ -177,7 +177,7 @@ class Submitter:
         Returns it and whether it is such a repetition. A request that cannot be accepted raises its
         RequestError; in a batch it keeps its place in the results.
         """
-        self._may_number()
+        self._may_take()
         if self.unanswered + len(requests) > self._most_unanswered:
             detail = "too many messages wait for an answer; see `gateway queue list`"
             raise TooManyRequests(detail, retry_after_s=30)

@@ -196,6 +196,11 @@ class Process:
         self.links: Links | None = None
         self.authority: TimestampAuthority | None = None
         self.skew_ms = 0
+        """How far its wall clock is wrong."""
+        self.slept_ms = 0
+        """How long it slept: time that passed, and that nobody watched."""
+        self.believes = False
+        """Believes its wall clock, as gateways did that held it against nothing."""
         self.gateway: Gateway = None  # type: ignore[assignment]
         self._died = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
@@ -204,7 +209,11 @@ class Process:
 
     def clock(self) -> int:
         """Return the time as this process reads it."""
-        return self.network.clock() + self.skew_ms
+        return self.network.clock() + self.skew_ms + self.slept_ms
+
+    def elapsed(self) -> int:
+        """Return the time since anything: nobody can set it, and it passes while the machine sleeps."""
+        return self.network.clock() + self.slept_ms
 
     # --- life ---
 
@@ -226,7 +235,7 @@ class Process:
     async def _live(self, up: asyncio.Event) -> None:
         settings, keys = open_home(self.home, environ={})
         world = World(
-            clock=self.clock, entropy=self.chance.randbytes, draw=self.chance.random,
+            clock=self.clock, elapsed=None if self.believes else self.elapsed, entropy=self.chance.randbytes, draw=self.chance.random,
             link=self.links or (lambda party: MemoryLink(self, party)), fault=self._step, authority=self.authority,
         )  # fmt: skip
         async with open_gateway(settings, keys, world) as gateway:
@@ -365,6 +374,7 @@ async def post_envelope(gateway: Gateway, party: PartyId, raw: bytes) -> Reply:
     except PartnerError as error:
         await gateway.refusals.note("envelope.refused", Actor(party, "partner"), error.slug)
         raise
+    gateway.contacts.told_time(party, envelope.iat_ms)
     await gateway.contacts.heard(party)
     receipt, _ = await gateway.receiver.receive(envelope)
     return Reply(200, "application/jose+json", receipt, None)
@@ -378,7 +388,8 @@ async def _get_message(gateway: Gateway, party: PartyId, jti: str) -> Reply:
 
 async def _ping(gateway: Gateway, party: PartyId, raw: bytes) -> Reply:
     directory, now = gateway.directory, gateway.clock()
-    await gateway.contacts.reading(party, lambda: gateway.contacts.read_ping(party, raw))
+    ping = await gateway.contacts.reading(party, lambda: gateway.contacts.read_ping(party, raw))
+    gateway.contacts.told_time(party, ping.iat_ms)
     await gateway.contacts.heard(party)
     body = sign_ping(iss=directory.me, aud=party, iat_ms=now, signer=gateway.keys.signer(now))
     return Reply(200, "application/jose+json", body, None)
