@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -292,6 +292,9 @@ def _stored(connection: sqlite3.Connection, settings: Settings, now: float, ping
     if found is not None and found[0]:
         fix = "stop serving, and restore the newest database: a partner cosigned more than this one holds"
         yield Check("fail", "audit log", json.loads(found[0])["reason"], fix)
+    found = connection.execute("SELECT value FROM state WHERE name = 'clock'").fetchone()
+    if found is not None:
+        yield _clock_kept(json.loads(found[0]), now, served=ping is not None)
     partners = "SELECT p.party, state, down_since, problem, jws FROM partners p JOIN cards c ON c.id = p.card_id"
     rows = connection.execute(partners).fetchall()
     if not rows:
@@ -308,6 +311,16 @@ def _stored(connection: sqlite3.Connection, settings: Settings, now: float, ping
     dead = connection.execute("SELECT count(*) FROM outbox WHERE state = 'dead'").fetchone()[0]
     if dead:
         yield Check("warn", "dead letters", f"{dead} given up", "`gateway queue list --state dead`")
+
+
+def _clock_kept(kept: dict[str, Any], now: float, *, served: bool) -> Check:
+    fix = "set the clock right, or `gateway clock confirm` once you have compared it with another one"
+    behind_s = (kept["sure"] or 0) / 1000 - now
+    if behind_s > CLOCK_SKEW_MOST_MS / 1000:
+        return Check("fail", "clock of the home", f"stands {behind_s:.0f} s before the last time it has seen", fix)
+    if served and kept["doubt"]:
+        return Check("fail", "clock of the home", kept["doubt"].partition(": ")[0], fix)
+    return Check("ok", "clock of the home", "goes on from the last time it has seen")
 
 
 def _clocks(party: str, skew_ms: int | None) -> Check:

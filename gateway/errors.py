@@ -399,6 +399,15 @@ class ConfigurationError(GatewayError):
     slug, title = "configuration", "Configuration"
 
 
+class KeysNotValid(ConfigurationError):
+    """No signing key counts now: the clock is wrong, or they have expired. While it runs, others are asked to wait."""
+
+    slug, title, status = "keys-not-valid", "No signing key is valid now", 503
+
+    def __init__(self, detail: str = "", *, retry_after_s: int = 30) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+
+
 # --- ours -----------------------------------------------------------------------------------------
 
 

@@ -95,6 +95,7 @@ async def open_gateway(
     try:
         clock = Timekeeper(store, world.clock, world.held_against)
         await clock.load()
+        keys.check_begun(clock())
         # Before anything loads them: a certificate that expired while we were down, or is damaged, is made anew.
         renewed = keys.renew_tls(clock(), hosts(settings))
         gateway = _compose(settings, keys, world, clock, store, agreement, codelists, lists, observe)

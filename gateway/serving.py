@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
@@ -58,7 +58,6 @@ COLLECT_AFTER: Final = (20_000, 20, 20)
 FLUSH_S: Final = 2.0
 DISK_FREE_LEAST: Final = 16 * 1024 * 1024
 YEAR_2026_MS: Final = 1_767_225_600_000
-CLOCK_BACK_MOST_MS: Final = 60_000
 
 
 @dataclass(slots=True)
@@ -68,7 +67,6 @@ class Health:
     gateway: Gateway
     metrics: Metrics
     phase: str | None = "starting"
-    newest_ms: int = field(default=0, init=False)
 
     async def ready(self) -> list[tuple[str, str | None]]:
         """Return each check with its fault, None where it is well."""
@@ -90,7 +88,8 @@ class Health:
         return self.metrics.text(
             depth, await queries.dead(), latest.size if latest else 0, up, self.gateway.clock(),
             witnessing.cosigning.unwitnessed_ms(), witnessing.gate.closed,
-            self.gateway.timestamping.age_ms() if self.gateway.timestamping else 0,
+            self.gateway.timestamping.age_ms() if self.gateway.timestamping else 0, self.gateway.clock.doubt,
+            self.gateway.clock.ahead_ms,
         )  # fmt: skip
 
     async def _database(self) -> str | None:
@@ -113,10 +112,8 @@ class Health:
     def _clock(self, now: int) -> str | None:
         if now < YEAR_2026_MS:
             return "the clock stands before 2026; set it"
-        self.newest_ms = max(self.newest_ms, now)
-        if now < self.newest_ms - CLOCK_BACK_MOST_MS:
-            return "the clock was set back; check its time source"
-        return None
+        # A start that nobody has confirmed yet is no fault: whether a partner answers is no part of readiness.
+        return self.gateway.clock.reason if self.gateway.clock.wrong else None
 
     def _disk(self) -> str | None:
         try:

@@ -27,7 +27,7 @@ TOLERANCE_MS: Final = CLOCK_TOLERANCE_MS
 """How far two clocks may differ and still agree: what a receiver allows an event (protocol.md §4.4 (8))."""
 
 Doubt = Literal["jump", "start", "gap"]
-"""jump: the wall clock was set. start: it is not where the last process left it, and nothing says how long ago that was.
+"""jump: the wall clock was set. start: it is not where the last process left it, and nothing says how long that is ago.
 gap: nobody read the clocks for a while, so that both may have been moved."""
 
 

@@ -126,6 +126,21 @@ class CaseFile:
             self._delivered(case, self.me, jti, effect, received_at)
         tx.cases.save(case)
 
+    def opening_given_up(self, tx: Transaction, ref: str, at: int) -> None:
+        """Close a case of ours whose opening was cancelled or died: the other side never heard of it (domain §13)."""
+        case = tx.cases.find(ref)
+        if case is not None and case.opener == self.me:
+            case.lifecycle = lifecycle.unheard(case.lifecycle, at)
+            case.updated_at = max(case.updated_at, at)
+            tx.cases.save(case)
+
+    def opening_taken_back(self, tx: Transaction, ref: str) -> None:
+        """Open a case of ours again whose opening goes on after all."""
+        case = tx.cases.find(ref)
+        if case is not None and case.opener == self.me:
+            case.lifecycle = lifecycle.tried_again(case.lifecycle)
+            tx.cases.save(case)
+
     def arrive(self, case: Case, message: CaseMessage, received_at: int) -> Finding | None:
         """Take a partner's message into the case; return why not, or None. The caller stores the case."""
         move = _move(message)

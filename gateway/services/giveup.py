@@ -126,6 +126,7 @@ class GiveUp:
         tx.memory.suspend(self._directory.me, row.jti)
         if row.subject == VOID:
             tx.outbox.retell_voids(row.jti)
+        self._settler.given_up(tx, row)
         if state is State.CANCELLED and row.attempts == 0:
             # It never left, and nobody can have it tried again; whatever left waits for the partner's word.
             self._settler.never_taken(tx, row)
@@ -139,6 +140,7 @@ class GiveUp:
     def take_back(self, tx: Transaction, row: Sent) -> None:
         """Count a message that was given up among those of its case again, in the caller's transaction."""
         tx.memory.resume(self._directory.me, row.jti)
+        self._settler.taken_back(tx, row)
 
     def dropped(self, count: int) -> None:
         """Tell the listeners of messages dropped in a caller's transaction."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from gateway.casework.recordaction import RECORD_ACTION
+from gateway.errors import ClockSkew, LocalFault
 from gateway.logs import get_logger
 from gateway.ports.common import Actor, Clock
 from gateway.ports.messages import Attempt, Sent, Settled
-from gateway.primitives import strictjson
+from gateway.primitives import strictjson, times
 from gateway.protocol import delivery
-from gateway.protocol.event import VOID
+from gateway.protocol.event import CLOCK_TOLERANCE_MS, VOID
 from gateway.protocol.ids import EnvelopeId, MessageId, PartyId
 from gateway.protocol.states import ANSWERED, OPEN, State, Step, advance
 from gateway.services.casefile import CaseFile, Effect
@@ -32,7 +33,8 @@ UNREAD = frozenset({"malformed-event", "source-mismatch", "wrong-recipient", "co
 
 
 # Deferred for these, a message waits for a clock or for its turn; for anything else it may be its attachments.
-NO_WORD_OF_FILES = frozenset({"clock-skew", "local-fault"})
+SKEWED = ClockSkew.slug
+NO_WORD_OF_FILES = frozenset({SKEWED, LocalFault.slug})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class Settler:
                 waiting.append((jti, at, reason))
                 if outcome.problem not in NO_WORD_OF_FILES:
                     tx.attachments.redo(jti, partner)
+                if outcome.problem == SKEWED and row.reason != SKEWED:
+                    _alarm_stamp(tx, partner, row, outcome, now)
                 attempts.append(Attempt(jti, now, eid or EnvelopeId(""), "deferred", reason, at))
                 continue
             if self._answered_before(tx, row, outcome, partner, now):
@@ -139,6 +143,16 @@ class Settler:
         """
         self._in_case(tx, row, accepted=False, received_at=self._clock())
 
+    def given_up(self, tx: Transaction, row: Sent) -> None:
+        """Take into the case that a message of ours is given up, whatever the partner may say of it later."""
+        if row.case_ref is not None and row.case_seq == 1:
+            self._cases.opening_given_up(tx, row.case_ref, self._clock())
+
+    def taken_back(self, tx: Transaction, row: Sent) -> None:
+        """Take into the case that a message of ours that was given up goes on."""
+        if row.case_ref is not None and row.case_seq == 1:
+            self._cases.opening_taken_back(tx, row.case_ref)
+
     def _in_case(self, tx: Transaction, row: Sent, *, accepted: bool, received_at: int) -> None:
         if row.case_ref is not None and row.effect is not None:
             effect = Effect(**strictjson.loads(row.effect.encode()))
@@ -156,6 +170,20 @@ class Settler:
             )  # fmt: skip
             log.error("partner contradicts itself", partner=partner, message=row.jti, state=row.state)
         return True
+
+
+def _alarm_stamp(tx: Transaction, partner: PartyId, row: Sent, outcome: Outcome, now: int) -> None:
+    """Tell of a message that was given a time ahead of the partner's: it, and all of its case, waits until then."""
+    stamped = times.parse_ms(strictjson.loads(tx.outbox.event(row.jti))["time"])
+    ahead_ms = stamped - (outcome.received_at_ms or now)
+    if ahead_ms <= CLOCK_TOLERANCE_MS:
+        return  # another message of its case is why it waits, or the partner's clock
+    tx.log.append(
+        "audit.alarm", actor=Actor(partner, PARTNER_ROLE), obj=("message", row.jti), at=now, jti=row.jti,
+        event=row.digest, case=row.case_ref, outcome=f"stamped {ahead_ms // 1000} s ahead",
+    )  # fmt: skip
+    fix = f"gateway queue cancel {row.jti}, and submit it again"
+    log.error("a message has a time ahead of the partner's clock", partner=partner, message=row.jti, fix=fix)
 
 
 def _keep_receipt(

@@ -73,6 +73,12 @@ class Timekeeper:
         self()
         return self._state.ahead_ms or (self._state.unwatched_ms if self._state.doubt == "gap" else 0)
 
+    @property
+    def wrong(self) -> bool:
+        """Whether the wall clock is known to be wrong, or to have been set: an alarm, and no time to start by."""
+        doubt = self.doubt
+        return doubt == "jump" or (doubt == "start" and self._state.ahead_ms < 0)
+
     def sure(self, party: PartyId | None = None) -> bool:
         """Say whether the time may end anything now; of `party`, whether it agrees with its last signed time too."""
         now = self()
@@ -155,7 +161,7 @@ class Timekeeper:
         # Else it stays: what a doubtful clock says must not be what the next start goes by.
         found = strictjson.dumps({"sure": self._last_sure, "doubt": self.reason}).decode()
         await self._store.write(lambda tx: tx.state.put(STATE, found))
-        if doubt == "jump" or (doubt == "start" and self._state.ahead_ms < 0):
+        if self.wrong:
             await self.alarm()
 
     async def alarm(self, party: PartyId | None = None) -> None:

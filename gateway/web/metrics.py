@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 PAUSES = ("start", "behind", "renewed", "unwitnessed", "untimestamped")
+DOUBTS = ("jump", "start", "gap")
 URGENCIES = ("FLASH", "URGENT", "PRIORITY", "ROUTINE", "INFO")
 
 
@@ -59,6 +60,12 @@ class Metrics:
         self._paused = Gauge(
             "gateway_exchange_paused", "1 while nothing is exchanged with partners", ["cause"], registry=reg
         )
+        self._clock = Gauge(
+            "gateway_clock_doubt", "1 while nothing is given up, for a doubt about the clock", ["doubt"], registry=reg
+        )
+        self._clock_off = Gauge(
+            "gateway_clock_off_seconds", "How far the clock is from where it was expected", registry=reg
+        )
         self._up = Gauge(
             "gateway_partner_up", "1 while the last attempt reached the partner", ["partner"], registry=reg
         )
@@ -84,8 +91,12 @@ class Metrics:
     def text(
         self, depth: Mapping[str, Depth], dead: int, log_size: int, partners: Mapping[str, bool], now_ms: int,
         unwitnessed_ms: int = 0, paused: str | None = None, untimestamped_ms: int = 0,
+        clock: str | None = None, clock_off_ms: int = 0,
     ) -> bytes:  # fmt: skip
-        """Return the exposition, with what is true now; `paused` is a cause of `services.gate`."""
+        """Return the exposition, with what is true now; `paused` is a cause of `services.gate`.
+
+        `clock` is a doubt of `protocol.trustedtime`.
+        """
         for urgency in URGENCIES:
             found = depth.get(urgency)
             self._depth.labels(urgency).set(found.count if found else 0)
@@ -96,6 +107,9 @@ class Metrics:
         self._unstamped.set(untimestamped_ms / 1000)
         for cause in PAUSES:
             self._paused.labels(cause).set(cause == paused)
+        for doubt in DOUBTS:
+            self._clock.labels(doubt).set(doubt == clock)
+        self._clock_off.set(clock_off_ms / 1000)
         for partner, up in partners.items():
             self._up.labels(partner).set(up)
         return generate_latest(self.registry)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.errors import ClockInDoubt
 from gateway.ports.common import Actor
 from gateway.ports.partner import Reply
 from gateway.primitives.times import format_ms
@@ -45,7 +46,8 @@ def test_a_status_change_that_was_cancelled_stops_nobody(tried: bool) -> None:
         # A message behind one that failed is not tried itself.
         for body in bodies[tried:]:
             [sent] = await stage.a.submit(body)
-            await stage.until(lambda: stage.a.look("SELECT 1 FROM outbox WHERE attempts > 1 AND case_seq = 2"), 600)
+            waits = "SELECT 1 FROM outbox WHERE attempts > 1 AND case_seq = 2 AND state = 'queued'"
+            await stage.until(lambda: stage.a.look(waits), 600)  # noqa: B023 - looked at before the next round
         await stage.a.gateway.operator.perform(Step.CANCEL, sent.jti, LOCAL_OPERATOR)
         # Whether the partner took what was tried is not known before it is asked.
         assert bool((await held(stage.a, opened.case)).lifecycle.pending) is tried
@@ -210,7 +212,7 @@ def test_a_partner_whose_clock_differs_keeps_its_messages_alive() -> None:
 
     async def story(stage: Stage) -> None:
         soon = format_ms(stage.a.network.clock() + 300_000)
-        stage.b.skew_ms = -DAY_MS
+        stage.b.skew_ms = DAY_MS
         await stage.b.stop()
         await stage.b.start()
         await asyncio.sleep(5)
@@ -239,3 +241,104 @@ def test_nothing_is_voided_that_the_partner_took() -> None:
 
 def _forgets(tx: Any) -> None:
     tx.outbox._run("UPDATE outbox SET state = 'held', attempts = 0, settled_at = NULL")
+
+
+@pytest.mark.parametrize("end", ["cancelled", "expired"])
+def test_an_opening_that_ends_unsent_closes_its_case_at_home(end: str) -> None:
+    """Nobody over there ever heard of it: WITHDRAWN here, and SUBMITTED again where a person has it tried again."""
+
+    async def story(stage: Stage) -> None:
+        stage.two.network.cut = True
+        body = example(REFERRAL)
+        if end == "expired":
+            body["expires_at"] = format_ms(stage.a.network.clock() + 120_000)
+        [sent] = await stage.a.submit(body)
+        operator = stage.a.gateway.operator
+        if end == "cancelled":
+            await operator.perform(Step.CANCEL, sent.jti, LOCAL_OPERATOR)
+        else:
+            await stage.until(lambda: states(stage.a) == ["dead"], 300)
+        case = await held(stage.a, sent.case)
+        assert (case.lifecycle.status, case.lifecycle.pending) == ("WITHDRAWN", ())
+        stage.two.network.cut = False
+        await stage.until(lambda: states(stage.a)[1:] == ["accepted"], 900)
+        assert (await held(stage.a, sent.case)).lifecycle.status == "WITHDRAWN"
+
+    play(story).checked()
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_an_opening_that_was_given_up_and_goes_on_opens_its_case_again(taken: bool) -> None:
+    """Tried again by a person, or taken by the partner all the same: its answer is a fact."""
+
+    async def story(stage: Stage) -> None:
+        await asyncio.sleep(5)
+        stage.two.network.cut, stage.two.network.answers_lost = not taken, taken
+        [sent] = await stage.a.submit(example(REFERRAL))
+        await stage.until(lambda: stage.a.look("SELECT 1 FROM outbox WHERE attempts > 0 AND state = 'queued'"), 300)
+        operator = stage.a.gateway.operator
+        await operator.perform(Step.HOLD, sent.jti, LOCAL_OPERATOR)
+        await stage.a.gateway.store.write(
+            lambda tx: stage.a.gateway.give_up.drop(
+                tx, tx.outbox.find([sent.jti])[sent.jti], Step.GIVE_UP, "x", OPERATOR
+            )
+        )
+        assert (await held(stage.a, sent.case)).lifecycle.status == "WITHDRAWN"
+        if not taken:
+            await operator.perform(Step.RETRY, sent.jti, LOCAL_OPERATOR)
+            assert (await held(stage.a, sent.case)).lifecycle.status == "SUBMITTED"
+        stage.two.network.cut = stage.two.network.answers_lost = False
+        await stage.until(lambda: states(stage.a) == ["accepted"], 900)
+        assert (await held(stage.a, sent.case)).lifecycle.status == "RECEIVED"
+
+    play(story).checked()
+
+
+def test_a_message_stamped_days_ahead_is_alarmed_with_its_cure() -> None:
+    """Its bytes cannot change and its case waits behind it: cancelled and submitted again, the case goes on."""
+
+    async def story(stage: Stage) -> None:
+        [opened] = await stage.a.submit(example(REFERRAL))
+        await stage.until(lambda: states(stage.a) == ["accepted"])
+        stage.two.network.cut = True
+        await stage.a.stop()
+        stage.a.skew_ms = 2 * DAY_MS
+        await stage.a.start()
+        update = example(UPDATE) | {"recipient": "kh.gdi", "case": opened.case}
+        update["data"]["toStatus"] = "RECEIVED"
+        [ahead] = await stage.a.submit(update)
+        stage.a.skew_ms = 0
+        [behind] = await stage.a.submit(update)
+        stage.two.network.cut = False
+        await stage.until(lambda: any("stamped" in what for what in alarms(stage.a)), 300)
+        await asyncio.sleep(120)
+        assert states(stage.a) == ["accepted", "queued", "queued"]
+        assert [what for what in alarms(stage.a) if "stamped" in what] == ["stamped 172799 s ahead"]
+        await stage.a.gateway.operator.perform(Step.CANCEL, ahead.jti, LOCAL_OPERATOR)
+        await stage.a.submit(update)
+        await stage.until(lambda: states(stage.a)[2:4] == ["accepted"] * 2, 60)
+        assert behind.case == opened.case
+
+    play(story).checked()
+
+
+def test_a_clock_known_to_be_wrong_stamps_nothing() -> None:
+    """Behind the last time this home has seen, or ahead of what the partner signed: 503 with the reason."""
+
+    async def story(stage: Stage) -> None:
+        for process in stage.two.both:
+            process.slept_ms = 10 * DAY_MS
+        await stage.until(lambda: stage.a.gateway.clock.sure() and stage.b.gateway.clock.sure(), 120)
+        for skew in (-2 * DAY_MS, 2 * DAY_MS):
+            await stage.a.stop()
+            stage.a.skew_ms = skew
+            stage.two.network.cut = skew < 0
+            await stage.a.start()
+            await asyncio.sleep(5)
+            with pytest.raises(ClockInDoubt, match="gateway clock confirm"):
+                await stage.a.submit(example(REFERRAL))
+            stage.a.skew_ms = 0
+            await stage.a.submit(example(REFERRAL))
+        await stage.until(lambda: states(stage.a) == ["accepted"] * 2, 900)
+
+    play(story)

@@ -235,7 +235,8 @@ class Process:
     async def _live(self, up: asyncio.Event) -> None:
         settings, keys = open_home(self.home, environ={})
         world = World(
-            clock=self.clock, elapsed=None if self.believes else self.elapsed, entropy=self.chance.randbytes, draw=self.chance.random,
+            clock=self.clock, elapsed=None if self.believes else self.elapsed,
+            entropy=self.chance.randbytes, draw=self.chance.random,
             link=self.links or (lambda party: MemoryLink(self, party)), fault=self._step, authority=self.authority,
         )  # fmt: skip
         async with open_gateway(settings, keys, world) as gateway:

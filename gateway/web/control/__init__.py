@@ -11,7 +11,7 @@ from aiohttp import web
 
 from gateway.services.accounts import LOCAL_OPERATOR
 from gateway.web.api import api_app
-from gateway.web.control import keys, log, parties, people, queue, registry, system
+from gateway.web.control import clock, keys, log, parties, people, queue, registry, system
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ def control_app(gateway: Gateway, outermost: Any, metrics: Callable[[], Awaitabl
 
     app = api_app(gateway, outermost, local)
     app.add_routes([_prefixed(route) for route in system.routes(gateway, metrics)])
-    for part in (parties, keys, queue, registry, people, log):
+    for part in (parties, keys, queue, registry, people, log, clock):
         app.add_routes([_prefixed(route) for route in part.routes(gateway)])
     return app
 
