@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from gateway.services.refusals import Refusals
     from gateway.services.registrar import Registrar
     from gateway.services.rehearsal import Rehearsal
+    from gateway.services.room import Room
     from gateway.services.rules import Rules
     from gateway.services.search import CaseSearch
     from gateway.services.settle import Settler
@@ -131,6 +132,7 @@ class Gateway:
     witnessing: Witnessing
     timestamping: Timestamping | None
     lateness: Lateness
+    room: Room
     gaps: Gaps
     indexer: Indexer
     search: CaseSearch
@@ -164,6 +166,7 @@ class Gateway:
             "discarding": self.attachments.discarding,
             "unwitnessed": self.witnessing.watch,
             "clock": self.clock.run,
+            "room": self.room.run,
             "second source": self._ask_the_time,
         }
         for name, period_s, work in (

@@ -46,6 +46,7 @@ from gateway.services.receive import Receiver
 from gateway.services.refusals import Refusals
 from gateway.services.registrar import Registrar
 from gateway.services.rehearsal import Rehearsal
+from gateway.services.room import Room
 from gateway.services.rules import Rules
 from gateway.services.search import CaseSearch
 from gateway.services.settle import Settler
@@ -177,7 +178,8 @@ def _compose(
         refusals=Refusals(store, clock), problems=Problems(store, clock), settler=settler, give_up=give_up,
         dispatcher=Dispatcher(lane, links), tls=tls, link=links, epoch=epoch, witnessing=witnessing,
         timestamping=_timestamping(settings, world, clock, store, checkpoints, witnessing),
-        lateness=Lateness(store, clock), gaps=Gaps(store, directory, clock),
+        lateness=Lateness(store, clock),
+        room=Room(store, store, gate, clock, wal_most=settings.storage.wal_bytes), gaps=Gaps(store, directory, clock),
         indexer=indexer, search=CaseSearch(store, reads, indexer, codelists, clock),
         statistics=Statistics(reads, indexer, codelists), figures=FigureDesk(store, codelists, clock),
         attachments=attachments,
@@ -190,6 +192,7 @@ def _connect(g: Gateway) -> None:
     """Say who hears of what."""
     carrier, dispatcher, gate = g.attachments.carrier, g.dispatcher, g.witnessing.gate
     g.store.on_grown(g.checkpoints.grew)
+    g.store.writer.crowded.append(g.room.wake)
     g.store.on_erased(g.attachments.look)
     g.store.on_grown(g.witnessing.cosigning.grew)
     if g.timestamping is not None:
@@ -216,6 +219,7 @@ def _connect(g: Gateway) -> None:
 
 def _may_take(gate: Gate, clock: Timekeeper) -> None:
     """Raise why no new message is taken now, if so: the one question every submission asks first."""
+    gate.check_room()
     gate.check_numbers()
     clock.check_stamp()
 

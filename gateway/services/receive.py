@@ -99,6 +99,7 @@ class Receiver:
     def open(self, raw: bytes, peer: PartyId) -> OpenedEnvelope:
         """Do steps (1) to (4). Raises PartnerError: the envelope as a whole is refused, unsigned; Paused."""
         self._gate.check()
+        self._gate.check_room()
         envelope = open_sealed(
             raw, me=self._rules.me, peer=peer, open_key_for=self._keys.open_key,
             verify_key_for=lambda kid, alg: self._rules.directory.verify_key(peer, kid, alg),
