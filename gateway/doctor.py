@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import resource
-import shutil
 import socket
 import sqlite3
 import sys
@@ -34,6 +33,7 @@ from gateway.protocol.card import read_card
 from gateway.settings import parse_address
 from gateway.storage.migrations import HEAD
 from gateway.storage.schema import revision
+from gateway.storage.volume import MIB, beside, holders, volume_of
 from gateway.transport.tsa import open_authority
 
 if TYPE_CHECKING:
@@ -223,9 +223,17 @@ def _disk(settings: Settings) -> Iterator[Check]:
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
         yield Check("fail", "data folder", f"{folder} is on a read-only volume", "mount it writable")
         return
-    free = shutil.disk_usage(folder).free
-    shown = f"{free // 1024 // 1024} MiB free"
-    if free < DISK_FREE_LEAST:
+    volume = volume_of(folder)
+    shown = f"{volume.free // MIB} MiB free, of which the last {-(-volume.kept // MIB)} are kept"
+    wal = beside(settings.database_path, "-wal")
+    held = wal.stat().st_size if wal.exists() else 0
+    if held > settings.storage.wal_bytes // 2:
+        by = ", ".join(holders(settings.database_path)) or "nobody we know"
+        fix = f"end what keeps the database open: {by}; {wal.name} must not be deleted"
+        yield Check("warn", "journal", f"{held // MIB} MiB of {settings.storage.wal_bytes // MIB}", fix)
+    if volume.free < volume.kept:
+        yield Check("fail", "disk", shown, "free space on the data volume: nothing new is taken")
+    elif volume.free < DISK_FREE_LEAST or volume.free < 2 * volume.kept:
         yield Check("warn", "disk", shown, "free space on the data volume")
     else:
         yield Check("ok", "disk", shown)

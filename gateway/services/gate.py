@@ -31,6 +31,7 @@ class Gate:
         self._closed: dict[Cause, str] = {}
         self._cleared = False
         self._full: str | None = None
+        self._measure: Callable[[], None] = lambda: None
         self._listeners: list[Callable[[], None]] = []
 
     def on_open(self, listener: Callable[[], None]) -> None:
@@ -75,10 +76,15 @@ class Gate:
             log.info("messages are taken again")
         self._full = None
 
+    def measure_by(self, measure: Callable[[], None]) -> None:
+        """Take what measures the room, and refuses or takes by it: whoever asks learns of this moment."""
+        self._measure = measure
+
     def check_room(self) -> None:
         """Raise StorageUnavailable while nothing new is taken."""
+        self._measure()
         if self._full is not None:
-            raise StorageUnavailable(f"{self._full}; nothing was accepted", retry_after_s=30)
+            raise StorageUnavailable(f"{self._full}; nothing was accepted")
 
     def check(self) -> None:
         """Raise Paused (503 with Retry-After) while it is closed."""

@@ -65,11 +65,13 @@ class Room:
         self._wal_most = wal_most
         self._alarmed: Cause | None = None
         self._woken = asyncio.Event()
+        gate.measure_by(self.measure)
         self.level: Level | None = None
 
     @property
     def fault(self) -> str | None:
         """Why nothing new is taken for want of room, in words with what to do; None while it is."""
+        self.measure()
         return self._gate.full
 
     def wake(self) -> None:
@@ -90,12 +92,7 @@ class Room:
 
     async def look(self) -> None:
         """Measure, and do what that asks for."""
-        level = self.level = self._watched.level(self._wal_most)
-        found = judge(level)
-        if found.refuse is not None:
-            self._gate.refuse_new(self._reason(found.refuse, level))
-        else:
-            self._gate.take_new()
+        level, found = self._measure()
         self._watched.tend()
         self._watched.keep_reserve(give_up=found.give_up)
         if level.wal_fault is not None:
@@ -107,6 +104,21 @@ class Room:
             self._alarmed = None
         elif found.alarm != self._alarmed:
             await self._alarm(found.alarm, level)
+
+    def measure(self) -> None:
+        """Refuse new messages, or take them again, by the room of this moment."""
+        with contextlib.suppress(OSError):
+            self._measure()
+
+    def _measure(self) -> tuple[Level, Judged]:
+        level = self.level = self._watched.level(self._wal_most)
+        found = judge(level)
+        if found.refuse is None:
+            self._gate.take_new()
+        elif self._gate.full is None:
+            self._gate.refuse_new(self._reason(found.refuse, level))
+            self.wake()
+        return level, found
 
     async def _alarm(self, cause: Cause, level: Level) -> None:
         held = level.wal // MIB if cause == "wal" else level.free // MIB

@@ -146,9 +146,12 @@ class SqliteStore:
             await asyncio.to_thread(_copy, self.path, temporary, self._copying)
             temporary.rename(target)
         except (OSError, sqlite3.Error) as error:
+            ended = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
             with contextlib.suppress(OSError):  # its folder may be what is missing
                 temporary.unlink(missing_ok=True)
             detail = f"the backup could not be written ({type(error).__name__}); check the target's space and rights"
+            if ended:
+                detail = "the backup was ended, as the journal reached storage.wal_bytes; take it at a quieter time"
             raise StorageUnavailable(detail) from None
 
     def level(self, wal_most: int) -> Level:

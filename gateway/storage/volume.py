@@ -66,13 +66,17 @@ class DatabaseFiles:
 
     def check(self) -> None:
         """Measure the WAL. Raises FilesReplaced where a path leads to another file than ours, or to none."""
-        for file, ours in self._ours.items():
-            if self._identity(file) != ours:
-                raise FilesReplaced(
-                    f"{file} was deleted or replaced while the gateway runs: nothing is accepted any more; "
-                    "see what does that, then start the gateway again"
-                )
-        self.wal_bytes = self.wal.stat().st_size
+        try:
+            changed = [file.name for file, ours in self._ours.items() if self._identity(file) != ours]
+            self.wal_bytes = 0 if changed else self.wal.stat().st_size
+        except OSError as error:
+            # What cannot be looked at may be another file as well; the COMMIT before this must not count as undone.
+            changed = [f"{self.path.name} ({error.strerror})"]
+        if changed:
+            raise FilesReplaced(
+                f"{' and '.join(changed)}: deleted or replaced while the gateway runs; nothing is accepted any more: "
+                "see what does that, then start the gateway again"
+            )
 
     @property
     def rescuable(self) -> bool:
