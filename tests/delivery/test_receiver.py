@@ -23,7 +23,6 @@ from tests.support.link import ID
 
 if TYPE_CHECKING:
     from gateway.protocol.receipt import Outcome
-    from tests.delivery.conftest import Desk
 
 HOUR_MS = 3_600_000
 
