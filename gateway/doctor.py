@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import resource
-import shutil
 import socket
 import sqlite3
 import sys
@@ -38,6 +37,7 @@ from gateway.settings import parse_address
 from gateway.storage.holdings import stored_holdings
 from gateway.storage.migrations import HEAD
 from gateway.storage.schema import revision
+from gateway.storage.volume import MIB, beside, holders, volume_of
 from gateway.transport.tsa import open_authority
 
 if TYPE_CHECKING:
@@ -234,9 +234,17 @@ def _disk(settings: Settings) -> Iterator[Check]:
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
         yield Check("fail", "data folder", f"{folder} is on a read-only volume", "mount it writable")
         return
-    free = shutil.disk_usage(folder).free
-    shown = f"{free // 1024 // 1024} MiB free"
-    if free < DISK_FREE_LEAST:
+    volume = volume_of(folder)
+    shown = f"{volume.free // MIB} MiB free, of which the last {-(-volume.kept // MIB)} are kept"
+    wal = beside(settings.database_path, "-wal")
+    held = wal.stat().st_size if wal.exists() else 0
+    if held > settings.storage.wal_bytes // 2:
+        by = ", ".join(holders(settings.database_path)) or "nobody we know"
+        fix = f"end what keeps the database open: {by}; {wal.name} must not be deleted"
+        yield Check("warn", "journal", f"{held // MIB} MiB of {settings.storage.wal_bytes // MIB}", fix)
+    if volume.free < volume.kept:
+        yield Check("fail", "disk", shown, "free space on the data volume: nothing new is taken")
+    elif volume.free < DISK_FREE_LEAST or volume.free < 2 * volume.kept:
         yield Check("warn", "disk", shown, "free space on the data volume")
     else:
         yield Check("ok", "disk", shown)
@@ -319,6 +327,9 @@ def _stored(connection: sqlite3.Connection, settings: Settings, now: float, ping
     found = connection.execute("SELECT value FROM state WHERE name = 'guard'").fetchone()
     if found is not None and found[0]:
         yield from _behind(connection, json.loads(found[0]))
+    found = connection.execute("SELECT value FROM state WHERE name = 'clock'").fetchone()
+    if found is not None:
+        yield _clock_kept(json.loads(found[0]), now, served=ping is not None)
     partners = "SELECT p.party, state, down_since, problem, jws FROM partners p JOIN cards c ON c.id = p.card_id"
     rows = connection.execute(partners).fetchall()
     if not rows:
@@ -371,6 +382,16 @@ def _tokens(connection: sqlite3.Connection, settings: Settings, now: float) -> I
         yield Check("warn", f"token of {noun} {name}", shown, fix)
     if accounts and not ending:
         yield Check("ok", "tokens", f"{len(accounts)} accounts, none ends within 30 days")
+
+
+def _clock_kept(kept: dict[str, Any], now: float, *, served: bool) -> Check:
+    fix = "set the clock right, or `gateway clock confirm` once you have compared it with another one"
+    behind_s = (kept["sure"] or 0) / 1000 - now
+    if behind_s > CLOCK_SKEW_MOST_MS / 1000:
+        return Check("fail", "clock of the home", f"stands {behind_s:.0f} s before the last time it has seen", fix)
+    if served and kept["doubt"]:
+        return Check("fail", "clock of the home", kept["doubt"].partition(": ")[0], fix)
+    return Check("ok", "clock of the home", "goes on from the last time it has seen")
 
 
 def _clocks(party: str, skew_ms: int | None) -> Check:

@@ -378,6 +378,15 @@ class Paused(GatewayError):
         super().__init__(detail, retry_after_s=retry_after_s)
 
 
+class ClockInDoubt(GatewayError):
+    """Our clock is known, or very likely, to be wrong: what it stamps would be refused or late for days."""
+
+    slug, title, status = "clock-in-doubt", "The clock of this gateway is in doubt", 503
+
+    def __init__(self, detail: str = "", *, retry_after_s: int = 30) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+
+
 # --- tampering ------------------------------------------------------------------------------------
 
 
@@ -400,6 +409,15 @@ class ConfigurationError(GatewayError):
     """Start-up cannot go on; `detail` names the file or key and the fix."""
 
     slug, title = "configuration", "Configuration"
+
+
+class KeysNotValid(ConfigurationError):
+    """No signing key counts now: the clock is wrong, or they have expired. While it runs, others are asked to wait."""
+
+    slug, title, status = "keys-not-valid", "No signing key is valid now", 503
+
+    def __init__(self, detail: str = "", *, retry_after_s: int = 30) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
 
 
 # --- ours -----------------------------------------------------------------------------------------

@@ -47,11 +47,13 @@ if TYPE_CHECKING:
     from gateway.services.refusals import Refusals
     from gateway.services.registrar import Registrar
     from gateway.services.rehearsal import Rehearsal
+    from gateway.services.room import Room
     from gateway.services.rules import Rules
     from gateway.services.search import CaseSearch
     from gateway.services.settle import Settler
     from gateway.services.statistics import Statistics
     from gateway.services.submit import Submitter
+    from gateway.services.timekeeper import Timekeeper
     from gateway.services.timestamping import Timestamping
     from gateway.services.witnessing import Witnessing
     from gateway.storage.index_reads import IndexReads
@@ -74,16 +76,28 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
+def elapsed_clock() -> int:
+    """Return the time since the machine started, asleep or not, in ms: nobody can set it."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) // 1_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Time, chance and the network, as this gateway meets them; tests bring their own."""
 
     clock: Clock = wall_clock
+    elapsed: Clock | None = None
+    """What `clock` is held against; None with a clock of a test's own, which is then the truth."""
     entropy: Entropy = os.urandom
     draw: Callable[[], float] = random.SystemRandom().random
     link: Links | None = None
     fault: FaultPoint | None = None
     authority: TimestampAuthority | None = None
+
+    @property
+    def held_against(self) -> Clock | None:
+        """What the clock is held against: this machine's own, for this machine's clock."""
+        return elapsed_clock if self.elapsed is None and self.clock is wall_clock else self.elapsed
 
 
 @dataclass(slots=True)
@@ -94,7 +108,7 @@ class Gateway:
     keys: FileKeyRing
     store: SqliteStore
     queries: IndexReads
-    clock: Clock
+    clock: Timekeeper
     rules: Rules
     directory: Directory
     registrar: Registrar
@@ -120,6 +134,7 @@ class Gateway:
     witnessing: Witnessing
     timestamping: Timestamping | None
     lateness: Lateness
+    room: Room
     gaps: Gaps
     leases: Leases
     indexer: Indexer
@@ -153,6 +168,9 @@ class Gateway:
             "problems": self.problems.run,
             "discarding": self.attachments.discarding,
             "unwitnessed": self.witnessing.watch,
+            "clock": self.clock.run,
+            "room": self.room.run,
+            "second source": self._ask_the_time,
         }
         for name, period_s, work in (
             ("housekeeping", HOUSEKEEPING_EVERY_S, self._keep_house),
@@ -192,6 +210,7 @@ class Gateway:
     async def _stopped(self) -> None:
         with contextlib.suppress(Exception):
             await self.refusals.flush()
+            await self.clock.keep()
             await self.store.write(
                 lambda tx: tx.log.append(
                     "gateway.stopped", actor=SYSTEM, obj=("epoch", str(self.epoch.number)), at=self.clock()
@@ -199,15 +218,33 @@ class Gateway:
             )
             await self.checkpoints.sign()
 
+    async def _ask_the_time(self) -> None:
+        """Ask every partner for its time while ours is in doubt."""
+        while True:
+            await self.clock.doubted.wait()
+            try:
+                for party in [partner.party for partner in self.directory.partners.values() if partner.active]:
+                    async with self.link(party) as link:
+                        await self.contacts.ping(party, link)
+                if self.clock.sure():
+                    # What a start put off for the doubt.
+                    await self.keyroom.advance()
+            except GatewayError as error:
+                log.warning("the time is not asked for", code=error.slug, detail=error.detail)
+            if not self.clock.sure():
+                await asyncio.sleep(LOOK_EVERY_S)
+
     async def _keep_house(self) -> None:
         now = self.clock()
-        problems_kept_ms = self.settings.audit.problems_kept_days * DAY_MS
-        await self.store.write(partial(_forget, answers=now - ANSWERS_KEPT_MS, problems=now - problems_kept_ms))
         await self.indexer.catch_up()
-        if self.witnessing.gate.closed != "behind":
-            # A card signed now would be one of two of its version once the newest database is back.
-            await self.keyroom.advance()
-        await self.attachments.tidy()
+        if self.clock.sure():
+            # What is forgotten or removed by a wrong clock does not come back.
+            problems_kept_ms = self.settings.audit.problems_kept_days * DAY_MS
+            await self.store.write(partial(_forget, answers=now - ANSWERS_KEPT_MS, problems=now - problems_kept_ms))
+            if self.witnessing.gate.closed != "behind":
+                # A card signed now would be one of two of its version once the newest database is back.
+                await self.keyroom.advance()
+            await self.attachments.tidy()
         for partner in list(self.directory.partners.values()):
             if partner.active and now - partner.card.issued_ms > DAY_MS:
                 async with self.link(partner.party) as link:

@@ -50,11 +50,13 @@ from gateway.services.receive import Receiver
 from gateway.services.refusals import Refusals
 from gateway.services.registrar import Registrar
 from gateway.services.rehearsal import Rehearsal
+from gateway.services.room import Room
 from gateway.services.rules import Rules
 from gateway.services.search import CaseSearch
 from gateway.services.settle import Settler
 from gateway.services.statistics import Statistics
 from gateway.services.submit import Submitter
+from gateway.services.timekeeper import Timekeeper
 from gateway.services.timestamping import Timestamping, forget
 from gateway.services.witnessing import Witnessing
 from gateway.storage.files import FileStore
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from gateway.casework.codelists import CodeLists
     from gateway.config import Settings
     from gateway.keyring.files import FileKeyRing
+    from gateway.ports.common import Clock
     from gateway.ports.partner import Links
     from gateway.ports.store import Transaction
     from gateway.protocol.agreement import Agreement
@@ -95,9 +98,12 @@ async def open_gateway(
         settings.database_path, lock=lock, entropy=world.entropy, fault=world.fault, on_commit=on_commit
     )
     try:
+        clock = Timekeeper(store, world.clock, world.held_against)
+        await clock.load()
+        keys.check_begun(clock())
         # Before anything loads them: a certificate that expired while we were down, or is damaged, is made anew.
-        renewed = keys.renew_tls(world.clock(), hosts(settings))
-        gateway = _compose(settings, keys, world, store, agreement, codelists, lists, observe)
+        renewed = keys.renew_tls(clock(), hosts(settings))
+        gateway = _compose(settings, keys, world, clock, store, agreement, codelists, lists, observe)
         await _prepare(gateway, renewed)
         try:
             yield gateway
@@ -108,10 +114,10 @@ async def open_gateway(
 
 
 def _compose(
-    settings: Settings, keys: FileKeyRing, world: World, store: SqliteStore, agreement: Agreement,
+    settings: Settings, keys: FileKeyRing, world: World, clock: Timekeeper, store: SqliteStore, agreement: Agreement,
     codelists: CodeLists, lists: dict[str, frozenset[str]], observe: Callable[[str, int], None],
 ) -> Gateway:  # fmt: skip
-    me, clock, entropy = settings.me, world.clock, world.entropy
+    me, entropy = settings.me, world.entropy
     directory, catalogue, cases, gate, epoch = (
         Directory(store, me, clock), Catalogue(lists), CaseFile(me, settings.party.country), Gate(), Epoch(),
     )  # fmt: skip
@@ -127,12 +133,15 @@ def _compose(
     disputes = Disputes(store, directory, clock)
     contacts = Contacts(store, keys, directory, disputes, clock)
     settler = Settler(store, cases, clock, world.draw)
-    give_up = GiveUp(store, directory, contacts, settler, clock, entropy, environment=settings.party.environment)
-    attachments = _attachments(settings, keys, world, store, codelists, contacts, gate, links)
+    give_up = GiveUp(
+        store, directory, contacts, settler, clock, entropy, environment=settings.party.environment, sure=clock.sure,
+        doubted=clock.alarm,
+    )  # fmt: skip
+    attachments = _attachments(settings, keys, world, clock, store, codelists, contacts, gate, links)
     submitter = Submitter(
         store, rules, cases, Completer(store, attachments.encloser), clock, entropy,
         most_unanswered=settings.limits.unanswered_messages,
-        default_lifetime_ms=settings.delivery.default_expiry_days * DAY_MS, may_number=gate.check_numbers,
+        default_lifetime_ms=settings.delivery.default_expiry_days * DAY_MS, may_take=lambda: _may_take(gate, clock),
     )  # fmt: skip
     witnessing = Witnessing(
         store, directory, contacts, checkpoints, disputes, gate, clock, links=links, log_signers=signers,
@@ -169,7 +178,7 @@ def _compose(
         accounts=Accounts(store, clock, entropy, token_ttl_ms=settings.access.token_ttl_days * DAY_MS),
         submitter=submitter,
         receiver=Receiver(
-            store, keys, rules, cases, checkpoints, attachments.inspector, gate, clock, world.fault
+            store, keys, rules, cases, checkpoints, attachments.inspector, gate, clock, clock.contradicts, world.fault,
         ), operator=Operator(store, give_up, clock),
         enroller=Enroller(store, directory, contacts, clock, environment=settings.party.environment),
         contacts=contacts, identity=identity,
@@ -179,8 +188,10 @@ def _compose(
         ), checkpoints=checkpoints,
         refusals=Refusals(store, clock), problems=Problems(store, clock), settler=settler, give_up=give_up,
         dispatcher=Dispatcher(lane, links), tls=tls, link=links, epoch=epoch, witnessing=witnessing,
-        timestamping=_timestamping(settings, world, store, checkpoints, witnessing), lateness=Lateness(store, clock),
-        gaps=Gaps(store, directory, clock), leases=Leases(store, directory, clock),
+        timestamping=_timestamping(settings, world, clock, store, checkpoints, witnessing),
+        lateness=Lateness(store, clock),
+        room=Room(store, store, gate, clock, wal_most=settings.storage.wal_bytes), gaps=Gaps(store, directory, clock),
+        leases=Leases(store, directory, clock),
         indexer=indexer, search=CaseSearch(store, reads, indexer, codelists, clock),
         statistics=Statistics(store, reads, indexer, codelists, clock), figures=FigureDesk(store, codelists, clock),
         attachments=attachments,
@@ -193,6 +204,7 @@ def _connect(g: Gateway) -> None:
     """Say who hears of what."""
     carrier, dispatcher, gate = g.attachments.carrier, g.dispatcher, g.witnessing.gate
     g.store.on_grown(g.checkpoints.grew)
+    g.store.writer.crowded.append(g.room.wake)
     g.store.on_erased(g.attachments.look)
     g.store.on_grown(g.witnessing.cosigning.grew)
     if g.timestamping is not None:
@@ -200,6 +212,7 @@ def _connect(g: Gateway) -> None:
     g.directory.on_change(lambda: g.tls.pin(g.directory.pinned()))
     g.keyroom.on_renewed(g.tls.reload)
     g.contacts.use_links(g.link)
+    g.contacts.on_time(g.clock.heard)
     for heard in (carrier.heard, dispatcher.heard):
         g.contacts.on_heard(heard)
     # Not all of it: the lane may have had a contact before, and sleeps until what was put off is due.
@@ -217,6 +230,13 @@ def _connect(g: Gateway) -> None:
         gate.on_open(wake_all)
 
 
+def _may_take(gate: Gate, clock: Timekeeper) -> None:
+    """Raise why no new message is taken now, if so: the one question every submission asks first."""
+    gate.check_room()
+    gate.check_numbers()
+    clock.check_stamp()
+
+
 def _https(settings: Settings, directory: Directory, tls: ExchangeTls) -> Links:
     """Return what opens a link to a partner, at the address of its card."""
     return lambda party: HttpPartner(
@@ -226,19 +246,24 @@ def _https(settings: Settings, directory: Directory, tls: ExchangeTls) -> Links:
 
 
 def _attachments(
-    settings: Settings, keys: FileKeyRing, world: World, store: SqliteStore, codelists: CodeLists,
+    settings: Settings, keys: FileKeyRing, world: World, clock: Clock, store: SqliteStore, codelists: CodeLists,
     contacts: Contacts, gate: Gate, links: Links,
 ) -> Attachments:  # fmt: skip
     limits = settings.limits
     return Attachments(
         store, FileStore(settings.attachments_path), keys, codelists, ImageProcess(),
-        Clamd(limits.virus_scanner) if limits.virus_scanner else None, contacts, gate, world.clock, world.entropy,
+        Clamd(limits.virus_scanner) if limits.virus_scanner else None, contacts, gate, clock, world.entropy,
         links, me=settings.me, most_bytes=limits.attachment_bytes, partner_bytes=limits.partner_upload_bytes,
     )  # fmt: skip
 
 
 def _timestamping(
-    settings: Settings, world: World, store: SqliteStore, checkpoints: Checkpointer, witnessing: Witnessing
+    settings: Settings,
+    world: World,
+    clock: Clock,
+    store: SqliteStore,
+    checkpoints: Checkpointer,
+    witnessing: Witnessing,
 ) -> Timestamping | None:
     """Return what has the log stamped, None where no authority is set. Raises ConfigurationError."""
     audit = settings.audit
@@ -247,7 +272,7 @@ def _timestamping(
     return Timestamping(
         store, checkpoints, witnessing.cosigning.covering,
         world.authority or open_authority(audit.timestamp_url, settings.timestamp_certificates_path),
-        witnessing.gate, world.clock, every_s=audit.timestamp_every_s, alarm_s=audit.untimestamped_alarm_s,
+        witnessing.gate, clock, every_s=audit.timestamp_every_s, alarm_s=audit.untimestamped_alarm_s,
         stop_s=audit.untimestamped_stop_s,
     )  # fmt: skip
 
@@ -272,7 +297,7 @@ async def _prepare(gateway: Gateway, renewed: Sequence[str]) -> None:
     await gateway.directory.load()
     await gateway.witnessing.load()
     await (gateway.timestamping.load() if gateway.timestamping else gateway.store.write(forget))
-    await gateway.keyroom.advance(renewed)
+    await gateway.keyroom.advance(renewed, sure=gateway.clock.sure())
     await gateway.store.write(lambda tx: _note_settings(tx, gateway))
     gateway.submitter.unanswered = await gateway.store.write(lambda tx: tx.outbox.open_count())
 

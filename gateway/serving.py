@@ -13,12 +13,11 @@ import asyncio
 import contextlib
 import gc
 import os
-import shutil
 import signal
 import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
@@ -29,6 +28,7 @@ from gateway.errors import ConfigurationError, GatewayError
 from gateway.logs import get_logger
 from gateway.runtime import open_gateway
 from gateway.storage.store import HomeLock
+from gateway.storage.writer import STALL_S
 from gateway.transport.tls import api_server_context, bound_buffers, reload_api
 from gateway.web.api import api_app, bearer
 from gateway.web.control import control_app
@@ -57,9 +57,8 @@ LOCK_STEP_S: Final = 0.05
 COLLECT_AFTER: Final = (20_000, 20, 20)
 # Of the drain time, what is kept for stopping the lanes and the last writes.
 FLUSH_S: Final = 2.0
-DISK_FREE_LEAST: Final = 16 * 1024 * 1024
+PROBE_S: Final = 4.0
 YEAR_2026_MS: Final = 1_767_225_600_000
-CLOCK_BACK_MOST_MS: Final = 60_000
 
 
 @dataclass(slots=True)
@@ -69,7 +68,6 @@ class Health:
     gateway: Gateway
     metrics: Metrics
     phase: str | None = "starting"
-    newest_ms: int = field(default=0, init=False)
 
     async def ready(self) -> list[tuple[str, str | None]]:
         """Return each check with its fault, None where it is well."""
@@ -92,15 +90,27 @@ class Health:
         return self.metrics.text(
             depth, await queries.dead(), latest.size if latest else 0, up, self.gateway.clock(),
             witnessing.cosigning.unwitnessed_ms(), witnessing.gate.closed,
-            self.gateway.timestamping.age_ms() if self.gateway.timestamping else 0,
+            self.gateway.timestamping.age_ms() if self.gateway.timestamping else 0, self.gateway.clock.doubt,
+            self.gateway.clock.ahead_ms, self.gateway.room.level, full=self.gateway.room.fault is not None,
         )  # fmt: skip
 
     async def _database(self) -> str | None:
-        broken = self.gateway.store.writer.broken
+        writer = self.gateway.store.writer
+        broken = writer.broken
         if broken is not None:
             return broken.detail
+        if writer.stalled_s > STALL_S:
+            return f"the storage has not answered for {writer.stalled_s:.0f} s; look at the disk"
         try:
-            await self.gateway.queries.dead()
+            async with asyncio.timeout(PROBE_S):
+                if writer.quiet_s > PROBE_S:
+                    # That a page can be read says nothing of a disk that takes no more writes.
+                    await self.gateway.store.write(lambda tx: tx.state.put("probe", str(self.gateway.clock())))
+                await self.gateway.queries.dead()
+        except TimeoutError:
+            return f"the storage does not answer within {PROBE_S:.0f} s; look at the disk"
+        except GatewayError as error:
+            return error.detail
         except (SQLAlchemyError, OSError) as error:
             return f"cannot be read ({type(error).__name__})"
         return None
@@ -115,17 +125,11 @@ class Health:
     def _clock(self, now: int) -> str | None:
         if now < YEAR_2026_MS:
             return "the clock stands before 2026; set it"
-        self.newest_ms = max(self.newest_ms, now)
-        if now < self.newest_ms - CLOCK_BACK_MOST_MS:
-            return "the clock was set back; check its time source"
-        return None
+        # A start that nobody has confirmed yet is no fault: whether a partner answers is no part of readiness.
+        return self.gateway.clock.reason if self.gateway.clock.wrong else None
 
     def _disk(self) -> str | None:
-        try:
-            free = shutil.disk_usage(self.gateway.store.path.parent).free
-        except OSError as error:
-            return f"the data folder cannot be looked at ({error.strerror})"
-        return None if free >= DISK_FREE_LEAST else f"{free // 1024 // 1024} MiB free; free space on the data volume"
+        return self.gateway.room.fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,7 @@ async def serve(
     bound_buffers()
     async with opened(settings, keys, metrics, world) as gateway:
         health = Health(gateway, metrics)
+        gateway.store.writer.ended.append(stopping.set)
         api_tls = api_server_context(keys.tls)
         gateway.keyroom.on_renewed(lambda: reload_api(api_tls, keys.tls))
         _handle_signals(stopping, lambda: _reload(gateway, api_tls, reread))
@@ -179,7 +184,11 @@ async def serve(
             log.info("stopping", limit=settings.delivery.drain_timeout_s)
             health.phase = "stopping"
             await front.drain()
+        broken = gateway.store.writer.broken
     log.info("stopped")
+    if broken is not None:
+        # Not in order: the service manager must see it, and start anew on the files that are there now.
+        raise broken
 
 
 @asynccontextmanager

@@ -201,6 +201,7 @@ class StorageSettings(Section):
     """Where messages, cases and the audit log are kept."""
 
     url: Annotated[str, AfterValidator(_storage)] = "sqlite:///data/gateway.db"
+    wal_bytes: Annotated[int, Field(ge=32 * _MIB, le=64 * 1024 * _MIB)] = 512 * _MIB
 
 
 class DeliverySettings(Section):

@@ -149,9 +149,31 @@ def opened(at_ms: int = 0) -> CaseState:
     return CaseState(CaseStatus.SUBMITTED, changed_by="O", changed_at_ms=at_ms)
 
 
-def received(state: CaseState) -> CaseState:
-    """Take the accepted receipt into account: SUBMITTED becomes RECEIVED, all else stays."""
+def unheard(state: CaseState, at_ms: int) -> CaseState:
+    """Take into account that the opening was given up: SUBMITTED becomes WITHDRAWN on our side, all else stays."""
     if state.status is not CaseStatus.SUBMITTED:
+        return state
+    return replace(
+        state, status=CaseStatus.WITHDRAWN, previous=CaseStatus.SUBMITTED, changed_by="O", changed_at_ms=at_ms
+    )
+
+
+def tried_again(state: CaseState) -> CaseState:
+    """Take into account that an opening that was given up goes on after all."""
+    return replace(state, status=CaseStatus.SUBMITTED, previous=None) if _unheard(state) else state
+
+
+def _unheard(state: CaseState) -> bool:
+    # A withdrawal that was sent starts from RECEIVED: with its receipt the opening had one too.
+    return state.status is CaseStatus.WITHDRAWN and state.previous is CaseStatus.SUBMITTED
+
+
+def received(state: CaseState) -> CaseState:
+    """Take the accepted receipt into account: SUBMITTED becomes RECEIVED, all else stays.
+
+    So does WITHDRAWN where the opening was given up and the other side took it all the same: its answer is a fact.
+    """
+    if state.status is not CaseStatus.SUBMITTED and not _unheard(state):
         return state
     return replace(state, status=CaseStatus.RECEIVED, previous=CaseStatus.SUBMITTED, changed_by="R")
 

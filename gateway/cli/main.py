@@ -11,7 +11,7 @@ from typing import Final
 import typer
 
 from gateway import __version__
-from gateway.cli import attach, bench, demo, evidence, log, party, people, registry, start, stats, traffic
+from gateway.cli import attach, bench, clock, demo, evidence, log, party, people, registry, start, stats, traffic
 from gateway.cli.common import ENV_TRACEBACK, ColorOption, HomeOption, OutputOption, TokenFileOption, given, note
 from gateway.cli.failure import FAILURE, FINDINGS_MOST, INTERRUPTED, OK, USAGE, exit_code, lines
 from gateway.errors import GatewayError
@@ -56,7 +56,7 @@ def globals_first(
     given.take(home, output, no_color=no_color, token_file=token_file)
 
 
-for part in (start, party, people, traffic, attach, registry, stats, log, evidence, demo, bench):
+for part in (start, party, people, traffic, attach, registry, stats, log, clock, evidence, demo, bench):
     part.register(app)
 
 

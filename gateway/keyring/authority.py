@@ -113,6 +113,11 @@ def days_left(certificate: bytes, now_ms: int) -> float:
     return (end - _moment(now_ms)) / timedelta(days=1)
 
 
+def begun(certificate: bytes, now_ms: int) -> bool:
+    """Tell whether a PEM certificate counts already: one made by a clock that ran ahead does not."""
+    return x509.load_pem_x509_certificate(certificate).not_valid_before_utc <= _moment(now_ms)
+
+
 def expires_ms(certificate: bytes) -> int:
     """Return when a certificate ends, in ms."""
     return int(x509.load_pem_x509_certificate(certificate).not_valid_after_utc.timestamp() * 1000)

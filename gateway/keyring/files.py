@@ -23,9 +23,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gateway.errors import Clash, ConfigurationError, LedgerError, NotFound
+from gateway.errors import Clash, ConfigurationError, KeysNotValid, LedgerError, NotFound
 from gateway.keyring import authority, disk, material, records
 from gateway.primitives.times import format_ms
+from gateway.protocol.event import CLOCK_TOLERANCE_MS
 from gateway.protocol.keys import OpenKey, SigningPair, bare_jwk, thumbprint
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class FileKeyRing:
     # --- what services use ------------------------------------------------------------------------
 
     def signer(self, now_ms: int) -> SigningPair:
-        """Return the pair that signs manifests and receipts. Raises ConfigurationError when none is valid."""
+        """Return the pair that signs manifests and receipts. Raises KeysNotValid when none is valid."""
         chosen = records.signing_record(self._records, now_ms)
         if chosen is None:
             later = min((r.nbf_ms for r in self._records if r.use == "sig" and r.nbf_ms > now_ms), default=None)
@@ -97,8 +98,15 @@ class FileKeyRing:
                 if later is None
                 else f"the first is from {format_ms(later)}, our clock says {format_ms(now_ms)}; set the clock"
             )
-            raise ConfigurationError(f"{self._folder / METADATA}: no signing key is valid now; {fix}")
+            raise KeysNotValid(f"no signing key is valid now; {fix}")
         return self._pairs[chosen.name]
+
+    def check_begun(self, now_ms: int) -> None:
+        """Raise ConfigurationError where the clock stands before every key of this home: then it is wrong."""
+        first = min(record.nbf_ms for record in self._records)
+        if first - now_ms > CLOCK_TOLERANCE_MS:
+            said = f"the clock says {format_ms(now_ms)}, and the keys of this home are from {format_ms(first)}"
+            raise ConfigurationError(f"{said}; set the clock")
 
     def open_key(self, kid: Kid) -> OpenKey | None:
         """Return the key that opens what was sealed to `kid`; None for unknown and revoked ones alike."""
@@ -246,6 +254,7 @@ class FileKeyRing:
                 force
                 or current is None
                 or authority.fault_of(current, ca.certificate) is not None
+                or not authority.begun(current.certificate, now_ms)
                 or authority.days_left(current.certificate, now_ms) < least_days
                 or (host is not None and not authority.answers_to(current.certificate, host))
             ):

@@ -73,8 +73,9 @@ class Attacher:
 
     def __init__(
         self, store: Store, vault: Vault, codelists: CodeLists, images: Images, scanner: Scanner | None, clock: Clock,
-        entropy: Entropy, *, me: PartyId, most_bytes: int,
+        entropy: Entropy, may_take: Callable[[], None], *, me: PartyId, most_bytes: int,
     ) -> None:  # fmt: skip
+        self._may_take = may_take
         self._store = store
         self._vault = vault
         self._codelists = codelists
@@ -93,6 +94,7 @@ class Attacher:
 
     @contextlib.asynccontextmanager
     async def _receiving(self) -> AsyncIterator[Draft]:
+        self._may_take()
         if self._under_way >= UPLOADS_MOST:
             detail = f"{UPLOADS_MOST} files are being taken already; try again"
             raise TooManyRequests(detail, retry_after_s=1)

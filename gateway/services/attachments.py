@@ -52,7 +52,9 @@ class Attachments:
         self._me = me
         self._erased = asyncio.Event()
         self.vault = vault = Vault(files, keys, entropy, me)
-        self.attacher = Attacher(store, vault, codelists, images, scanner, clock, entropy, me=me, most_bytes=most_bytes)
+        self.attacher = Attacher(
+            store, vault, codelists, images, scanner, clock, entropy, gate.check_room, me=me, most_bytes=most_bytes
+        )
         self.encloser = Encloser(store, vault, clock, me=me)
         self.carrier = Carrier(store, vault, contacts, gate, clock, links, me=me)
         self.deposits = Deposits(store, vault, gate, clock, most_bytes=most_bytes, partner_bytes=partner_bytes)

@@ -148,6 +148,26 @@ class CaseFile:
             self._delivered(case, self.me, jti, effect, received_at)
         return tx.cases.save(case)
 
+    def opening_given_up(self, tx: Transaction, partner: PartyId, ref: str, at: int) -> bytes | None:
+        """Close a case of ours whose opening was cancelled or died: the other side never heard of it.
+
+        Returns the digest of its row.
+        """
+        case = tx.cases.find(partner, ref)
+        if case is None or case.opener != self.me:
+            return None
+        case.lifecycle = lifecycle.unheard(case.lifecycle, at)
+        case.updated_at = max(case.updated_at, at)
+        return tx.cases.save(case)
+
+    def opening_taken_back(self, tx: Transaction, partner: PartyId, ref: str) -> bytes | None:
+        """Open a case of ours again whose opening goes on after all; return the digest of its row."""
+        case = tx.cases.find(partner, ref)
+        if case is None or case.opener != self.me:
+            return None
+        case.lifecycle = lifecycle.tried_again(case.lifecycle)
+        return tx.cases.save(case)
+
     def arrive(self, case: Case, message: CaseMessage, received_at: int) -> Finding | None:
         """Take a partner's message into the case; return why not, or None. The caller stores the case."""
         move = _move(message)

@@ -56,6 +56,7 @@ class Contacts:
         self._heads: dict[str, tuple[int, bytes]] = {}
         self._listeners: list[Callable[[PartyId], None]] = []
         self._back_listeners: list[Callable[[PartyId], None]] = []
+        self._time_listeners: list[Callable[[PartyId, int], None]] = []
         self._head_listeners: list[Callable[[PartyId, str], None]] = []
         self._links: Links | None = None
 
@@ -75,9 +76,18 @@ class Contacts:
         """Call `listener(party, note)` with each checkpoint of a receipt that is not the one before it."""
         self._head_listeners.append(listener)
 
+    def on_time(self, listener: Callable[[PartyId, int], None]) -> None:
+        """Call `listener(party, ms)` with each time a partner signed just now."""
+        self._time_listeners.append(listener)
+
     def remember(self, down: Iterable[PartyId]) -> None:
         """Take over who was down when an earlier process stopped: their first contact ends the back-off."""
         self._down.update(down)
+
+    def told_time(self, party: PartyId, iat_ms: int) -> None:
+        """Note the time in something a partner signed just now, before anything is decided by ours."""
+        for listener in self._time_listeners:
+            listener(party, iat_ms)
 
     async def heard(self, party: PartyId) -> None:
         """Note a verified contact; end the back-off of everything that waits for this partner."""
@@ -139,6 +149,7 @@ class Contacts:
             detail = f"it answered {reply.status}"
             raise TransportError(detail)
         answer = await self.reading(party, lambda: self.read_ping(party, reply.body), link)
+        self.told_time(party, answer.iat_ms)
         await self.heard(party)
         return answer.iat_ms - (now + self._clock()) // 2
 

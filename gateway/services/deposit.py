@@ -57,6 +57,7 @@ class Deposits:
     async def put(self, party: PartyId, name: AttachmentId, length: int, pieces: AsyncIterator[bytes]) -> Upload:
         """Begin an upload, anew where one was cut. Raises Clash, TooLarge, MalformedRequest, TooManyRequests."""
         self._gate.check()
+        self._gate.check_room()
         async with self._admission:
             held = await self._alone(party, name)
             judge_put(await self._upload(held), length, self._most)
@@ -76,6 +77,7 @@ class Deposits:
     async def patch(self, party: PartyId, name: AttachmentId, offset: int, pieces: AsyncIterator[bytes]) -> Upload:
         """Go on with an upload. Raises NotFound, Clash where it stands elsewhere, MalformedRequest."""
         self._gate.check()
+        self._gate.check_room()
         async with self._admission:
             held = await self._alone(party, name)
             judge_patch(await self._upload(held), offset)

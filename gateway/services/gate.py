@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from gateway.errors import Paused
+from gateway.errors import Paused, StorageUnavailable
 from gateway.logs import get_logger
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Gate:
     def __init__(self) -> None:
         self._closed: dict[Cause, str] = {}
         self._cleared = False
+        self._full: str | None = None
+        self._measure: Callable[[], None] = lambda: None
         self._listeners: list[Callable[[], None]] = []
 
     def on_open(self, listener: Callable[[], None]) -> None:
@@ -57,6 +59,33 @@ class Gate:
     def clear(self) -> None:
         """Let checkpoints be signed again, before exchange goes on: the first receipt must carry one."""
         self._cleared = True
+
+    @property
+    def full(self) -> str | None:
+        """Why nothing new is taken for want of room, or None. What was taken goes on to its end."""
+        return self._full
+
+    def refuse_new(self, reason: str) -> None:
+        """Take nothing new: there is room only for what was taken before."""
+        if self._full is None:
+            log.warning("nothing new is taken", reason=reason)
+        self._full = reason
+
+    def take_new(self) -> None:
+        """Take messages again."""
+        if self._full is not None:
+            log.info("messages are taken again")
+        self._full = None
+
+    def measure_by(self, measure: Callable[[], None]) -> None:
+        """Take what measures the room, and refuses or takes by it: whoever asks learns of this moment."""
+        self._measure = measure
+
+    def check_room(self) -> None:
+        """Raise StorageUnavailable while nothing new is taken."""
+        self._measure()
+        if self._full is not None:
+            raise StorageUnavailable(f"{self._full}; nothing was accepted")
 
     def check(self) -> None:
         """Raise Paused (503 with Retry-After) while it is closed."""

@@ -26,7 +26,7 @@ from gateway.services.fresh_ids import fresh_id
 from gateway.services.partnerlog import leads_to_checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from gateway.ports.partner import PartnerLink
     from gateway.ports.store import Store, Transaction
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 log = get_logger()
 
 AT_ONCE = 100
+EXPIRED = "expired"
+"""Why a message died whose time was over; any other reason is a person's or a partner's."""
 # How soon a partner that did not answer "did you accept it?" is asked again: messages that can go must not wait.
 ASK_AGAIN_MS = 60_000
 
@@ -55,7 +57,10 @@ class GiveUp:
         entropy: Entropy,
         *,
         environment: str,
+        sure: Callable[[PartyId], bool],
+        doubted: Callable[[PartyId], Awaitable[None]],
     ) -> None:
+        """Take `sure`: whether the time may end a message to a partner; `doubted` is told where it would have."""
         self._store = store
         self._directory = directory
         self._contacts = contacts
@@ -63,6 +68,8 @@ class GiveUp:
         self._clock = clock
         self._entropy = entropy
         self._environment = environment
+        self._sure = sure
+        self._doubted = doubted
         self._listeners: list[Callable[[int], None]] = []
         self._asked: dict[PartyId, int] = {}
 
@@ -71,13 +78,22 @@ class GiveUp:
         self._listeners.append(listener)
 
     async def expire(self, party: PartyId) -> None:
-        """Move what is past its `expirytime` to the dead letters, with an alarm each."""
+        """Move what is past its `expirytime` to the dead letters, with an alarm each.
+
+        What was moved there by a clock that has been put right since goes back first. While the time is in doubt
+        nothing is given up by it.
+        """
+        if not self._sure(party):
+            if await self._store.write(lambda tx: tx.outbox.overdue(party, self._clock(), 1)):
+                await self._doubted(party)
+            return
+        await self._revive(party)
 
         def work(tx: Transaction) -> int:
             now = self._clock()
             rows = tx.outbox.overdue(party, now, AT_ONCE)
             for row in rows:
-                self.drop(tx, row, Step.GIVE_UP, "expired", SYSTEM)
+                self.drop(tx, row, Step.GIVE_UP, EXPIRED, SYSTEM)
             return len(rows)
 
         while count := await self._store.write(work):
@@ -85,6 +101,22 @@ class GiveUp:
             self._told(count)
             if count < AT_ONCE:
                 return
+
+    async def _revive(self, party: PartyId) -> None:
+        def work(tx: Transaction) -> int:
+            now = self._clock()
+            rows = [row for row in tx.outbox.died_early(party, now, AT_ONCE) if row.subject != VOID]
+            for row in rows:
+                case = self.take_back(tx, row)
+                tx.outbox.move(row.jti, advance(State(row.state), Step.RETRY), at=now)
+                tx.log.append("message.released", actor=SYSTEM, obj=("message", row.jti), at=now, jti=row.jti,
+                              event=row.digest, case=row.case_ref, outcome="not expired",
+                              basis=Basis(case=case).text())  # fmt: skip
+            return len(rows)
+
+        if count := await self._store.write(work):
+            log.warning("messages given up by a wrong clock go on", partner=party, count=count)
+            self._told(-count)
 
     def drop(
         self, tx: Transaction, row: Sent, step: Literal[Step.GIVE_UP, Step.CANCEL], reason: str, actor: Actor
@@ -97,10 +129,10 @@ class GiveUp:
         tx.memory.suspend(self._directory.me, row.jti)
         if row.subject == VOID:
             tx.outbox.retell_voids(row.jti)
-        case: bytes | None = None
+        case = self._settler.given_up(tx, row)
         if state is State.CANCELLED and row.attempts == 0:
             # It never left, and nobody can have it tried again; whatever left waits for the partner's word.
-            case = self._settler.never_taken(tx, row)
+            case = self._settler.never_taken(tx, row) or case
         typ = "message.dead" if state is State.DEAD else "message.cancelled"
         tx.log.append(typ, actor=actor, obj=("message", row.jti), at=now, jti=row.jti, event=row.digest,
                       case=row.case_ref, outcome=reason, basis=Basis(case=case).text())  # fmt: skip
@@ -108,9 +140,13 @@ class GiveUp:
             tx.log.append("audit.alarm", actor=actor, obj=("message", row.jti), at=now, jti=row.jti,
                           outcome=f"dead {reason}")  # fmt: skip
 
-    def take_back(self, tx: Transaction, row: Sent) -> None:
-        """Count a message that was given up among those of its case again, in the caller's transaction."""
+    def take_back(self, tx: Transaction, row: Sent) -> bytes | None:
+        """Count a message that was given up among those of its case again, in the caller's transaction.
+
+        Returns the digest of the row of its case, for the entry that says so; None where it is as it was.
+        """
         tx.memory.resume(self._directory.me, row.jti)
+        return self._settler.taken_back(tx, row)
 
     def dropped(self, count: int) -> None:
         """Tell the listeners of messages dropped in a caller's transaction."""
@@ -120,12 +156,10 @@ class GiveUp:
         """Send one `bcx.void` for what was given up. "Did you accept it?" comes first: a void undoes nothing."""
         if 0 <= self._clock() - self._asked.get(party, -ASK_AGAIN_MS) < ASK_AGAIN_MS:
             return
-        rows = await self._store.write(lambda tx: tx.outbox.voids_due(party, AT_ONCE))
-        if not rows:
-            return
+        rows = await self._store.write(lambda tx: self._over(party, tx.outbox.voids_due(party, AT_ONCE)))
         silent: list[Sent] = []
         for row in rows:
-            if row.attempts == 0 or State(row.state) is State.REJECTED:
+            if State(row.state) is State.REJECTED:
                 silent.append(row)
                 continue
             answer = await self._ask(party, link, row)
@@ -140,6 +174,11 @@ class GiveUp:
         if silent:
             sent: bool = await self._store.write(lambda tx: self._void(tx, party, silent))
             self._told(-1 if sent else 0)
+
+    def _over(self, party: PartyId, rows: Sequence[Sent]) -> Sequence[Sent]:
+        """Return those that are over now: what only its time ended counts while that is over, and beyond doubt."""
+        now, sure = self._clock(), self._sure(party)
+        return [row for row in rows if row.reason != EXPIRED or (sure and row.expires_at <= now)]
 
     async def _ask(self, party: PartyId, link: PartnerLink, row: Sent) -> tuple[Outcome, bytes] | None:
         try:
@@ -168,7 +207,8 @@ class GiveUp:
     def _void(self, tx: Transaction, party: PartyId, asked: Sequence[Sent]) -> bool:
         # Meanwhile a person may have had one of them tried again: its number must stay good.
         held = tx.outbox.find([row.jti for row in asked])
-        rows = sorted((row for row in held.values() if row.void == "due"), key=lambda row: row.stream_seq)
+        due = [row for row in held.values() if row.void == "due"]
+        rows = sorted(self._over(party, due), key=lambda row: row.stream_seq)
         if not rows:
             return False
         now = self._clock()

@@ -6,13 +6,15 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gateway.errors import Finding, LocalFault, NotAgreed, PartnerError, SchemaInvalid
+from gateway.errors import ClockSkew, Finding, LocalFault, NotAgreed, PartnerError, SchemaInvalid
 from gateway.logs import get_logger
 from gateway.protocol import receipt
 from gateway.protocol.event import Event, UnreadableEvent, check_addressing, check_clock, parse_event
 from gateway.services.inspect import NOTHING, Inspected, Inspector
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.ports.common import Clock
     from gateway.protocol.envelope import OpenedEnvelope
     from gateway.services.remember import Judgement
@@ -42,10 +44,11 @@ class Judged:
 class Judge:
     """`judge` tells of each event the first step it fails by itself, if any."""
 
-    def __init__(self, rules: Rules, inspector: Inspector, clock: Clock) -> None:
+    def __init__(self, rules: Rules, inspector: Inspector, clock: Clock, doubted: Callable[[int], bool]) -> None:
         self._rules = rules
         self._inspector = inspector
         self._clock = clock
+        self._doubted = doubted
 
     async def judge(self, envelope: OpenedEnvelope) -> list[Judged]:
         """Do of steps (5) to (12) what needs nothing stored, for each event in its order."""
@@ -78,6 +81,8 @@ class Judge:
             check_addressing(event, iss=envelope.iss, me=rules.me, environment=rules.environment)
             step = 8
             # (8) The two clocks.
+            if self._doubted(envelope.iat_ms):
+                raise ClockSkew("our clock is in doubt, and the sender's says another time")  # noqa: TRY301 - one handler turns every refusal of an event into its outcome
             check_clock(event, now_ms=now, manifest_iat_ms=envelope.iat_ms)
             if not event.is_void:
                 step = 9

@@ -321,6 +321,7 @@ class Lane:
             found = await self._contacts.reading(self.party, read, link)
         except UnknownSigner as error:
             raise MalformedReceipt("signed with a key we do not hold") from error
+        self._contacts.told_time(self.party, found.iat_ms)
         if any(o.jti not in {None, m.jti} for m, o in zip(outgoing.messages, found.outcomes, strict=True)):
             raise MalformedReceipt("an outcome names another message than its event")
         await self._contacts.check_checkpoint(self.party, found.checkpoint)

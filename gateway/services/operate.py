@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.errors import Clash, NotFound
+from gateway.ledger.standing import Basis
 from gateway.ports.common import Actor, Clock
 from gateway.protocol.event import VOID
 from gateway.protocol.reasons import CANCEL_REASONS
@@ -104,15 +105,15 @@ class Operator:
             self._give_up.drop(tx, row, Step.CANCEL, reason or "cancelled", actor)
             return row, State.CANCELLED
         after = advance(state, step)
-        if state is State.DEAD:
-            self._give_up.take_back(tx, row)
+        case = self._give_up.take_back(tx, row) if state is State.DEAD else None
         tx.outbox.move(row.jti, after, at=now, held_for="operator" if step is Step.HOLD else None)
         if step in _LOGGED:
             tx.log.append(_LOGGED[step], actor=actor, obj=("message", row.jti), at=now, jti=row.jti,
                           event=row.digest, case=row.case_ref)  # fmt: skip
         elif state is State.DEAD:
             tx.log.append("message.released", actor=actor, obj=("message", row.jti), at=now, jti=row.jti,
-                          event=row.digest, case=row.case_ref, outcome="retried")  # fmt: skip
+                          event=row.digest, case=row.case_ref, outcome="retried",
+                          basis=Basis(case=case).text())  # fmt: skip
         return row, after
 
     def _tell(self, step: Step, row: Sent, state: State) -> None:

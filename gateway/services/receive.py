@@ -73,13 +73,17 @@ class Receiver:
         inspector: Inspector,
         gate: Gate,
         clock: Clock,
+        doubted: Callable[[int], bool],
         fault: FaultPoint | None,
     ) -> None:
-        """Take `gate`: while it is closed no envelope is opened and no receipt signed."""
+        """Take `gate`: while it is closed no envelope is opened and no receipt signed.
+
+        `doubted(iat_ms)`: whether our time is in doubt and the sender's is another; then nothing is judged by it.
+        """
         self._fault = fault
         self._gate = gate
         self._inspector = inspector
-        self._judge = Judge(rules, inspector, clock)
+        self._judge = Judge(rules, inspector, clock, doubted)
         self._store = store
         self._keys = keys
         self._rules = rules
@@ -98,6 +102,7 @@ class Receiver:
     def open(self, raw: bytes, peer: PartyId) -> OpenedEnvelope:
         """Do steps (1) to (4). Raises PartnerError: the envelope as a whole is refused, unsigned; Paused."""
         self._gate.check()
+        self._gate.check_room()
         envelope = open_sealed(
             raw, me=self._rules.me, peer=peer, open_key_for=self._keys.open_key,
             verify_key_for=lambda kid, alg: self._rules.directory.verify_key(peer, kid, alg),

@@ -129,6 +129,7 @@ class Reconciler:
         except PartnerError:
             detail = f"the list {party} sent does not verify under its card; see `gateway partner show {party}`"
             raise TransportError(detail) from None
+        self._contacts.told_time(party, stream.iat_ms)
         await self._contacts.heard(party)
         return stream.items
 

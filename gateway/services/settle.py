@@ -7,14 +7,15 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
 from gateway.casework.recordaction import RECORD_ACTION
+from gateway.errors import ClockSkew, LocalFault
 from gateway.ledger import standing
 from gateway.ledger.standing import Basis
 from gateway.logs import get_logger
 from gateway.ports.common import Actor, Clock
 from gateway.ports.messages import RECEIPT, Attempt, Sent, Settled
-from gateway.primitives import strictjson
+from gateway.primitives import strictjson, times
 from gateway.protocol import delivery
-from gateway.protocol.event import VOID
+from gateway.protocol.event import CLOCK_TOLERANCE_MS, VOID
 from gateway.protocol.ids import EnvelopeId, MessageId, PartyId
 from gateway.protocol.states import ANSWERED, OPEN, State, Step, advance
 from gateway.services.casefile import CaseFile, Effect
@@ -36,7 +37,8 @@ UNREAD = frozenset({"malformed-event", "source-mismatch", "wrong-recipient", "co
 
 
 # Deferred for these, a message waits for a clock or for its turn; for anything else it may be its attachments.
-NO_WORD_OF_FILES = frozenset({"clock-skew", "local-fault"})
+SKEWED = ClockSkew.slug
+NO_WORD_OF_FILES = frozenset({SKEWED, LocalFault.slug})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Settler:
                 waiting.append((jti, at, reason))
                 if outcome.problem not in NO_WORD_OF_FILES:
                     tx.attachments.redo(self._cases.me, jti, partner)
+                if outcome.problem == SKEWED and row.reason != SKEWED:
+                    _alarm_stamp(tx, partner, row, outcome, now)
                 attempts.append(Attempt(jti, now, eid or EnvelopeId(""), "deferred", reason, at))
                 continue
             if self._answered_before(tx, row, outcome, partner, now):
@@ -154,6 +158,21 @@ class Settler:
         """
         return self._in_case(tx, row, accepted=False, received_at=self._clock())
 
+    def given_up(self, tx: Transaction, row: Sent) -> bytes | None:
+        """Take into the case that a message of ours is given up, whatever the partner may say of it later.
+
+        Returns the digest of the row of its case, None where it is as it was.
+        """
+        if row.case_ref is None or row.case_seq != 1:
+            return None
+        return self._cases.opening_given_up(tx, row.recipient, row.case_ref, self._clock())
+
+    def taken_back(self, tx: Transaction, row: Sent) -> bytes | None:
+        """Take into the case that a message of ours that was given up goes on; return as `given_up` does."""
+        if row.case_ref is None or row.case_seq != 1:
+            return None
+        return self._cases.opening_taken_back(tx, row.recipient, row.case_ref)
+
     def _in_case(self, tx: Transaction, row: Sent, *, accepted: bool, received_at: int) -> bytes | None:
         """Take the answer into the case, its status and its clocks; return the digest of its row, None without one."""
         if row.case_ref is None or row.effect is None:
@@ -175,6 +194,20 @@ class Settler:
             )  # fmt: skip
             log.error("partner contradicts itself", partner=partner, message=row.jti, state=row.state)
         return True
+
+
+def _alarm_stamp(tx: Transaction, partner: PartyId, row: Sent, outcome: Outcome, now: int) -> None:
+    """Tell of a message that was given a time ahead of the partner's: it, and all of its case, waits until then."""
+    stamped = times.parse_ms(strictjson.loads(tx.outbox.event(row.jti))["time"])
+    ahead_ms = stamped - (outcome.received_at_ms or now)
+    if ahead_ms <= CLOCK_TOLERANCE_MS:
+        return  # another message of its case is why it waits, or the partner's clock
+    tx.log.append(
+        "audit.alarm", actor=Actor(partner, PARTNER_ROLE), obj=("message", row.jti), at=now, jti=row.jti,
+        event=row.digest, case=row.case_ref, outcome=f"stamped {ahead_ms // 1000} s ahead",
+    )  # fmt: skip
+    fix = f"gateway queue cancel {row.jti}, and submit it again"
+    log.error("a message has a time ahead of the partner's clock", partner=partner, message=row.jti, fix=fix)
 
 
 def _keep_receipt(

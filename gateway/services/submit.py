@@ -115,7 +115,7 @@ class Submitter:
 
     def __init__(
         self, store: Store, rules: Rules, cases: CaseFile, completer: Completer, clock: Clock, entropy: Entropy, *,
-        most_unanswered: int, default_lifetime_ms: int, may_number: Callable[[], None],
+        most_unanswered: int, default_lifetime_ms: int, may_take: Callable[[], None],
     ) -> None:  # fmt: skip
         self._completer = completer
         self._store = store
@@ -126,7 +126,7 @@ class Submitter:
         self._most_unanswered = most_unanswered
         self._default_lifetime_ms = default_lifetime_ms
         self._memory = CaseMemory(rules.me)
-        self._may_number = may_number
+        self._may_take = may_take
         self._records = Records(rules.me)
         self._listeners: list[Callable[[PartyId], None]] = []
         self.unanswered = 0
@@ -179,7 +179,7 @@ class Submitter:
         Returns it and whether it is such a repetition. A request that cannot be accepted raises its
         RequestError; in a batch it keeps its place in the results.
         """
-        self._may_number()
+        self._may_take()
         if self.unanswered + len(requests) > self._most_unanswered:
             detail = "too many messages wait for an answer; see `gateway queue list`"
             raise TooManyRequests(detail, retry_after_s=30)
@@ -210,7 +210,7 @@ class Submitter:
         traceparent: str | None,
     ) -> tuple[StoredAnswer, Sequence[Accepted | RequestError] | None]:
         """Return the answer and its results; None instead of results for a repetition."""
-        self._may_number()  # again: the partner's word may have come while files were fetched
+        self._may_take()  # again: the partner's word may have come while files were fetched
         stored = tx.answers.find(account.id, idempotency.route, idempotency.key)
         if stored is not None:
             if stored.request != idempotency.request:

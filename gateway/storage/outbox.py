@@ -153,6 +153,16 @@ _OVERDUE = limited(
     ),
     "recipient", "now",
 )  # fmt: skip
+_DIED_EARLY = limited(
+    select(*_SENT).where(
+        o.recipient == bindparam("recipient"),
+        t.VOID_DUE,
+        o.state == fixed("dead"),
+        o.reason == fixed("expired"),
+        o.expires_at > bindparam("now"),
+    ),
+    "recipient", "now",
+)  # fmt: skip
 _PASSED = (
     "SELECT max(id) FROM (SELECT id, created_at FROM outbox WHERE id > ? ORDER BY id LIMIT ?) WHERE created_at <= ?"
 )
@@ -337,6 +347,10 @@ class OutboxRows:
     def overdue(self, recipient: PartyId, now_ms: int, limit: int) -> Sequence[Sent]:
         """Return open messages past their `expirytime` that are not on their way."""
         return [Sent(*row) for row in self._run(_OVERDUE, (recipient, now_ms, limit))]
+
+    def died_early(self, recipient: PartyId, now_ms: int, limit: int) -> Sequence[Sent]:
+        """Return dead letters whose time is not over, and which the partner has not been told of."""
+        return [Sent(*row) for row in self._run(_DIED_EARLY, (recipient, now_ms, limit))]
 
     def unanswered(self, urgency: str, after: int, before_ms: int, limit: int) -> tuple[int, Sequence[Sent]]:
         """Look at the next messages behind a number, up to the last accepted by a time; by number."""

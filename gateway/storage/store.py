@@ -11,19 +11,24 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from typing import TYPE_CHECKING, TypeVar
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gateway.errors import ConfigurationError, StorageUnavailable
+from gateway.ports.room import Level
 from gateway.storage.schema import upgrade
 from gateway.storage.transaction import SqlTransaction
-from gateway.storage.writer import Writer
+from gateway.storage.volume import DatabaseFiles, Reserve, holders, make_room, volume_of
+from gateway.storage.writer import WAL_CALM, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    import aiosqlite
 
     from gateway.ports.common import Entropy, FaultPoint
     from gateway.ports.store import Transaction
@@ -72,7 +77,10 @@ class SqliteStore:
         self.writer = writer
         self._connection = connection
         self._lock = lock
-        self.readers: AsyncEngine = _read_only_engine(path)
+        self._reserve = Reserve(path.parent)
+        self._reading: dict[aiosqlite.Connection, float] = {}
+        self._copying: list[sqlite3.Connection] = []
+        self.readers: AsyncEngine = _read_only_engine(path, self._reading)
 
     @classmethod
     def open(
@@ -99,13 +107,15 @@ class SqliteStore:
             detail = f"{path} is in use by another gateway process: stop it, or name another home"
             raise ConfigurationError(detail)
         try:
+            make_room(path)
             upgrade(path)
             connection = _connect(path)
             transaction = SqlTransaction(connection, entropy)
+            files = DatabaseFiles(path)
         except BaseException:
             lock.close()
             raise
-        writer = Writer(connection, transaction, fault=fault, on_commit=on_commit)
+        writer = Writer(connection, transaction, files=files, fault=fault, on_commit=on_commit)
         writer.start()
         return cls(path, writer, connection, lock)
 
@@ -133,13 +143,46 @@ class SqliteStore:
         """Copy the database, as of now, to a new file while traffic goes on. Raises StorageUnavailable."""
         temporary = target.with_name(target.name + ".part")
         try:
-            await asyncio.to_thread(_copy, self.path, temporary)
+            await asyncio.to_thread(_copy, self.path, temporary, self._copying)
             temporary.rename(target)
         except (OSError, sqlite3.Error) as error:
+            ended = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
             with contextlib.suppress(OSError):  # its folder may be what is missing
                 temporary.unlink(missing_ok=True)
             detail = f"the backup could not be written ({type(error).__name__}); check the target's space and rights"
+            if ended:
+                detail = "the backup was ended, as the journal reached storage.wal_bytes; take it at a quieter time"
             raise StorageUnavailable(detail) from None
+
+    def level(self, wal_most: int) -> Level:
+        """Measure the room there is. Raises OSError."""
+        volume = volume_of(self.path.parent)
+        return Level(volume.free, volume.kept, self.writer.wal_bytes, wal_most, self.writer.wal_fault)
+
+    def tend(self) -> None:
+        """Have the files looked at soon, and the WAL emptied where it grew."""
+        (self.writer.empty_wal if self.writer.wal_bytes > WAL_CALM else self.writer.look)()
+
+    def keep_reserve(self, *, give_up: bool) -> None:
+        """Give the reserve up, or make it again where there is room. Raises OSError."""
+        if give_up:
+            self._reserve.give_up()
+        else:
+            self._reserve.make(volume_of(self.path.parent))
+
+    async def cut_readings(self, most_s: float, *, copies: bool) -> int:
+        """End readings of our own that last longer, and copies of the whole too if told; return how many."""
+        late = [connection for connection, since in self._reading.items() if time.monotonic() - since > most_s]
+        for connection in late:
+            await connection.interrupt()
+        copying = list(self._copying) if copies else []
+        for copy in copying:
+            copy.interrupt()
+        return len(late) + len(copying)
+
+    def holders(self) -> Sequence[str]:
+        """Return the other processes that hold the database."""
+        return holders(self.path)
 
     async def close(self) -> None:
         """Finish what waits to be written, then let go of the file."""
@@ -148,6 +191,9 @@ class SqliteStore:
         finally:
             # Whatever the writer died of, the next start must find the home free.
             await self.readers.dispose()
+            # The last to close it empties the WAL; while another program reads there, as much as that lets us.
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.close()
             self._lock.close()
 
@@ -167,20 +213,23 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, copying: list[sqlite3.Connection]) -> None:
     target.unlink(missing_ok=True)
     # Made first, so that no moment shows the records to others.
     target.touch(mode=0o600)
-    connection = sqlite3.connect(f"file:{source}?mode=ro", uri=True, isolation_level=None)
+    connection = sqlite3.connect(f"file:{source}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    copying.append(connection)
     try:
         connection.execute("VACUUM INTO ?", (str(target),))
         with target.open("rb") as copied:
             os.fsync(copied.fileno())
     finally:
+        copying.remove(connection)
         connection.close()
 
 
-def _read_only_engine(path: Path) -> AsyncEngine:
+def _read_only_engine(path: Path, reading: dict[aiosqlite.Connection, float]) -> AsyncEngine:
+    """Return the readers; `reading` holds the connections in use, with the time since."""
     engine = create_async_engine(
         f"sqlite+aiosqlite:///file:{path}?mode=ro&uri=true",
         pool_size=READERS,
@@ -196,5 +245,14 @@ def _read_only_engine(path: Path) -> AsyncEngine:
         cursor.execute("PRAGMA temp_store=MEMORY")
         cursor.execute("PRAGMA query_only=ON")
         cursor.close()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _begun(connection: Any, _record: object, _proxy: object) -> None:
+        reading[connection.driver_connection] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def _done(connection: Any, _record: object) -> None:
+        if connection is not None:
+            reading.pop(connection.driver_connection, None)
 
     return engine

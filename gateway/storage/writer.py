@@ -8,7 +8,10 @@ Laws:
 3. Nobody learns a unit's result before the COMMIT that holds it (synchronous=FULL) has returned.
 4. After an I/O error nothing more is written by this process: what fsync has lost, a second fsync calls
    durable. A full disk is no such error: it is undone, answered with 503, and tried again.
-5. Statements run in the event loop, COMMIT in a thread: the fsync is what takes long, and hand-overs
+5. Files that are no longer those of the next start hold no promise: each COMMIT looks whether the main file and the
+   WAL are still at their paths. If not, what they hold is saved as far as can be, and the writer ends.
+6. The WAL is emptied as it grows, not only by the small steps that any reader stops.
+7. Statements run in the event loop, COMMIT in a thread: the fsync is what takes long, and hand-overs
    of the rest cost more than they save (measured: 0.93 of the throughput against 0.78 in threads).
 """
 
@@ -22,6 +25,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gateway.errors import GatewayError, LedgerError, StorageUnavailable
+from gateway.logs import get_logger
+from gateway.ports.common import SYSTEM
+from gateway.storage.volume import DatabaseFiles, FilesReplaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from gateway.storage.transaction import SqlTransaction
 
 T = TypeVar("T")
+log = get_logger()
 
 # Longest stretch of statements before a COMMIT: what a reader of the same loop may have to wait.
 GROUP_SLICE_S = 0.004
@@ -40,6 +47,12 @@ MAX_WAITING_UNITS = 4096
 # How long a locked database is waited for before callers get 503.
 BUSY_LIMIT_S = 5.0
 BUSY_STEP_S = 0.02
+# Larger than what a checkpoint of SQLite's own leaves behind, on a busy gateway: above it something holds it.
+WAL_STEP = 1024 * 1024
+WAL_CALM = 16 * 1024 * 1024
+EMPTY_EVERY_S = 1.0
+# How long the storage may take for one COMMIT before new work is refused at once.
+STALL_S = 5.0
 
 FULL = {sqlite3.SQLITE_FULL}
 # The shared index of the WAL could not grow: a full disk too, and nothing durable was touched.
@@ -70,16 +83,24 @@ class Writer:
         connection: sqlite3.Connection,
         transaction: SqlTransaction,
         *,
+        files: DatabaseFiles | None = None,
         fault: FaultPoint | None = None,
         on_commit: Callable[[int, float], None] | None = None,
     ) -> None:
-        """Take a connection in autocommit mode that nothing else uses.
+        """Take a connection in autocommit mode that nothing else uses, and its files; None for one in memory.
 
         `fault` is called at each step by name (fault injection; None costs nothing).
         `on_commit(units, seconds)` observes each durable group.
         """
         self._connection = connection
         self._transaction = transaction
+        self._files = files
+        self._wal_fault: str | None = None
+        self._emptied_at = 0.0
+        self._must_empty = False
+        self._must_look = False
+        self._written_at = time.monotonic()
+        self._working_since: float | None = None
         self._fault = fault
         self._on_commit = on_commit
         self._waiting: deque[_Unit[Any]] = deque()
@@ -90,6 +111,11 @@ class Writer:
         self._closing = False
         self._busy_limit_s = BUSY_LIMIT_S
         self._group_units: list[_Unit[Any]] = []
+        self._wal_told = 0
+        self.crowded: list[Callable[[], None]] = []
+        """Called where a write found no room, and each time the WAL has grown by `WAL_STEP`."""
+        self.ended: list[Callable[[], None]] = []
+        """Called once the writer has ended for files that were replaced."""
 
     def start(self) -> None:
         """Begin to take units."""
@@ -120,6 +146,37 @@ class Writer:
         """Why nothing more is written, or None."""
         return self._broken
 
+    @property
+    def wal_bytes(self) -> int:
+        """How large the WAL was after the last COMMIT."""
+        return self._files.wal_bytes if self._files is not None else 0
+
+    @property
+    def wal_fault(self) -> str | None:
+        """Why the WAL could not be emptied the last time; None where it could, or did not have to be."""
+        return self._wal_fault
+
+    @property
+    def stalled_s(self) -> float:
+        """For how long the storage has not answered what was asked of it last."""
+        since = self._working_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def quiet_s(self) -> float:
+        """For how long nothing was written."""
+        return time.monotonic() - self._written_at
+
+    def empty_wal(self) -> None:
+        """Have the WAL emptied soon, also where nothing is written."""
+        self._must_empty = True
+        self._wake.set()
+
+    def look(self) -> None:
+        """Have the files looked at soon, also where nothing is written: a promise was given on them."""
+        self._must_look = True
+        self._wake.set()
+
     async def run(self, work: Callable[[SqlTransaction], T]) -> T:
         """Run `work` in the next group and return its result once it is durable.
 
@@ -128,6 +185,8 @@ class Writer:
         """
         if self._broken is not None:
             raise self._broken
+        if self.stalled_s > STALL_S:
+            raise StorageUnavailable(f"the storage has not answered for {self.stalled_s:.0f} s; nothing was accepted")
         if self._closing or len(self._waiting) >= MAX_WAITING_UNITS:
             detail = "too much waits to be written" if not self._closing else "the gateway is stopping"
             raise StorageUnavailable(detail)
@@ -155,6 +214,10 @@ class Writer:
                     self._fail(self._all_waiting(), self._broken)
                 else:
                     await self._group()
+            if self._must_empty or self.wal_bytes > WAL_CALM:
+                await self._empty()
+            if self._must_look:
+                await self._look()
             if self._closing:
                 return
 
@@ -171,8 +234,11 @@ class Writer:
                 self._perform(unit)
             self._transaction.log.seal_group()
             self._point("commit")
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.commit)
+            await self._in_thread(self._commit)
             self._point("committed")
+        except FilesReplaced as error:
+            await self._rescue(units, error)
+            return
         except sqlite3.Error as error:
             self._undo(units, self._translate(error))
             return
@@ -180,9 +246,16 @@ class Writer:
             # A bug in what belongs to the group as a whole: its callers learn of it, the writer lives on.
             self._undo(units, error)
             return
+        self._answer(units, time.perf_counter() - started)
+
+    def _answer(self, units: list[_Unit[Any]], seconds: float) -> None:
+        """Tell everybody what came of a group that is durable now."""
         self._transaction.log.group_committed()
+        if abs(self.wal_bytes - self._wal_told) >= WAL_STEP:
+            self._wal_told = self.wal_bytes
+            self._tell(self.crowded)
         if self._on_commit is not None:
-            self._on_commit(len(units), time.perf_counter() - started)
+            self._on_commit(len(units), seconds)
         for unit in units:
             if unit.future.cancelled():
                 continue
@@ -190,6 +263,84 @@ class Writer:
                 unit.future.set_exception(unit.error)
             else:
                 unit.future.set_result(unit.result)
+
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        self._working_since = time.monotonic()
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._working_since = None
+
+    def _commit(self) -> None:
+        self._connection.commit()
+        self._written_at = time.monotonic()
+        if self._files is not None:
+            self._files.check()
+
+    async def _empty(self) -> None:
+        """Put the WAL into the main file and cut it to nothing, once a second at most."""
+        if self._files is None or self._broken is not None or time.monotonic() - self._emptied_at < EMPTY_EVERY_S:
+            return
+        self._must_empty = False
+        self._emptied_at = time.monotonic()
+        try:
+            await self._in_thread(self._checkpoint)
+        except FilesReplaced as error:
+            await self._rescue([], error)
+        except sqlite3.Error as error:
+            # The WAL still has everything: the main file is written anew from it by the next one that succeeds.
+            self._wal_fault = getattr(error, "sqlite_errorname", type(error).__name__)
+
+    async def _look(self) -> None:
+        self._must_look = False
+        if self._files is None or self._broken is not None:
+            return
+        try:
+            await self._in_thread(self._files.check)
+        except FilesReplaced as error:
+            await self._rescue([], error)
+
+    def _checkpoint(self) -> None:
+        busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._wal_fault = "held by a reader" if busy else None
+        if self._files is not None:
+            self._files.check()
+
+    async def _rescue(self, units: list[_Unit[Any]], error: FilesReplaced) -> None:
+        """End the writer; save first what a WAL holds that has no name any more."""
+        self._broken = error
+        self._transaction.log.group_committed()
+        try:
+            await self._in_thread(self._save)
+        except (sqlite3.Error, OSError) as failed:
+            log.critical("what the database held could not be saved", error=type(failed).__name__)
+        log.critical("the files of the database were replaced", reason=error.detail)
+        self._fail([*units, *self._all_waiting()], error)
+        self._tell(self.ended)
+
+    def _tell(self, listeners: list[Callable[[], None]]) -> None:
+        for listener in listeners:
+            listener()
+
+    def _save(self) -> None:
+        files, connection = self._files, self._connection
+        assert files is not None
+        if files.rescuable:
+            connection.execute("BEGIN IMMEDIATE")
+            now_ms = int(time.time() * 1000)
+            self._transaction.log.append(
+                "audit.alarm", actor=SYSTEM, obj=("storage", "wal"), at=now_ms, outcome="files replaced"
+            )
+            self._transaction.log.seal_group()
+            connection.commit()
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                log.warning("what the deleted file held is in the database")
+                return
+        saved = files.path.with_name(f"{files.path.name}.saved-{int(time.time())}")
+        saved.touch(mode=0o600, exist_ok=False)
+        connection.execute("VACUUM INTO ?", (str(saved),))
+        log.warning("what the database held is saved beside it", file=saved.name)
 
     async def _begin(self) -> None:
         deadline = time.perf_counter() + self._busy_limit_s
@@ -249,6 +400,7 @@ class Writer:
         code = getattr(error, "sqlite_errorcode", None)
         primary = code & 0xFF if code is not None else None
         if primary in FULL or code == FULL_INDEX:
+            self._tell(self.crowded)
             return StorageUnavailable("the data volume is full: free space on it; nothing was accepted")
         if primary in BUSY:
             return StorageUnavailable("the database is locked by another program; nothing was accepted")

@@ -153,6 +153,7 @@ class _Handlers:
             log.warning("envelope refused", partner=party, code=error.slug, detail=error.detail)
             await self._parts.refusals.note("envelope.refused", Actor(party, "partner"), error.slug)
             raise
+        self._parts.contacts.told_time(party, envelope.iat_ms)
         await self._parts.contacts.heard(party)
         receipt, _ = await self._parts.receiver.receive(envelope)
         return web.Response(body=receipt, content_type=JOSE_JSON)
@@ -197,7 +198,8 @@ class _Handlers:
         party: PartyId = request[PARTY]
         raw = await _body(request, JOSE_JSON)
         contacts = self._parts.contacts
-        await contacts.reading(party, lambda: contacts.read_ping(party, raw))
+        ping = await contacts.reading(party, lambda: contacts.read_ping(party, raw))
+        contacts.told_time(party, ping.iat_ms)
         await contacts.heard(party)
         now = self._parts.clock()
         body = sign_ping(iss=self._parts.directory.me, aud=party, iat_ms=now, signer=self._parts.keys.signer(now))

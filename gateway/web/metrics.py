@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+if TYPE_CHECKING:
+    from gateway.ports.room import Level
+
 PAUSES = ("start", "behind", "renewed", "unwitnessed", "untimestamped")
+DOUBTS = ("jump", "start", "gap")
 URGENCIES = ("FLASH", "URGENT", "PRIORITY", "ROUTINE", "INFO")
 
 
@@ -59,6 +64,15 @@ class Metrics:
         self._paused = Gauge(
             "gateway_exchange_paused", "1 while nothing is exchanged with partners", ["cause"], registry=reg
         )
+        self._clock = Gauge(
+            "gateway_clock_doubt", "1 while nothing is given up, for a doubt about the clock", ["doubt"], registry=reg
+        )
+        self._clock_off = Gauge(
+            "gateway_clock_off_seconds", "How far the clock is from where it was expected", registry=reg
+        )
+        self._wal = Gauge("gateway_wal_bytes", "Size of the journal beside the database", registry=reg)
+        self._free = Gauge("gateway_disk_free_bytes", "Free on the data volume", registry=reg)
+        self._full = Gauge("gateway_full", "1 while nothing new is taken for want of room", registry=reg)
         self._up = Gauge(
             "gateway_partner_up", "1 while the last attempt reached the partner", ["partner"], registry=reg
         )
@@ -84,8 +98,12 @@ class Metrics:
     def text(
         self, depth: Mapping[str, Depth], dead: int, log_size: int, partners: Mapping[str, bool], now_ms: int,
         unwitnessed_ms: int = 0, paused: str | None = None, untimestamped_ms: int = 0,
+        clock: str | None = None, clock_off_ms: int = 0, room: Level | None = None, *, full: bool = False,
     ) -> bytes:  # fmt: skip
-        """Return the exposition, with what is true now; `paused` is a cause of `services.gate`."""
+        """Return the exposition, with what is true now; `paused` is a cause of `services.gate`.
+
+        `clock` is a doubt of `protocol.trustedtime`.
+        """
         for urgency in URGENCIES:
             found = depth.get(urgency)
             self._depth.labels(urgency).set(found.count if found else 0)
@@ -96,6 +114,13 @@ class Metrics:
         self._unstamped.set(untimestamped_ms / 1000)
         for cause in PAUSES:
             self._paused.labels(cause).set(cause == paused)
+        for doubt in DOUBTS:
+            self._clock.labels(doubt).set(doubt == clock)
+        self._clock_off.set(clock_off_ms / 1000)
+        if room is not None:
+            self._wal.set(room.wal)
+            self._free.set(room.free)
+        self._full.set(full)
         for partner, up in partners.items():
             self._up.labels(partner).set(up)
         return generate_latest(self.registry)

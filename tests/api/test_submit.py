@@ -168,6 +168,23 @@ async def test_a_full_queue_says_when_to_come_back(api: Api) -> None:
     assert await api.entries(object=answer.json["trace_id"]) == []
 
 
+async def test_what_there_is_no_room_for_is_refused_with_the_reason(api: Api) -> None:
+    """The last of the volume is for messages taken before: 503, by itself again once there is room."""
+    room = api.side.gateway.room
+    most, room._wal_most = room._wal_most, -1
+    try:
+        answer = await api.submit(example(REFERRAL))
+        ready = room.fault
+    finally:
+        room._wal_most = most
+
+    assert (answer.status, answer.json["code"]) == (503, "storage-unavailable")
+    assert answer.headers["Retry-After"]
+    assert "the journal of the database is at" in answer.json["detail"]
+    assert ready is not None
+    assert (await api.submit(example(REFERRAL))).status == 202
+
+
 async def test_the_callers_trace_travels_with_the_event(api: Api) -> None:
     """A valid `traceparent` is in the event; an invalid one is left out."""
     parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

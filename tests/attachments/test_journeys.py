@@ -214,7 +214,7 @@ async def _upload(two: Two) -> Any:
 
 def _later(two: Two, hours: float) -> None:
     for process in two.both:
-        process.skew_ms += round(hours * 3_600_000)
+        process.slept_ms += round(hours * 3_600_000)
 
 
 def test_a_killed_process_leaves_no_half_file() -> None:

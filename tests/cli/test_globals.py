@@ -58,6 +58,8 @@ COMMANDS = {
     "audit search": set(),
     "audit reconcile": {"PARTNER"},
     "audit vouch": {"--reason", "--yes"},
+    "clock show": set(),
+    "clock confirm": {"--yes"},
     "user add": {"NAME", "--role"},
     "user list": set(),
     "user disable": {"NAME", "--yes"},

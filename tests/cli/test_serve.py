@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+import pytest
 
+from gateway.errors import ConfigurationError, KeysNotValid
 from gateway.keyring.files import Hosts, open_keys
 from gateway.protocol.ids import PartyId
+from gateway.protocol.trustedtime import TOLERANCE_MS
 from gateway.running import World, wall_clock
 from gateway.runtime import open_gateway
-from gateway.serving import CLOCK_BACK_MOST_MS, YEAR_2026_MS, Health
+from gateway.serving import YEAR_2026_MS, Health
 from gateway.web.metrics import Metrics
 from tests.cli.conftest import init_home
 from tests.cli.terminal import GATEWAY, ROOT, Home, Serving, environment
@@ -206,13 +209,32 @@ def test_no_core_is_dumped_and_nobody_may_attach(home: Home) -> None:
 
 
 async def test_a_clock_that_cannot_be_right_is_not_ready(tmp_path: Path) -> None:
-    """Before 2026, or set back: a probe takes the gateway out of the balance until somebody looks."""
+    """Before 2026, or set: a probe takes the gateway out of the balance until somebody looks, and the time goes on."""
+    started = now = wall_clock()
+    settings, keys = init_home(tmp_path / "home", now_ms=now)
+    async with open_gateway(settings, keys, World(clock=lambda: now, elapsed=lambda: 0)) as gateway:
+        health = Health(gateway, Metrics(), phase=None)
+        assert {fault for _, fault in await health.ready()} == {None}
+        for step in (-TOLERANCE_MS - 1, 20 * 86_400_000):
+            now = started + step
+            assert "jumped" in dict(await health.ready())["clock"]
+            assert gateway.clock() == started
+            assert b'gateway_clock_doubt{doubt="jump"} 1.0' in await health.text()
+        now = started
+        assert dict(await health.ready())["clock"] is None
+    now = YEAR_2026_MS - 1
+    with pytest.raises(ConfigurationError, match=r"keys of this home are from .*; set the clock"):
+        async with open_gateway(settings, keys, World(clock=lambda: now)):
+            pass
+
+
+async def test_keys_that_do_not_count_by_our_clock_are_no_fault_of_the_gateways_own(tmp_path: Path) -> None:
+    """A clock put before the keys while it runs: 503 with a sentence, for whoever asks for a signature."""
     now = wall_clock()
     settings, keys = init_home(tmp_path / "home", now_ms=now)
     async with open_gateway(settings, keys, World(clock=lambda: now)) as gateway:
-        health = Health(gateway, Metrics(), phase=None)
-        assert {fault for _, fault in await health.ready()} == {None}
-        now -= CLOCK_BACK_MOST_MS + 1
-        assert "set back" in dict(await health.ready())["clock"]
-        now = YEAR_2026_MS - 1
-        assert "before 2026" in dict(await health.ready())["clock"]
+        now -= 86_400_000
+        with pytest.raises(KeysNotValid, match=r"our clock says .*; set the clock") as fault:
+            gateway.keys.signer(gateway.clock())
+        assert fault.value.status == 503
+        assert "set the clock" in str(dict(await Health(gateway, Metrics(), phase=None).ready())["keys"])

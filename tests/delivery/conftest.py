@@ -17,7 +17,7 @@ from tests.support.hostile import Author
 from tests.support.link import ID, KH, post_envelope, two_homes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from gateway.ports.partner import Reply
     from gateway.protocol.receipt import Outcome, Receipt
@@ -43,10 +43,10 @@ class Desk:
         self.gateway: Gateway
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
-        """Have the receiver's home open while the block runs."""
+    async def open(self, elapsed: Callable[[], int] | None = None) -> AsyncIterator[None]:
+        """Have the receiver's home open while the block runs; its clock is the truth unless held against `elapsed`."""
         settings, keys = open_home(self.home, environ={})
-        async with open_gateway(settings, keys, World(clock=lambda: self.now)) as self.gateway:
+        async with open_gateway(settings, keys, World(clock=lambda: self.now, elapsed=elapsed)) as self.gateway:
             await self.gateway.witnessing.guard.vouch(Actor("local", "operator"), "other")
             await self.gateway.checkpoints.sign()
             yield

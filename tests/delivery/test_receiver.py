@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from gateway.errors import StorageUnavailable
 from gateway.ledger import entry, note
 from gateway.ports.common import Actor
 from gateway.primitives import merkle, strictjson
@@ -16,13 +17,13 @@ from gateway.protocol.event import build_event, parse_event
 from gateway.protocol.ids import MessageId, PartyId, make_case_ref
 from gateway.protocol.void import Void
 from gateway.registry.subject import load_schema
+from tests.delivery.conftest import Desk
 from tests.support.hostile import DAY_MS, SCHEMAS, filled
 from tests.support.link import ID
 from tests.support.pair import event_of
 
 if TYPE_CHECKING:
     from gateway.protocol.receipt import Outcome
-    from tests.delivery.conftest import Desk
 
 HOUR_MS = 3_600_000
 
@@ -389,3 +390,27 @@ async def test_a_message_that_breaks_a_validator_is_deferred_alone(desk: Desk) -
     bad = desk.author.event(data={**filled("case.referral/s1-sumarni"), "summary": "poison"})
     found = await desk.outcomes(bad, good)
     assert [said(o) for o in found] == ["deferred local-fault", "accepted"]
+
+
+async def test_an_envelope_is_put_off_while_there_is_no_room_for_it(desk: Desk) -> None:
+    """503 and no receipt: the sender comes again, and nothing was taken of it."""
+    event, size = desk.author.event(), await desk.size()
+    room = desk.gateway.room
+    most, room._wal_most = room._wal_most, -1
+    with pytest.raises(StorageUnavailable, match="nothing was accepted"):
+        await desk.outcome(event)
+    room._wal_most = most
+    assert await desk.size() == size
+    assert said(await desk.outcome(event)) == "accepted"
+
+
+async def test_nothing_is_judged_by_a_clock_in_doubt_that_the_sender_contradicts() -> None:
+    """A start by a clock weeks ahead: what would be expired or not agreed by it is deferred, whatever it is."""
+    desk = Desk()
+    right = desk.now
+    event = desk.author.event()
+    desk.now += 20 * DAY_MS
+    async with desk.open(elapsed=lambda: 0):
+        assert desk.gateway.clock.doubt == "start"
+        assert said(await desk.outcome(event, iat_ms=right)) == "deferred clock-skew"
+        assert said(await desk.outcome(event, iat_ms=desk.now)) == "rejected expired"

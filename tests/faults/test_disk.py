@@ -7,14 +7,19 @@ import contextlib
 import random
 import shutil
 import sqlite3
+import time
 from typing import TYPE_CHECKING
 
+import aiohttp
 import orjson
 import pytest
 
+from gateway.config import load_settings
 from tests.support.checker import check
 from tests.support.kills import Served, make_homes, until
 from tests.support.pair import example
+from tests.support.preload import Preload
+from tests.support.reader import reading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -72,10 +77,11 @@ async def post(side: Served) -> tuple[int, str | None]:
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[tuple[Served, Served]]:
+async def serving(folder: Path, preload: Preload | None = None) -> AsyncIterator[tuple[Served, Served]]:
     """Run two gateways with homes in `folder`; after the block all is delivered, and the checker finds nothing."""
     homes = await make_homes(folder)
-    a = Served(homes[0], random.Random(1), ("case.referral/s1-sumarni",))
+    env = preload.env if preload is not None else {}
+    a = Served(homes[0], random.Random(1), ("case.referral/s1-sumarni",), env=env)
     b = Served(homes[1], random.Random(2), ("info.request/telephone-three-numbers",))
     await asyncio.gather(a.start(), b.start())
     try:
@@ -121,3 +127,96 @@ async def test_a_database_locked_for_half_a_minute_loses_nothing(tmp_path: Path)
             other.execute("ROLLBACK")
             other.close()
             assert (await post(a))[0] == (await post(b))[0] == 202
+
+
+def database(side: Served) -> Path:
+    """Return the main file of a side's database."""
+    return side.home / "data" / "gateway.db"
+
+
+async def ready(side: Served) -> tuple[int, dict[str, str]]:
+    """Ask /readyz; return status and checks."""
+    address = load_settings(side.home).ops.address
+    url, patience = f"http://{address.host}:{address.port}/readyz", aiohttp.ClientTimeout(total=9)
+    async with aiohttp.ClientSession(timeout=patience) as session, session.get(url) as answer:
+        return answer.status, orjson.loads(await answer.read())["checks"]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_forgotten_reader_fills_the_volume_and_a_start_empties_it(small: Path, killed: bool) -> None:
+    """503 before the last of it, its holder named; stopped or killed on a volume filled to the end, it starts again."""
+    ballast = Ballast(small)
+    async with serving(small) as (a, b):
+        assert (await post(a))[0] == 202
+        await until(lambda: not a.waiting(), 30, "delivered")
+        shell = await reading(database(a))
+        status = 202
+        while status == 202:
+            status, _ = await post(a)
+        assert status == 503
+        free = shutil.disk_usage(small).free
+        assert free > 1024 * 1024, free
+        code, checks = await ready(a)
+        assert (code, "are kept" in checks["disk"]) == (503, True), checks
+        ballast.fill()
+        if killed:
+            a.kill()
+        else:
+            await a.stop()
+        await shell.communicate(b"")
+        await a.start()
+        ballast.free()
+        await until(lambda: not (a.waiting() + b.waiting()), 60, "drained")
+        assert (await post(a))[0] == 202
+
+
+@pytest.mark.timeout(300)
+async def test_a_deleted_wal_breaks_no_promise(tmp_path: Path) -> None:
+    """Under load: it is noticed by the next group, the process ends, and the next has all that got its 202."""
+    async with serving(tmp_path) as (a, _):
+        over = asyncio.Event()
+        load = asyncio.create_task(a.load(over))
+        await until(lambda: len(a.promised) > 100, 60, "loaded")
+        database(a).with_name("gateway.db-wal").unlink()
+        assert a.process is not None
+        process = a.process
+        await until(lambda: process.poll() is not None, 40, "ended")
+        assert process.returncode != 0
+        await a.start()
+        over.set()
+        await load
+        with contextlib.closing(sqlite3.connect(database(a))) as db:
+            alarms = db.execute("SELECT outcome FROM entries WHERE typ = 'audit.alarm'").fetchall()
+        assert ("files replaced",) in alarms
+
+
+@pytest.mark.timeout(300)
+async def test_storage_that_hangs_is_not_ready_within_ten_seconds(tmp_path: Path) -> None:
+    """Nothing is written at the moment: a probe finds it all the same, and everything goes on once it answers."""
+    preload = Preload(tmp_path)
+    async with serving(tmp_path, preload) as (a, b):
+        assert (await post(a))[0] == 202
+        await until(lambda: not (a.waiting() + b.waiting()), 60, "delivered")
+        assert (await ready(a))[0] == 200
+        preload.hangs = True
+        preload.apply()
+        hung, status = time.monotonic(), 200
+        while status == 200:
+            status, checks = await ready(a)
+        assert time.monotonic() - hung < 10
+        assert "storage" in checks["database"]
+        assert await refused(a) < 10
+        preload.hangs = False
+        preload.apply()
+        assert (await post(a))[0] == 202
+
+
+async def refused(side: Served) -> float:
+    """Submit until that is refused at once; return how long the last one took."""
+    while True:
+        started = time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(9):
+                assert (await post(side))[0] == 503
+                return time.monotonic() - started

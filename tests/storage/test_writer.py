@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,8 @@ from gateway.errors import Clash, ConfigurationError, StorageUnavailable
 from gateway.ports.common import Actor
 from gateway.storage import writer as writer_module
 from gateway.storage.store import SqliteStore
+from gateway.storage.volume import FilesReplaced, beside, holders
+from tests.support.reader import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -227,3 +230,63 @@ async def test_a_caller_who_left_is_not_served(store: SqliteStore) -> None:
     await store.write(noting("here"))
     assert "here" in on_disk(store.path)[0]
     assert call.cancelled()
+
+
+async def test_a_deleted_wal_is_noticed_by_the_next_commit_and_what_it_held_is_saved(tmp_path: Path) -> None:
+    """A tidy-up script takes `-wal` away: no promise after it, and none before it is broken."""
+    store = SqliteStore.open(tmp_path / "data" / "gateway.db")
+    ended: list[str] = []
+    store.writer.ended.append(lambda: ended.append("ended"))
+    await store.write(noting("before"))
+    beside(store.path, "-wal").unlink()
+    outcomes = await asyncio.gather(*(store.write(noting(str(n))) for n in range(3)), return_exceptions=True)
+    assert [type(o) for o in outcomes] == [FilesReplaced] * 3
+    with pytest.raises(FilesReplaced):
+        await store.write(noting("later"))
+    assert ended == ["ended"]
+    await store.close()
+    facts, leaves = on_disk(store.path)
+    assert "before" in facts
+    assert "later" not in facts
+    assert leaves == list(range(len(leaves)))
+    again = SqliteStore.open(store.path)
+    assert await again.write(lambda tx: tx.log.head()[0]) == len(leaves)
+    with closing(sqlite3.connect(store.path)) as db:
+        assert db.execute("SELECT outcome FROM entries WHERE typ = 'audit.alarm'").fetchall() == [("files replaced",)]
+    await again.close()
+
+
+async def test_a_database_that_was_put_in_its_place_is_noticed_and_ours_is_saved_beside_it(tmp_path: Path) -> None:
+    """Somebody restores a backup under a running gateway: what it accepted since is not thrown away."""
+    store = SqliteStore.open(tmp_path / "data" / "gateway.db")
+    await store.write(noting("before"))
+    other = tmp_path / "data" / "other.db"
+    with closing(sqlite3.connect(other)) as db:
+        db.execute("CREATE TABLE t (x)")
+    other.replace(store.path)
+    with pytest.raises(FilesReplaced, match="replaced while the gateway runs"):
+        await store.write(noting("after"))
+    await store.close()
+    [saved] = store.path.parent.glob("gateway.db.saved-*")
+    assert "before" in on_disk(saved)[0]
+    assert saved.stat().st_mode & 0o077 == 0
+
+
+async def test_the_wal_is_emptied_as_soon_as_the_reader_that_held_it_is_gone(tmp_path: Path) -> None:
+    """A forgotten shell keeps an old snapshot: the WAL grows, its holder is named; afterwards it shrinks to nothing."""
+    store = SqliteStore.open(tmp_path / "data" / "gateway.db")
+    await store.write(noting("before"))
+    reader = await reading(store.path)
+    for n in range(18):
+        await store.write(noting(str(n), "x" * 1_000_000))
+    assert store.writer.wal_bytes > writer_module.WAL_CALM
+    store.writer.empty_wal()
+    await store.write(noting("held"))
+    assert store.writer.wal_fault == "held by a reader"
+    assert [holder.split()[-1] for holder in holders(store.path)] == [str(reader.pid)]
+    await reader.communicate(b"")
+    store.writer._emptied_at = 0.0
+    await store.write(noting("free"))
+    store.writer.empty_wal()
+    await store.close()
+    assert store.writer.wal_bytes == 0

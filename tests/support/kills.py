@@ -104,6 +104,7 @@ class Served:
     restarts: list[float] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
+    env: dict[str, str] = field(default_factory=dict)
 
     @property
     def output(self) -> Path:
@@ -121,7 +122,7 @@ class Served:
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(  # noqa: ASYNC220 - its handle must outlive this loop
                 [GATEWAY, "--home", self.home, "serve"], stdout=output, stderr=output, cwd=self.home.parent,
-                env={**os.environ, "TMPDIR": str(self.temporary)},
+                env={**os.environ, "TMPDIR": str(self.temporary), **self.env},
             )  # fmt: skip
         started = time.monotonic()
         while not await self._answers():

@@ -50,6 +50,7 @@ T = TypeVar("T")
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "schemas" / "examples"
 ID, KH = PartyId("id.imigrasi"), PartyId("kh.gdi")
+HOUR_MS = 3_600_000
 TIMEOUT_S = 30.0
 LONGEST_QUIET_S = 86_400.0
 THREAD_S = 10.0
@@ -198,6 +199,11 @@ class Process:
         self.links: Links | None = None
         self.authority: TimestampAuthority | None = None
         self.skew_ms = 0
+        """How far its wall clock is wrong."""
+        self.slept_ms = 0
+        """How long it slept: time that passed, and that nobody watched."""
+        self.believes = False
+        """Believes its wall clock, as gateways did that held it against nothing."""
         self.gateway: Gateway = None  # type: ignore[assignment]
         self._died = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
@@ -206,7 +212,11 @@ class Process:
 
     def clock(self) -> int:
         """Return the time as this process reads it."""
-        return self.network.clock() + self.skew_ms
+        return self.network.clock() + self.skew_ms + self.slept_ms
+
+    def elapsed(self) -> int:
+        """Return the time since anything: nobody can set it, and it passes while the machine sleeps."""
+        return self.network.clock() + self.slept_ms
 
     # --- life ---
 
@@ -228,7 +238,8 @@ class Process:
     async def _live(self, up: asyncio.Event) -> None:
         settings, keys = open_home(self.home, environ={})
         world = World(
-            clock=self.clock, entropy=self.chance.randbytes, draw=self.chance.random,
+            clock=self.clock, elapsed=None if self.believes else self.elapsed,
+            entropy=self.chance.randbytes, draw=self.chance.random,
             link=self.links or (lambda party: MemoryLink(self, party)), fault=self._step, authority=self.authority,
         )  # fmt: skip
         async with open_gateway(settings, keys, world) as gateway:
@@ -367,6 +378,7 @@ async def post_envelope(gateway: Gateway, party: PartyId, raw: bytes) -> Reply:
     except PartnerError as error:
         await gateway.refusals.note("envelope.refused", Actor(party, "partner"), error.slug)
         raise
+    gateway.contacts.told_time(party, envelope.iat_ms)
     await gateway.contacts.heard(party)
     receipt, _ = await gateway.receiver.receive(envelope)
     return Reply(200, "application/jose+json", receipt, None)
@@ -380,7 +392,8 @@ async def _get_message(gateway: Gateway, party: PartyId, jti: str) -> Reply:
 
 async def _ping(gateway: Gateway, party: PartyId, raw: bytes) -> Reply:
     directory, now = gateway.directory, gateway.clock()
-    await gateway.contacts.reading(party, lambda: gateway.contacts.read_ping(party, raw))
+    ping = await gateway.contacts.reading(party, lambda: gateway.contacts.read_ping(party, raw))
+    gateway.contacts.told_time(party, ping.iat_ms)
     await gateway.contacts.heard(party)
     body = sign_ping(iss=directory.me, aud=party, iat_ms=now, signer=gateway.keys.signer(now))
     return Reply(200, "application/jose+json", body, None)
@@ -639,7 +652,8 @@ class Two:
     def __init__(self, seed: int | None = None) -> None:
         chance = random.Random(seed)
         home_a, home_b, now = two_homes()
-        self.network = Network(now, chance if seed is not None else None)
+        # A while after their keys: a start by a clock before them is refused, and seeds put clocks back.
+        self.network = Network(now, None) if seed is None else Network(now + HOUR_MS, chance)
         self.a = Process(home_a, ID, self.network, random.Random(chance.random()))
         self.b = Process(home_b, KH, self.network, random.Random(chance.random()))
         self.canaries: tuple[bytes, ...] = ()

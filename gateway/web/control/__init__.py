@@ -15,7 +15,7 @@ from gateway.services.accounts import LOCAL_OPERATOR
 from gateway.web.api import api_app, bearer
 from gateway.web.api.guard import admit
 from gateway.web.api.messages import PURPOSE_NEEDED
-from gateway.web.control import keys, log, parties, people, queue, registry, system
+from gateway.web.control import clock, keys, log, parties, people, queue, registry, system
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,6 +30,7 @@ PREFIX = "/control/v1"
 STILL: Final = frozenset({
     # These promise nothing that is kept,
     "/backups", "/partners/preview", "/partners/{party}/ping", "/schemas/diff", "/log/exports", "/log/vouched",
+    "/clock/confirmed",
     # and these take something away: at once, and again after the repair.
     "/partners/{party}/suspend", "/keys/revoke", "/{noun:users|clients}/{name}/disable",
 })  # fmt: skip
@@ -47,7 +48,7 @@ def control_app(gateway: Gateway, outermost: Any, metrics: Callable[[], Awaitabl
     app = api_app(gateway, outermost, caller)
     app[PURPOSE_NEEDED] = True
     found = [*system.routes(gateway, metrics)]
-    for part in (parties, keys, queue, registry, people, log):
+    for part in (parties, keys, queue, registry, people, log, clock):
         found += part.routes(gateway)
     app.add_routes([_guarded(gateway, one, caller) for one in found])
     return app
