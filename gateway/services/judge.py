@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gateway.errors import Finding, LocalFault, NotAgreed, PartnerError, SchemaInvalid
+from gateway.errors import Finding, LocalFault, NotAgreed, PartnerError, Refusal, SchemaInvalid
 from gateway.logs import get_logger
 from gateway.protocol import receipt
 from gateway.protocol.event import Event, UnreadableEvent, check_addressing, check_clock, parse_event
@@ -33,7 +33,7 @@ class Judged:
     line: bytes
     event: Event | None
     failed_at: int
-    error: PartnerError | None
+    error: Refusal | None
     jti: str | None
     casework: Judgement | None = None
     attached: Inspected = NOTHING
@@ -70,7 +70,7 @@ class Judge:
             # (5) Strict JSON, required attributes, formats, size, case check character.
             event = parse_event(line, is_manifest=rules.catalogue.is_manifest)
         except UnreadableEvent as error:
-            return Judged(digest, line, None, 5, error, error.jti)
+            return Judged(digest, line, None, 5, Refusal.of(error), error.jti)
         step = 6
         casework: Judgement | None = None
         try:
@@ -103,9 +103,9 @@ class Judge:
         except PartnerError as error:
             # What is refused already needs no data any more: a hundred such must not be held at once.
             kept = event if event.is_void else replace(event, data={})
-            return Judged(digest, line, kept, step, error, event.id)
+            return Judged(digest, line, kept, step, Refusal.of(error), event.id)
         except Exception:
             # A message that breaks a validator must not take down those it came with, nor be refused for it.
             log.exception("judging a message failed", message=event.id, step=step)
-            return Judged(digest, line, event, step, LocalFault("judging it failed here"), event.id)
+            return Judged(digest, line, event, step, Refusal(LocalFault, "judging it failed here"), event.id)
         return Judged(digest, line, event, NO_FAULT, None, event.id, casework)

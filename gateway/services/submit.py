@@ -13,6 +13,7 @@ from gateway.errors import (
     IdempotencyKeyReused,
     NotFound,
     PolicyViolation,
+    Refusal,
     RequestError,
     SchemaViolation,
     TooLarge,
@@ -105,7 +106,7 @@ class _Ready:
     expires_at: int
 
 
-Write = Callable[[Sequence[Accepted | RequestError]], StoredAnswer]
+Write = Callable[[Sequence[Accepted | Refusal]], StoredAnswer]
 
 
 class Submitter:
@@ -164,7 +165,7 @@ class Submitter:
 
     async def submit(
         self,
-        requests: Sequence[SubmitRequest | RequestError],
+        requests: Sequence[SubmitRequest | Refusal],
         account: Account,
         idempotency: Idempotency,
         answer: Write,
@@ -181,7 +182,7 @@ class Submitter:
         if self.unanswered + len(requests) > self._most_unanswered:
             detail = "too many messages wait for an answer; see `gateway queue list`"
             raise TooManyRequests(detail, retry_after_s=30)
-        prepared: list[_Ready | RequestError] = []
+        prepared: list[_Ready | Refusal] = []
         for place, request in enumerate(requests):
             if place and place % SLICE == 0:
                 await asyncio.sleep(0)
@@ -201,12 +202,12 @@ class Submitter:
     def _commit(
         self,
         tx: Transaction,
-        prepared: Sequence[_Ready | RequestError],
+        prepared: Sequence[_Ready | Refusal],
         account: Account,
         idempotency: Idempotency,
         answer: Write,
         traceparent: str | None,
-    ) -> tuple[StoredAnswer, Sequence[Accepted | RequestError] | None]:
+    ) -> tuple[StoredAnswer, Sequence[Accepted | Refusal] | None]:
         """Return the answer and its results; None instead of results for a repetition."""
         stored = tx.answers.find(account.id, idempotency.route, idempotency.key)
         if stored is not None:
@@ -214,17 +215,17 @@ class Submitter:
                 detail = "take a new Idempotency-Key for a new request"
                 raise IdempotencyKeyReused(detail)
             return stored, None
-        results: list[Accepted | RequestError] = []
+        results: list[Accepted | Refusal] = []
         messages: list[NewMessage] = []
         for ready in prepared:
             try:
-                if isinstance(ready, RequestError):
-                    raise ready
+                if isinstance(ready, Refusal):
+                    raise ready.error()
                 message, accepted = self._accept(tx, ready, account, traceparent)
             except RequestError as error:
                 if not idempotency.many:
                     raise
-                results.append(error)
+                results.append(Refusal.of(error))
             else:
                 messages.append(message)
                 results.append(accepted)
@@ -233,13 +234,13 @@ class Submitter:
         tx.answers.add(account.id, idempotency.route, idempotency.key, stored, self._clock())
         return stored, results
 
-    def _try_prepare(self, request: SubmitRequest | RequestError) -> _Ready | RequestError:
-        if isinstance(request, RequestError):
+    def _try_prepare(self, request: SubmitRequest | Refusal) -> _Ready | Refusal:
+        if isinstance(request, Refusal):
             return request
         try:
             return self._prepare(request)
         except RequestError as error:
-            return error
+            return Refusal.of(error)
 
     def _prepare(self, request: SubmitRequest) -> _Ready:
         now = self._clock()

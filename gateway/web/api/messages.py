@@ -10,8 +10,8 @@ import orjson
 
 from gateway.errors import (
     Finding,
-    GatewayError,
     NotFound,
+    Refusal,
     RequestError,
     SchemaViolation,
 )
@@ -67,7 +67,7 @@ class Messages:
                 return json_answer({"valid": True})
             return await self._submit(call, "POST /messages", many=False)
         except RequestError as error:
-            await self._note_refused(call, [error])
+            await self._note_refused(call, [Refusal.of(error)])
             raise
 
     async def post_advice(self, call: Call) -> web.Response:
@@ -85,7 +85,7 @@ class Messages:
         try:
             return await self._submit(call, "POST /messages/batch", many=True)
         except RequestError as error:
-            await self._note_refused(call, [error])
+            await self._note_refused(call, [Refusal.of(error)])
             raise
 
     async def _submit(self, call: Call, route: str, *, many: bool) -> web.Response:
@@ -96,23 +96,23 @@ class Messages:
 
     async def _submit_body(self, call: Call, idempotency: Idempotency, raw: bytes) -> web.Response:
         body = asking.parse_body(raw)
-        refused: list[RequestError] = []
+        refused: list[Refusal] = []
         trace_id = trace_id_of(call.request)
 
-        def one(results: Sequence[Accepted | RequestError]) -> StoredAnswer:
+        def one(results: Sequence[Accepted | Refusal]) -> StoredAnswer:
             [accepted] = results
             assert isinstance(accepted, Accepted)
             location = f"{PREFIX}/messages/{accepted.jti}"
             return StoredAnswer(idempotency.request, 202, orjson.dumps(render.accepted(accepted)), location)
 
-        def several(results: Sequence[Accepted | RequestError]) -> StoredAnswer:
+        def several(results: Sequence[Accepted | Refusal]) -> StoredAnswer:
             shown: list[dict[str, Any]] = []
             for result in results:
                 if isinstance(result, Accepted):
                     shown.append(render.accepted(result))
                 else:
                     refused.append(result)
-                    shown.append(document(result, trace_id))
+                    shown.append(document(result.error(), trace_id))
             return StoredAnswer(idempotency.request, 202, orjson.dumps({"results": shown}), None)
 
         requests = _batch(body) if idempotency.many else [read_request(body)]
@@ -124,9 +124,9 @@ class Messages:
             await self._note_refused(call, refused)
         return answered(stored, replayed=replayed)
 
-    async def _note_refused(self, call: Call, errors: Sequence[GatewayError]) -> None:
+    async def _note_refused(self, call: Call, refusals: Sequence[Refusal]) -> None:
         """Log what was refused under the id its caller got: one entry a code, however large the batch."""
-        codes = dict.fromkeys(error.slug for error in errors if 400 <= error.status < 500 and error.status != 429)
+        codes = dict.fromkeys(r.slug for r in refusals if 400 <= r.kind.status < 500 and r.kind.status != 429)
         if not codes:
             return
         actor, now, obj = actor_of(call.account), self._gateway.clock(), ("request", trace_id_of(call.request))
@@ -213,15 +213,15 @@ def purpose_of(request: web.Request) -> str | None:
     return request.query.get("purpose") or request.headers.get("Access-Purpose")
 
 
-def _batch(body: object) -> list[SubmitRequest | RequestError]:
+def _batch(body: object) -> list[SubmitRequest | Refusal]:
     messages = body.get("messages") if isinstance(body, dict) and len(body) == 1 else None
     if not isinstance(messages, list) or not 1 <= len(messages) <= BATCH_MOST:
         detail = f'the body is {{"messages": [1 to {BATCH_MOST} messages]}}'
         raise SchemaViolation(detail, errors=(Finding("/messages", detail),))
-    found: list[SubmitRequest | RequestError] = []
+    found: list[SubmitRequest | Refusal] = []
     for message in messages:
         try:
             found.append(read_request(message))
         except RequestError as error:
-            found.append(error)
+            found.append(Refusal.of(error))
     return found
