@@ -180,6 +180,18 @@ class TooLarge(RequestError):
     slug, title, status = "too-large", "Too large", 413
 
 
+class SlowBody(RequestError):
+    """A body that comes more slowly than anybody who means it sends one."""
+
+    slug, title, status = "slow-body", "The body came too slowly", 408
+
+
+class HeadersTooLarge(RequestError):
+    """All headers together are over the limit."""
+
+    slug, title, status = "headers-too-large", "The headers are too large", 431
+
+
 class RangeRefused(RequestError):
     """A range that the file does not have."""
 

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 PARTNER_ROLE: Final = "partner"
 UPLOADS_MOST: Final = 1000
 """Uploads of a partner that no message names yet."""
-UNDER_WAY_MOST: Final = 8
+UNDER_WAY_MOST: Final = 24
+UNDER_WAY_EACH: Final = 4
+"""Requests taken side by side, and those of one partner: our own gateway carries one file at a time to a partner."""
 FULL_RETRY_S: Final = 3600
 
 
@@ -109,6 +111,9 @@ class Deposits:
         if earlier is not None:
             earlier.cancel()
             await asyncio.wait({earlier})
+        elif sum(writer == party for writer, _ in self._writing) >= UNDER_WAY_EACH:
+            detail = f"{UNDER_WAY_EACH} uploads of yours are under way"
+            raise TooManyRequests(detail, retry_after_s=1)
         elif len(self._writing) >= UNDER_WAY_MOST:
             raise TooManyRequests("too many uploads are under way", retry_after_s=1)
         return await self._store.write(lambda tx: tx.attachments.transfer("in", party, name))

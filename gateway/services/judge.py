@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-# Events judged before the loop is given back: what a reader of the same loop may have to wait for.
+# Events and bytes judged before the loop is given back: what a reader of the same loop may have to wait for.
 SLICE = 20
+SLICE_BYTES = 256 * 1024
+# A line above this is judged in a thread: reading and refusing two megabytes takes a tenth of a second.
+LARGE_BYTES = 64 * 1024
 NO_FAULT = 99
 
 
@@ -50,10 +53,16 @@ class Judge:
     async def judge(self, envelope: OpenedEnvelope) -> list[Judged]:
         """Do of steps (5) to (12) what needs nothing stored, for each event in its order."""
         judged: list[Judged] = []
-        for place, (line, digest) in enumerate(zip(envelope.events, envelope.digests, strict=True)):
-            if place and place % SLICE == 0:
+        done = size = 0
+        for line, digest in zip(envelope.events, envelope.digests, strict=True):
+            if done >= SLICE or size >= SLICE_BYTES:
                 await asyncio.sleep(0)
-            item = self._alone(line, digest, envelope)
+                done = size = 0
+            if len(line) > LARGE_BYTES:
+                item = await asyncio.to_thread(self._alone, line, digest, envelope)
+            else:
+                item = self._alone(line, digest, envelope)
+            done, size = done + 1, size + len(line)
             judged.append(item if item.error or item.event is None else await self._with_attachments(item, item.event))
         return judged
 

@@ -59,6 +59,9 @@ class Metrics:
         self._paused = Gauge(
             "gateway_exchange_paused", "1 while nothing is exchanged with partners", ["cause"], registry=reg
         )
+        self._refused = Counter(
+            "gateway_refused", "Connections and bodies that a cap ended", ["listener", "cap"], registry=reg
+        )
         self._up = Gauge(
             "gateway_partner_up", "1 while the last attempt reached the partner", ["partner"], registry=reg
         )
@@ -76,6 +79,10 @@ class Metrics:
         """Observe one durable commit."""
         self._commit.observe(units)
         self._commit_s.observe(seconds)
+
+    def refuse(self, listener: str, cap: str) -> None:
+        """Count a connection or body that was ended by a cap."""
+        self._refused.labels(listener, cap).inc()
 
     def request(self, listener: str, route: str, status: int, seconds: float) -> None:
         """Observe one request."""

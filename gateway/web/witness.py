@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
-from gateway.errors import NotFound, TooLarge
+from gateway.errors import NotFound
 from gateway.ledger.note import MAX_NOTE_BYTES
+from gateway.web.intake import INTAKE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,11 +38,7 @@ def witness_routes(parts: Parts, prefix: str, party_of: Callable[[web.Request], 
 
     async def add_checkpoint(request: web.Request) -> web.Response:
         """POST witness/add-checkpoint: old size, proof and checkpoint in, a cosignature line out."""
-        body = await request.content.read(MAX_BODY_BYTES + 1)
-        while len(body) <= MAX_BODY_BYTES and (more := await request.content.read(MAX_BODY_BYTES)):
-            body += more
-        if len(body) > MAX_BODY_BYTES:
-            raise TooLarge(f"a checkpoint with its proof is at most {MAX_BODY_BYTES} bytes")
+        body = await request.app[INTAKE].read(request, party_of(request), MAX_BODY_BYTES)
         answer = await parts.witnessing.witness.add_checkpoint(party_of(request), body)
         headers = {"Content-Type": answer.content_type} if answer.content_type else {}
         return web.Response(status=answer.status, body=answer.body.encode(), headers=headers)

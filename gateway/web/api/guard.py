@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.errors import GatewayError, MalformedRequest, NotPermitted, Unauthenticated
-from gateway.logs import get_logger
+from gateway.errors import GatewayError, MalformedRequest, NotPermitted, TooManyRequests, Unauthenticated
+from gateway.logs import Seldom, get_logger
 from gateway.ports.people import Account
 from gateway.services.accounts import actor_of, permitted
 from gateway.web.api.route import Call
+from gateway.web.connections import CONNECTIONS
 from gateway.web.problems import CALLER, STRANGER
+from gateway.web.rates import REFUSED_COST, cost_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.services.refusals import Refusals
     from gateway.web.api.route import Route
     from gateway.web.problems import Handler
+    from gateway.web.rates import Rates
 
     Authenticate = Callable[[web.Request], Awaitable[Account]]
 
@@ -28,6 +31,8 @@ log = get_logger()
 ANYBODY = Account("anybody", "anybody", person=False, role="anybody", created_at=0, disabled_at=None)
 """Who calls a public route; permitted nothing."""
 SCHEME = "bearer "
+LINES_MOST = 60
+"""Lines of the log for one caller and code in a minute."""
 
 
 def bearer(gateway: Gateway) -> Authenticate:
@@ -44,39 +49,60 @@ def bearer(gateway: Gateway) -> Authenticate:
     return authenticate
 
 
-def guarded(route: Route, authenticate: Authenticate, refusals: Refusals) -> Handler:
-    """Return the handler of a route behind its guard."""
+class Guard:
+    """`guarded` puts a route behind it."""
 
-    async def handle(request: web.Request) -> web.StreamResponse:
+    def __init__(self, authenticate: Authenticate, refusals: Refusals, rates: Rates | None) -> None:
+        """Take who tells whose request it is, who logs refusals, and how much a caller may ask for; None: anything."""
+        self._authenticate = authenticate
+        self._refusals = refusals
+        self._rates = rates
+        self._seldom = Seldom(LINES_MOST)
+
+    def guarded(self, route: Route) -> Handler:
+        """Return the handler of a route behind the guard."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                account, owner = await self._admit(request, route)
+                _judge_query(request, route)
+                return await route.handler(Call(request, account, owner))
+            except GatewayError as error:
+                self._tell(request, route, error)
+                raise
+
+        return handle
+
+    async def _admit(self, request: web.Request, route: Route) -> tuple[Account, str | None]:
+        if not route.acts:
+            return ANYBODY, None
         try:
-            account, owner = await _admit(request, route, authenticate, refusals)
-            _judge_query(request, route)
-            return await route.handler(Call(request, account, owner))
-        except GatewayError as error:
-            # Under the trace id its caller got; the code and never the content.
-            log.info("request refused", code=error.slug, status=error.status, method=route.method, route=route.path)
+            account = await self._authenticate(request)
+        except Unauthenticated as error:
+            await self._refusals.note("access.refused", STRANGER, error.slug)
             raise
+        request[CALLER] = actor_of(account)
+        if CONNECTIONS in request.app:
+            request.app[CONNECTIONS].identify(request, account.id)
+        wait_s = None if self._rates is None else self._rates.spend(account.id, cost_of(request))
+        if wait_s is not None:
+            raise TooManyRequests("more than one caller may ask for; come again", retry_after_s=wait_s)
+        for act in route.acts:
+            if permitted(account, act):
+                return account, account.id if act.endswith("-own") else None
+        await self._refusals.note("access.refused", actor_of(account), NotPermitted.slug)
+        detail = f"the role {account.role} may not do this"
+        raise NotPermitted(detail)
 
-    return handle
-
-
-async def _admit(
-    request: web.Request, route: Route, authenticate: Authenticate, refusals: Refusals
-) -> tuple[Account, str | None]:
-    if not route.acts:
-        return ANYBODY, None
-    try:
-        account = await authenticate(request)
-    except Unauthenticated as error:
-        await refusals.note("access.refused", STRANGER, error.slug)
-        raise
-    request[CALLER] = actor_of(account)
-    for act in route.acts:
-        if permitted(account, act):
-            return account, account.id if act.endswith("-own") else None
-    await refusals.note("access.refused", actor_of(account), NotPermitted.slug)
-    detail = f"the role {account.role} may not do this"
-    raise NotPermitted(detail)
+    def _tell(self, request: web.Request, route: Route, error: GatewayError) -> None:
+        caller = request.get(CALLER)
+        if caller is not None and self._rates is not None and error.status != TooManyRequests.status:
+            self._rates.charge(caller.sub, REFUSED_COST)
+        left_out = self._seldom.admit((caller, error.slug))
+        if left_out is not None:
+            # Under the trace id its caller got; the code and never the content.
+            log.info("request refused", code=error.slug, status=error.status, method=route.method, route=route.path,
+                     left_out=left_out or None)  # fmt: skip
 
 
 def _judge_query(request: web.Request, route: Route) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import asynccontextmanager
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -21,19 +23,20 @@ from gateway.protocol.states import State, Step
 from gateway.services.accounts import actor_of
 from gateway.services.reading import Reader
 from gateway.services.request import SubmitRequest, read_request
-from gateway.services.submit import Accepted, Idempotency
+from gateway.services.submit import LARGE_BYTES, Accepted, Idempotency, aside
 from gateway.web.api import asking, render
 from gateway.web.api.answering import Cursors, answered, json_answer, page, tagged
 from gateway.web.api.budget import Budget
 from gateway.web.api.route import PREFIX, Call
+from gateway.web.intake import INTAKE
+from gateway.web.intake import LARGE_BYTES as INTAKE_LARGE
 from gateway.web.problems import document, trace_id_of, traceparent_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from aiohttp import web
 
-    from gateway.ports.store import Transaction
     from gateway.running import Gateway
 
 BATCH_MOST = 100
@@ -62,8 +65,9 @@ class Messages:
         """POST /messages: 202, or with `dry_run` what it would have been."""
         try:
             if asking.flag(call.request, "dry_run"):
-                body = asking.parse_body(await asking.read_body(call.request, self._most))
-                await self._gateway.submitter.check(read_request(body), call.account)
+                raw = await asking.read_body(call.request, self._most)
+                async with self._reading(call, raw) as (body, large):
+                    await self._gateway.submitter.check(read_request(body), call.account, large=large)
                 return json_answer({"valid": True})
             return await self._submit(call, "POST /messages", many=False)
         except RequestError as error:
@@ -72,10 +76,11 @@ class Messages:
 
     async def post_advice(self, call: Call) -> web.Response:
         """POST /messages/advice: the least handling the message must have, and what is worth a second look."""
-        body = asking.parse_body(await asking.read_body(call.request, self._most))
-        if isinstance(body, dict):
-            body.setdefault("handling", ["H0"])
-        found = await self._gateway.submitter.advise(read_request(body), call.account)
+        raw = await asking.read_body(call.request, self._most)
+        async with self._reading(call, raw) as (body, large):
+            if isinstance(body, dict):
+                body.setdefault("handling", ["H0"])
+            found = await self._gateway.submitter.advise(read_request(body), call.account, large=large)
         return json_answer(
             {"handling": list(found.handling), "advice": [finding.as_dict() for finding in found.prompts]}
         )  # fmt: skip
@@ -91,11 +96,21 @@ class Messages:
     async def _submit(self, call: Call, route: str, *, many: bool) -> web.Response:
         key = asking.idempotency_key(call.request)
         raw = await asking.read_body(call.request, self._most)
-        async with self._parsed.of(len(raw)):
-            return await self._submit_body(call, Idempotency(route, key, sha256(raw).digest(), many=many), raw)
+        idempotency = Idempotency(route, key, sha256(raw).digest(), many=many)
+        async with self._reading(call, raw) as (body, large):
+            del raw
+            return await self._submit_body(call, idempotency, body, large=large)
 
-    async def _submit_body(self, call: Call, idempotency: Idempotency, raw: bytes) -> web.Response:
-        body = asking.parse_body(raw)
+    @asynccontextmanager
+    async def _reading(self, call: Call, raw: bytes) -> AsyncIterator[tuple[Any, bool]]:
+        """Yield what a body says, and whether it is so large that it is worked on in a thread; one such at a time."""
+        large = len(raw) > LARGE_BYTES
+        # What is worked on alone is bounded by that, and must not hold up the small ones.
+        alone = len(raw) > INTAKE_LARGE
+        async with call.request.app[INTAKE].working() if alone else self._parsed.of(len(raw)):
+            yield await aside(partial(asking.parse_body, raw), large=large), large
+
+    async def _submit_body(self, call: Call, idempotency: Idempotency, body: Any, *, large: bool) -> web.Response:
         refused: list[Refusal] = []
         trace_id = trace_id_of(call.request)
 
@@ -118,7 +133,7 @@ class Messages:
         requests = _batch(body) if idempotency.many else [read_request(body)]
         stored, replayed = await self._gateway.submitter.submit(
             requests, call.account, idempotency, several if idempotency.many else one,
-            traceparent=traceparent_of(call.request),
+            traceparent=traceparent_of(call.request), large=large,
         )  # fmt: skip
         if refused:
             await self._note_refused(call, refused)
@@ -127,15 +142,9 @@ class Messages:
     async def _note_refused(self, call: Call, refusals: Sequence[Refusal]) -> None:
         """Log what was refused under the id its caller got: one entry a code, however large the batch."""
         codes = dict.fromkeys(r.slug for r in refusals if 400 <= r.kind.status < 500 and r.kind.status != 429)
-        if not codes:
-            return
-        actor, now, obj = actor_of(call.account), self._gateway.clock(), ("request", trace_id_of(call.request))
-
-        def work(tx: Transaction) -> None:
-            for code in codes:
-                tx.log.append("message.refused", actor=actor, obj=obj, at=now, outcome=code)
-
-        await self._gateway.store.write(work)
+        actor, obj = actor_of(call.account), ("request", trace_id_of(call.request))
+        for code in codes:
+            await self._gateway.refusals.note("message.refused", actor, code, obj=obj)
 
     # --- reading --------------------------------------------------------------------------------
 

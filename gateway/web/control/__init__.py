@@ -28,7 +28,7 @@ def control_app(gateway: Gateway, outermost: Any, metrics: Callable[[], Awaitabl
     async def local(_request: web.Request) -> Account:
         return LOCAL_OPERATOR
 
-    app = api_app(gateway, outermost, local)
+    app = api_app(gateway, outermost, local, local=True)
     app.add_routes([_prefixed(route) for route in system.routes(gateway, metrics)])
     for part in (parties, keys, queue, registry, people, log):
         app.add_routes([_prefixed(route) for route in part.routes(gateway)])
