@@ -33,6 +33,7 @@ def shared(limit: int, *, ops: int, exchange: int, api: int) -> dict[str, int]:
 
     Where there is not enough, the API gives first: health and partners must be answered.
     """
+    ops = min(ops, (limit - OWN) // 4)
     left = limit - OWN - ops
     exchange = min(exchange, left * 2 // 3)
     return {"ops": ops, "exchange": exchange, "api": min(api, left - exchange)}

@@ -1,8 +1,9 @@
 """Connections of one listener: counted from the moment they are accepted, and each held to its time.
 
 1. A listener, an address and a known caller have a bounded number each. Where one more comes, the one that has shown
-   least makes room: first who has not finished its handshake, then who is nobody we know, then who is known and
-   asks for nothing; within these the one that was quiet longest. Who is known and being answered stays.
+   least makes room: first who is nobody we know, then who is known and asks for nothing; within these the one that was
+   quiet longest. So whoever means it has the time in which a whole listener's worth of others arrive. Who is known and
+   being answered stays.
 2. A handshake, the headers of a request, and the reading of an answer have an end.
 3. A listener that finds no file descriptor frees one and says so once a minute; it never spins.
 """
@@ -14,7 +15,9 @@ import contextlib
 import errno
 import socket
 import time
+import traceback
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -24,24 +27,21 @@ from aiohttp import web
 
 from gateway.errors import HeadersTooLarge, TooManyRequests
 from gateway.logs import Seldom, get_logger
+from collections.abc import Callable
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 log = get_logger()
 
-HANDSHAKE_S: Final = 10.0
 GOODBYE_S: Final = 5.0
 """How long a peer may take to end TLS in order."""
-HEAD_S: Final = 10.0
-"""From the first byte of a request to the end of its headers; for the first request, from the handshake on."""
 HEAD_BYTES: Final = 64 * 1024
 FEW_HEADERS: Final = 7
 """So many are below it, each being 8 KiB at most."""
-WRITE_S: Final = 15.0
-"""How long a peer may leave our answer unread; `WRITE_BUFFER_BYTES` of it wait."""
 WRITE_BUFFER_BYTES: Final = 64 * 1024
+"""Of an answer, what waits here for who reads it."""
 FEW_BYTES: Final = 256 * 1024
 """Of an answer, what needs no looking after."""
 UNREAD_SHARE: Final = 32 * 1024 * 1024
@@ -50,7 +50,9 @@ UNREAD_BYTES: Final = 96 * 1024 * 1024
 LINGER_S: Final = 2.0
 LINGER_BYTES: Final = 1024 * 1024
 """How much of a body that nobody wants is read so that its sender sees why; then the connection ends."""
-BACKLOG: Final = 512
+BACKLOG: Final = 4096
+"""Beyond it the system drops who comes, and they knock again a second later."""
+AT_ONCE: Final = 16
 AGAIN_S: Final = 0.1
 NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -64,13 +66,30 @@ class Caps:
     caller: int = 256
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long a peer may take."""
+
+    handshake_s: float = 10.0
+    head_s: float = 10.0
+    """From the first byte of a request to the end of its headers; for the first request, from the handshake on."""
+    unread_s: float = 15.0
+    """To read what waits of an answer, until there is room for more."""
+
+
+CallerOf = Callable[[asyncio.BaseTransport], str | None]
+
+
+def _unknown(_transport: asyncio.BaseTransport) -> None:
+    return None
+
+
 class _Shown(IntEnum):
     """What a connection has shown, the least first."""
 
     NOTHING = 0
-    HANDSHAKE = 1
-    CALLER = 2
-    WORK = 3
+    CALLER = 1
+    WORK = 2
 
 
 class _Place:
@@ -89,10 +108,8 @@ class _Place:
     @property
     def shown(self) -> _Shown:
         """What it has shown so far."""
-        if self.conversation is None:
+        if self.conversation is None or self.caller is None:
             return _Shown.NOTHING
-        if self.caller is None:
-            return _Shown.HANDSHAKE
         return _Shown.WORK if self.conversation.busy else _Shown.CALLER
 
     def end(self) -> None:
@@ -107,11 +124,13 @@ class Connections:
     """The connections of one listener."""
 
     def __init__(
-        self, name: str, caps: Caps, refused: Callable[[str, str], None] = lambda _listener, _cap: None
+        self, name: str, caps: Caps, times: Times, refused: Callable[[str, str], None], caller_of: CallerOf = _unknown
     ) -> None:
         """Take the listener's name, and who hears by which cap a connection of it ended or was refused."""
         self._name = name
         self._caps = caps
+        self.times = times
+        self.caller_of = caller_of
         self._refused = refused
         self._places: dict[_Place, None] = {}
         self._by_address: Counter[str] = Counter()
@@ -147,9 +166,11 @@ class Connections:
     def identify(self, request: web.Request, caller: str) -> None:
         """Take down whose connection it is. Raises TooManyRequests where the caller has too many at work."""
         conversation = request.protocol
-        if not isinstance(conversation, Conversation) or conversation.place.caller == caller:
-            return
-        place = conversation.place
+        if isinstance(conversation, Conversation) and conversation.place.caller != caller:
+            self.take_down(conversation.place, caller)
+
+    def take_down(self, place: _Place, caller: str) -> None:
+        """Take down whose connection one is. Raises TooManyRequests where the caller has too many at work."""
         if self._by_caller[caller] >= self._caps.caller:
             own = [p for p in self._places if p.caller == caller]
             if not self._give_way("caller", own):
@@ -203,6 +224,8 @@ def judge_head(request: web.Request) -> None:
         raise HeadersTooLarge(detail)
 
 
+CALLER_OF: Final[web.AppKey[CallerOf]] = web.AppKey("caller-of")
+"""In an application: tells whose a connection is before its first request, where TLS shows that."""
 CONNECTIONS: Final[web.AppKey[Connections]] = web.AppKey("connections", Connections)
 """In an application that listens on the network: its connections."""
 
@@ -231,6 +254,11 @@ class Conversation(web.RequestHandler):
         if self.transport is not None:
             self.transport.abort()
 
+    def unmade(self) -> None:
+        """Let go of the parser, which holds this again: the connection did not come to be."""
+        if self.place.conversation is None:
+            self._parser = None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the first request has its time from here."""
         super().connection_made(transport)
@@ -238,12 +266,19 @@ class Conversation(web.RequestHandler):
         transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
         self.place.conversation = self
         self._await_head()
+        caller = self._connections.caller_of(transport)
+        if caller is not None:
+            try:
+                self._connections.take_down(self.place, caller)
+            except TooManyRequests:
+                self.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End."""
         self._stop_timers()
         self._connections.leave(self.place)
         super().connection_lost(exc)
+        self.place.conversation = None
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; what is no whole head yet has its bounds."""
@@ -278,7 +313,7 @@ class Conversation(web.RequestHandler):
     def pause_writing(self) -> None:
         """Begin to wait for a peer that does not read."""
         super().pause_writing()
-        self._write_timer = self._loop.call_later(WRITE_S, self._unread)
+        self._write_timer = self._loop.call_later(self._connections.times.unread_s, self._unread)
 
     def resume_writing(self) -> None:
         """Wait no longer: it reads again."""
@@ -295,7 +330,7 @@ class Conversation(web.RequestHandler):
                     left -= len(await content.readany())
 
     def _await_head(self) -> None:
-        self._head_timer = self._loop.call_later(HEAD_S, self._no_head)
+        self._head_timer = self._loop.call_later(self._connections.times.head_s, self._no_head)
 
     def _no_head(self) -> None:
         self._head_timer = None
@@ -365,6 +400,7 @@ class Door:
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
+        accepted = 0
         while True:
             try:
                 peer, address = await loop.sock_accept(listening)
@@ -381,8 +417,10 @@ class Door:
                 place.task = asyncio.create_task(self._start(peer, place), name="connection")
                 self._tasks.add(place.task)
                 place.task.add_done_callback(partial(self._started, peer, place))
-            # A storm of connections is served in turn with those that are here.
-            await asyncio.sleep(0)
+            accepted += 1
+            if accepted % AT_ONCE == 0:
+                # A storm of connections is served in turn with those that are here.
+                await asyncio.sleep(0)
 
     def _tell(self, error: OSError) -> None:
         left_out = self._seldom.admit("accept")
@@ -391,24 +429,55 @@ class Door:
             log.error("no connection could be accepted", error=name, left_out=left_out or None, fix=fix)
 
     async def _start(self, peer: socket.socket, place: _Place) -> None:
-        loop = asyncio.get_running_loop()
-        times = {"ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": GOODBYE_S} if self._tls else {}
+        loop, times = asyncio.get_running_loop(), self._connections.times
+        made: list[Conversation] = []
+
+        def conversation() -> Conversation:
+            made.append(Conversation(place, self._connections, self._runner.server, **self._options))
+            return made[0]
+
+        tls: dict[str, Any] = {}
+        if self._tls is not None:
+            tls = {
+                "ssl": self._tls, "ssl_handshake_timeout": times.handshake_s, "ssl_shutdown_timeout": GOODBYE_S,
+            }  # fmt: skip
         try:
-            await loop.connect_accepted_socket(
-                lambda: Conversation(place, self._connections, self._runner.server, **self._options), peer,
-                ssl=self._tls, **times,
-            )  # fmt: skip
-        except ConnectionAbortedError:  # what asyncio calls a handshake that takes too long
-            self._connections.ended("handshake")
-        except OSError:
-            # Whoever cannot end a handshake is told nothing; an alert of TLS has been sent where it may be.
-            pass
+            # Who never says a word costs no buffers and no key exchange.
+            async with asyncio.timeout(times.handshake_s):
+                await _heard(peer)
+            await loop.connect_accepted_socket(conversation, peer, **tls)
+        except (OSError, asyncio.CancelledError) as error:
+            # Whoever cannot end a handshake is told nothing; an alert of TLS has been sent where it may be. A handshake
+            # that takes too long is a ConnectionAbortedError of asyncio.
+            if isinstance(error, TimeoutError | ConnectionAbortedError):
+                self._connections.ended("handshake")
+            # Its frames hold the buffers of the connection, and the error again: a thousand are a hundred MiB.
+            traceback.clear_frames(error.__traceback__)
+            for one in made:
+                one.unmade()
 
     def _started(self, peer: socket.socket, place: _Place, task: asyncio.Task[None]) -> None:
         # A task that was cancelled before it ran has done nothing at all: this is where each ends.
         self._tasks.discard(task)
+        place.task = None
         if place.conversation is None:
             self._connections.leave(place)
             peer.close()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a connection could not be begun", exc_info=error)
+
+
+async def _heard(peer: socket.socket) -> None:
+    """Wait until there is something to read."""
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Future[None] = loop.create_future()
+
+    def note() -> None:
+        if not heard.done():
+            heard.set_result(None)
+
+    loop.add_reader(peer, note)
+    try:
+        await heard
+    finally:
+        loop.remove_reader(peer)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from gateway.services.refusals import Refusals
     from gateway.services.witnessing import Witnessing
     from gateway.web.problems import Handler
-from gateway.web.connections import CONNECTIONS
+from gateway.web.connections import CALLER_OF, CONNECTIONS
 from gateway.web.intake import INTAKE, LARGE_BYTES, Intake
 from gateway.web.problems import CALLER
 from gateway.web.rates import REFUSED_COST, Rates, cost_of
@@ -103,6 +103,7 @@ def exchange_app(parts: ExchangeParts, prefix: str, outermost: Any) -> web.Appli
         ]
     )
     app[DRAIN] = handlers.drain
+    app[CALLER_OF] = handlers.peer
     return app
 
 
@@ -126,7 +127,7 @@ class _Handlers:
         async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
             if self._draining:
                 raise Draining("this gateway is stopping; try again")
-            party = self._peer(request)
+            party = None if request.transport is None else self.peer(request.transport)
             known = self._parts.directory.partner(party) if party is not None else None
             if known is None or not known.active:
                 await self._parts.refusals.note(
@@ -149,10 +150,8 @@ class _Handlers:
 
         return handle
 
-    def _peer(self, request: web.Request) -> PartyId | None:
-        transport = request.transport
-        if transport is None:
-            return None
+    def peer(self, transport: BaseTransport) -> PartyId | None:
+        """Return whose certificate a connection came with, or None."""
         now = self._parts.clock()
         held = self._peers.get(transport)
         # Looked at again each minute: a certificate expires, a partner changes its CA. That it is nobody's is not

@@ -1,7 +1,7 @@
 """Takes the bodies of requests: how fast they must come, and how much of them may be here at once.
 
-1. A body comes at `LEAST_RATE` at least, never stands still for `STILL_S`, and is whole within the time of its
-   listener; only the time in which we wait for its sender counts.
+1. A body comes at `LEAST_RATE` at least, once `STILL_S` are over, never stands still for so long, and is whole within
+   the time of its listener; only the time in which we wait for its sender counts.
 2. Bytes count from when they come until their request is answered, for their caller and in all.
 3. Of the large bodies of one caller one is here at a time; the next waits unread, a few behind it, more are refused.
 4. Where all there is room for is taken, the caller that holds most gives back what has not moved for longest.
@@ -26,8 +26,7 @@ T = TypeVar("T")
 KIB: Final = 1024
 MIB: Final = 1024 * 1024
 LEAST_RATE: Final = 16 * KIB
-"""Bytes a second, after `GRACE_S`: a modem's."""
-GRACE_S: Final = 10.0
+"""Bytes a second, after `STILL_S`: a modem's."""
 STILL_S: Final = 10.0
 LARGE_BYTES: Final = MIB
 """A full envelope of records of 4 KB is half of it."""
@@ -44,10 +43,11 @@ _HOLDS = web.RequestKey("holds", contextlib.ExitStack)
 class Pace:
     """Waits for a sender, and no longer than it deserves."""
 
-    def __init__(self, content: Any, total_s: float | None = None) -> None:
-        """Take the stream a body comes by; `total_s` absent, a body may take as long as it is long."""
+    def __init__(self, content: Any, total_s: float | None, still_s: float) -> None:
+        """Take the stream a body comes by; `total_s` None: a body may take as long as it is long."""
         self._content = content
         self._total_s = total_s
+        self._still_s = still_s
         self._waited = 0.0
         self._timeout: asyncio.Timeout | None = None
         self._given_up = False
@@ -58,10 +58,10 @@ class Pace:
             return await read
         loop = asyncio.get_running_loop()
         started = loop.time()
-        earned = GRACE_S + self._content.total_bytes / LEAST_RATE
+        earned = self._still_s + self._content.total_bytes / LEAST_RATE
         left = min(earned, self._total_s or earned) - self._waited
         try:
-            async with asyncio.timeout(max(0.0, min(STILL_S, left))) as self._timeout:
+            async with asyncio.timeout(max(0.0, min(self._still_s, left))) as self._timeout:
                 return await read
         except TimeoutError:
             if self._given_up:
@@ -101,8 +101,12 @@ class _Reading:
 class Intake:
     """`read` returns a body; under `working` one large body at a time is worked on."""
 
-    def __init__(self, *, most_bytes: int, total_s: float, refused: Callable[[str], None] = lambda _cap: None) -> None:
+    def __init__(
+        self, *, most_bytes: int, total_s: float, still_s: float = STILL_S,
+        refused: Callable[[str], None] = lambda _cap: None,
+    ) -> None:  # fmt: skip
         """Take the largest body there may be and how long one may take; `refused` hears by which cap one was."""
+        self._still_s = still_s
         self._most = most_bytes
         self._pool = 2 * most_bytes + SMALL_SHARE
         self._total_s = total_s
@@ -125,7 +129,7 @@ class Intake:
         over = TooLarge(f"a body is at most {most} bytes", errors=(Finding("", "over the size limit", "E-SIZE"),))
         if declared is not None and declared > most:
             raise over
-        pace = Pace(request.content, self._total_s)
+        pace = Pace(request.content, self._total_s, self._still_s)
         reading = _Reading(caller, pace)
         held = _holds(request)
         held.callback(self._release, reading)
@@ -146,13 +150,20 @@ class Intake:
                 self._share[caller] += len(piece)
                 self._readings[reading] = self._readings.pop(reading)
                 pieces.append(piece)
+            return b"".join(pieces)
         except (ConnectionError, web.RequestPayloadError):
             # A sender that hangs up is no fault of ours, and must not fill our log with tracebacks.
             raise MalformedRequest("the body broke off") from None
         except SlowBody:
             self._refused("body")
             raise
-        return b"".join(pieces)
+        finally:
+            # A stream that broke keeps its error, and that this frame.
+            pieces.clear()
+
+    def pace(self, request: web.Request) -> Pace:
+        """Return the pace of a body that is taken piece by piece: as long as it comes, and comes fast enough."""
+        return Pace(request.content, None, self._still_s)
 
     def working(self) -> asyncio.Lock:
         """Return what is held while one large body is worked on: one at a time takes memory by the hundred MiB."""

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from gateway.errors import ConfigurationError
 from gateway.settings import Address
-from gateway.web.connections import CONNECTIONS, Caps, Connections, Door
+from gateway.web.connections import CALLER_OF, CONNECTIONS, Caps, Connections, Door, Times
 
 if TYPE_CHECKING:
     import ssl
@@ -45,6 +45,7 @@ _OPTIONS: Final[dict[str, Any]] = {
 CANCEL_S = 1.0
 FREELY: Final = Caps()
 """Without settings."""
+PATIENTLY: Final = Times()
 
 
 @asynccontextmanager
@@ -56,6 +57,7 @@ async def listening(
     *,
     drain_s: float,
     caps: Caps = FREELY,
+    times: Times = PATIENTLY,
     refused: Callable[[str, str], None] = lambda _listener, _cap: None,
 ) -> AsyncIterator[Address]:
     """Serve `app` while the block runs; yield the address bound. Raises ConfigurationError with the fix.
@@ -65,7 +67,9 @@ async def listening(
     """  # fmt: skip
     flight = _Flight()
     app.middlewares.insert(0, flight.middleware)
-    connections = app[CONNECTIONS] = Connections(name, caps, refused)
+    connections = app[CONNECTIONS] = Connections(
+        name, caps, times, refused, app.get(CALLER_OF, lambda _transport: None)
+    )
     runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=CANCEL_S)
     await runner.setup()
     door = Door(connections, runner, tls, _OPTIONS)

@@ -17,7 +17,7 @@ from gateway.protocol.attachment import (
     parse_attachment_id,
     read_number,
 )
-from gateway.web.intake import Pace
+from gateway.web.intake import INTAKE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -94,7 +94,7 @@ class _Uploads:
         return self._arriving(request)
 
     async def _arriving(self, request: web.Request) -> AsyncIterator[bytes]:
-        pace = Pace(request.content)
+        pace = request.app[INTAKE].pace(request)
         try:
             while piece := await pace.wait(request.content.readany()):
                 yield piece

@@ -118,7 +118,8 @@ class Knocks:
 
     def worst(self) -> float:
         """Return the longest of them; there must be some of each."""
-        assert self.health and self.envelopes, "nobody knocked"
+        assert self.health, "nobody knocked"
+        assert self.envelopes, "nobody knocked"
         return max(*self.health, *self.envelopes)
 
 
@@ -131,13 +132,15 @@ class Siege:
         self.served = served
         self.pid: int = served.process.pid
         self.authors = {party: Author(folder / party, HERE, wall_clock) for party in (ATTACKER, HONEST)}
+        self._idle: list[socket.socket] = []
+        self._writers: list[asyncio.StreamWriter] = []
         self._api_tls = ssl.create_default_context(cafile=str(folder / HERE / "keys" / "ca.pem"))
 
     # --- how it is ---
 
     def memory(self, name: str = "VmRSS") -> float:
         """Return the resident memory now, or another line of its status, in MiB."""
-        with open(f"/proc/{self.pid}/status") as status:
+        with Path(f"/proc/{self.pid}/status").open() as status:
             [line] = [line for line in status if line.startswith(f"{name}:")]
         return int(line.split()[1]) / 1024
 
@@ -167,16 +170,22 @@ class Siege:
         host, _, port = getattr(self.served, listener).rpartition(":")
         return host, int(port)
 
-    def idle(self, listener: str, count: int) -> list[socket.socket]:
+    def idle(self, listener: str, count: int) -> None:
         """Open TCP connections on which nothing is ever said."""
-        found = []
         for _ in range(count):
             one = socket.socket()
             one.settimeout(5)
             with contextlib.suppress(OSError):
                 one.connect(self.address(listener))
-            found.append(one)
-        return found
+            self._idle.append(one)
+
+    def hang_up(self) -> None:
+        """End every connection that was opened and not closed."""
+        for one in self._idle:
+            one.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        self._idle, self._writers = [], []
 
     def partner_tls(self, party: PartyId) -> ssl.SSLContext:
         """Return the client context of a partner."""
@@ -190,7 +199,9 @@ class Siege:
         if listener == "exchange":
             tls = self.partner_tls(party)
         host, port = self.address(listener)
-        return await asyncio.open_connection(host, port, ssl=tls, limit=MIB)
+        reader, writer = await asyncio.open_connection(host, port, ssl=tls, limit=MIB)
+        self._writers.append(writer)
+        return reader, writer
 
     async def ask(self, listener: str, raw: bytes, party: PartyId = HONEST) -> Answer:
         """Send one request on a connection of its own and read the answer."""
@@ -200,6 +211,7 @@ class Siege:
             return await read_answer(reader)
         finally:
             writer.transport.abort()
+            self._writers.remove(writer)
 
     async def health(self) -> Answer:
         """Ask whether it is alive."""
@@ -225,17 +237,17 @@ class Siege:
     @contextlib.asynccontextmanager
     async def knocking(self, every_s: float = 0.1) -> AsyncIterator[Knocks]:
         """Ask for health and send an envelope, each again and again, while the block runs."""
-        knocks = Knocks()
+        knocks, over = Knocks(), asyncio.Event()
 
         async def health() -> None:
-            while True:
+            while not over.is_set():
                 started = time.monotonic()
                 assert (await self.health()).status == 200
                 knocks.health.append(time.monotonic() - started)
                 await asyncio.sleep(every_s)
 
         async def envelopes() -> None:
-            while True:
+            while not over.is_set():
                 author = self.authors[HONEST]
                 letter = author.letter(author.event())
                 raw = request("POST", f"{EXCHANGE}/envelopes", {"Content-Type": "application/jose"}, letter.sealed.jwe)
@@ -247,15 +259,9 @@ class Siege:
         tasks = [asyncio.create_task(health()), asyncio.create_task(envelopes())]
         try:
             yield knocks
-            # One more of each from here on: what the block did last is seen too.
-            seen = len(knocks.health), len(knocks.envelopes)
-            while (len(knocks.health) <= seen[0] + 1 or len(knocks.envelopes) <= seen[1] + 1) and not any(
-                task.done() for task in tasks
-            ):
-                await asyncio.sleep(0.01)
         finally:
-            for task in tasks:
-                task.cancel()
+            # Each ends with the answer it waits for: what the block did last is seen too.
+            over.set()
             ended = await asyncio.gather(*tasks, return_exceptions=True)
         for error in ended:
             if isinstance(error, Exception):
@@ -277,10 +283,10 @@ class Siege:
 
 
 @contextlib.contextmanager
-def besieged(folder: Path, tokens: dict[str, str], **env: str) -> Iterator[Siege]:
-    """Serve the attacked home while the block runs."""
+def besieged(folder: Path, tokens: dict[str, str], *, files: int | None = None) -> Iterator[Siege]:
+    """Serve the attacked home while the block runs; `files` is the soft limit of open files it is given."""
     home = Home(folder / HERE)
-    with home.serve(env) as served:
+    with home.serve(files=files) as served:
         # Its partners do not run and cannot say what they cosigned last: without a word it would exchange nothing.
         home.run("audit", "vouch", "--yes", "--reason", "compared")
         yield Siege(folder, tokens, served)

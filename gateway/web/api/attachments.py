@@ -19,7 +19,7 @@ from gateway.services.submit import Idempotency
 from gateway.services.vault import PIECE_BYTES
 from gateway.web.api import asking
 from gateway.web.api.messages import purpose_of
-from gateway.web.intake import Pace
+from gateway.web.intake import INTAKE, Pace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Container
@@ -72,7 +72,7 @@ class Attachments:
             raise UnsupportedMediaType(detail)
         found: dict[str, Any] = {}
         content_type: str | None = None
-        pace = Pace(request.content)
+        pace = request.app[INTAKE].pace(request)
         try:
             parts = await request.multipart()
             while (part := await pace.wait(parts.next())) is not None:
