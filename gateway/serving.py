@@ -70,6 +70,7 @@ OPS_CONNECTIONS: Final = 128
 LARGE_BLOCK_BYTES: Final = 256 * 1024
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
+_libc: Final = ctypes.CDLL(None)
 
 
 @dataclass(slots=True)
@@ -168,6 +169,7 @@ async def serve(
     stopping = asyncio.Event()
     metrics = Metrics()
     bound_buffers()
+    calm_allocator()
     async with opened(settings, keys, metrics, world) as gateway:
         health = Health(gateway, metrics)
         api_tls = api_server_context(keys.tls)
@@ -181,7 +183,6 @@ async def serve(
             addresses = front.addresses(control)
             _log_addresses(addresses)
             calm_collector()
-            calm_allocator()
             announce(addresses)
             notify("READY=1")
             await stopping.wait()
@@ -272,12 +273,14 @@ class _Front:
         parts = ExchangeParts(
             g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls, g.witnessing,
             g.attachments.deposits,
-            Intake(most_bytes=MAX_REQUEST_BYTES, total_s=BODY_S, refused=partial(self._metrics.refuse, "exchange")),
+            Intake(most_bytes=MAX_REQUEST_BYTES, total_s=BODY_S, refused=partial(self._metrics.refuse, "exchange"),
+                tidy=trim,
+            ),
             Rates(settings.limits.calls_per_s),
         )  # fmt: skip
         exchange = exchange_app(parts, settings.exchange.path, self._outermost("exchange"))
         ops = ops_app(self._health.ready, self._health.text, self._outermost("ops"))
-        api = api_app(g, self._outermost("api"), bearer(g), refused=partial(self._metrics.refuse, "api"))
+        api = api_app(g, self._outermost("api"), bearer(g), refused=partial(self._metrics.refuse, "api"), tidy=trim)
         try:
             await self._open(ops, "ops", settings.ops.address, None)
             await self._open(exchange, "exchange", settings.exchange.address, g.tls.server)
@@ -349,11 +352,17 @@ def calm_allocator() -> None:
     Left to itself the C library of Linux keeps blocks as large as any that was ever freed, for each thread apart: four
     envelopes of 16 MB would stay for as long as the process lives.
     """
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError):  # a C library without it has other habits
-            mallopt = ctypes.CDLL(None).mallopt
-            mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
-            mallopt(_M_ARENA_MAX, 1)
+    mallopt = getattr(_libc, "mallopt", None)
+    if mallopt is not None:  # a C library without it has other habits
+        mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+        mallopt(_M_ARENA_MAX, 1)
+
+
+def trim() -> None:
+    """Give back to the system what large work left free in between."""
+    malloc_trim = getattr(_libc, "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
 def _handle_signals(stopping: asyncio.Event, reload: Callable[[], None]) -> None:

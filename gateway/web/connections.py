@@ -27,7 +27,6 @@ from aiohttp import web
 
 from gateway.errors import HeadersTooLarge, TooManyRequests
 from gateway.logs import Seldom, get_logger
-from collections.abc import Callable
 
 if TYPE_CHECKING:
     import ssl

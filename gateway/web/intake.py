@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiohttp import web
@@ -19,7 +20,7 @@ from aiohttp import web
 from gateway.errors import Finding, MalformedRequest, SlowBody, TooLarge, TooManyRequests
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 T = TypeVar("T")
 
@@ -103,9 +104,13 @@ class Intake:
 
     def __init__(
         self, *, most_bytes: int, total_s: float, still_s: float = STILL_S,
-        refused: Callable[[str], None] = lambda _cap: None,
+        refused: Callable[[str], None] = lambda _cap: None, tidy: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        """Take the largest body there may be and how long one may take; `refused` hears by which cap one was."""
+        """Take the largest body there may be and how long one may take.
+
+        `refused` hears by which cap one was, `tidy` is called in a thread after each large one.
+        """
+        self._tidy = tidy
         self._still_s = still_s
         self._most = most_bytes
         self._pool = 2 * most_bytes + SMALL_SHARE
@@ -165,9 +170,14 @@ class Intake:
         """Return the pace of a body that is taken piece by piece: as long as it comes, and comes fast enough."""
         return Pace(request.content, None, self._still_s)
 
-    def working(self) -> asyncio.Lock:
-        """Return what is held while one large body is worked on: one at a time takes memory by the hundred MiB."""
-        return self._work
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Hold the turn to work on a large body: one at a time, each takes memory by the hundred MiB."""
+        async with self._work:
+            try:
+                yield
+            finally:
+                await asyncio.to_thread(self._tidy)
 
     async def _turn(self, held: contextlib.ExitStack, caller: str) -> None:
         """Wait until no other large body of the caller is here. Raises TooManyRequests."""

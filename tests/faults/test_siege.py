@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import orjson
 import pytest
@@ -90,26 +91,11 @@ async def test_bodies_without_their_last_byte(siege: Siege, listener: str) -> No
         head = siege.posting("attacker", b"", **{"Content-Length": str(BODY)})
     else:
         head = request("POST", f"{EXCHANGE}/envelopes", JOSE | {"Content-Length": str(BODY)})
-    piece = b" " * MIB
     async with bars(siege):
-        writers = [(await siege.open(listener, ATTACKER))[1] for _ in range(60)]
-
-        async def pour(writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(OSError):
-                writer.write(head)
-                for _ in range(BODY // MIB - 1):
-                    writer.write(piece)
-                    await writer.drain()
-                writer.write(piece[:-1])
-                await writer.drain()
-
-        pouring = [asyncio.create_task(pour(writer)) for writer in writers]
-        await asyncio.sleep(5)
+        await asyncio.to_thread(siege.pour, listener, 60, head, BODY)
+        await asyncio.sleep(8)
         honest = siege.posting("honest", orjson.dumps(example("info.request/telephone-three-numbers")))
         assert (await asyncio.wait_for(siege.ask("api", honest), ANSWER_S)).status == 202
-        for task in pouring:
-            task.cancel()
-        await asyncio.gather(*pouring, return_exceptions=True)
 
 
 async def test_uploads_without_a_body(siege: Siege) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 import sqlite3
 import ssl
 import subprocess
@@ -50,6 +49,41 @@ while not select.select([sys.stdin], [], [], 0.002)[0]:
     if b" 200 " not in answer[:20]:
         to = connect()
 print(json.dumps(found))
+"""
+ATTACK = r"""
+import socket, ssl, sys, threading, time
+how, host, port, certificate, key, *said = sys.argv[1:]
+tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+tls.load_cert_chain(certificate, key)
+def connect():
+    return socket.create_connection((host, int(port)), 30)
+def pour(head, size):
+    try:
+        to = tls.wrap_socket(connect())
+        to.settimeout(120)
+        to.sendall(head.encode("latin-1"))
+        piece = b" " * 2**20
+        while size > 2**20:
+            to.sendall(piece)
+            size -= 2**20
+        to.sendall(piece[:size - 1])
+    except OSError:
+        return
+    held.append(to)
+    time.sleep(600)
+held = []
+if how == "idle":
+    for _ in range(int(said[0])):
+        try:
+            held.append(connect())
+        except OSError:
+            pass
+else:
+    for _ in range(int(said[0])):
+        threading.Thread(target=pour, args=(said[1], int(said[2])), daemon=True).start()
+print("under way", flush=True)
+time.sleep(600)
 """
 HERE, ATTACKER, HONEST = PartyId("kh.gdi"), PartyId("id.imigrasi"), PartyId("th.immigration")
 OPERATOR = Actor("local", "operator")
@@ -132,7 +166,7 @@ class Siege:
         self.served = served
         self.pid: int = served.process.pid
         self.authors = {party: Author(folder / party, HERE, wall_clock) for party in (ATTACKER, HONEST)}
-        self._idle: list[socket.socket] = []
+        self._attacks: list[subprocess.Popen[bytes]] = []
         self._writers: list[asyncio.StreamWriter] = []
         self._api_tls = ssl.create_default_context(cafile=str(folder / HERE / "keys" / "ca.pem"))
 
@@ -172,20 +206,31 @@ class Siege:
 
     def idle(self, listener: str, count: int) -> None:
         """Open TCP connections on which nothing is ever said."""
-        for _ in range(count):
-            one = socket.socket()
-            one.settimeout(5)
-            with contextlib.suppress(OSError):
-                one.connect(self.address(listener))
-            self._idle.append(one)
+        self._attack("idle", listener, ATTACKER, str(count))
+
+    def pour(self, listener: str, count: int, head: bytes, size: int) -> None:
+        """Send so many bodies of `size` bytes at once, each but for its last byte."""
+        self._attack("pour", listener, ATTACKER, str(count), head.decode("latin-1"), str(size))
+
+    def _attack(self, how: str, listener: str, party: PartyId, *said: str) -> None:
+        host, port = self.address(listener)
+        tls = self.authors[party].keys.tls
+        self._attacks.append(subprocess.Popen(
+            [sys.executable, "-c", ATTACK, how, host, str(port), tls.client_certificate, tls.client_key, *said],
+            stdout=subprocess.PIPE,
+        ))  # fmt: skip
+        out = self._attacks[-1].stdout
+        assert out is not None
+        assert out.readline() == b"under way\n"
 
     def hang_up(self) -> None:
         """End every connection that was opened and not closed."""
-        for one in self._idle:
-            one.close()
+        for attack in self._attacks:
+            attack.kill()
+            attack.communicate()
         for writer in self._writers:
             writer.transport.abort()
-        self._idle, self._writers = [], []
+        self._attacks, self._writers = [], []
 
     def partner_tls(self, party: PartyId) -> ssl.SSLContext:
         """Return the client context of a partner."""

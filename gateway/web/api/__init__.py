@@ -54,11 +54,12 @@ def api_app(
     heartbeat_s: float = HEARTBEAT_S,
     local: bool = False,
     refused: Callable[[str], None] = lambda _cap: None,
+    tidy: Callable[[], None] = lambda: None,
 ) -> web.Application:
     """Return the application. `authenticate` tells whose request it is, or raises Unauthenticated.
 
     `local`: its one caller is the operator of this machine, who may ask for as much as they like. `refused` hears by
-    which cap a body was refused.
+    which cap a body was refused, `tidy` is called in a thread after work on a large one.
     `app[DRAIN]()` ends the event streams; it also happens when the application shuts down.
     """
     cursors = Cursors()
@@ -82,7 +83,7 @@ def api_app(
     routes += docs_routes(routes)
     limits = gateway.settings.limits
     app = web.Application(middlewares=[outermost], client_max_size=limits.api_body_bytes)
-    app[INTAKE] = Intake(most_bytes=limits.api_body_bytes, total_s=limits.body_timeout_s, refused=refused)
+    app[INTAKE] = Intake(most_bytes=limits.api_body_bytes, total_s=limits.body_timeout_s, refused=refused, tidy=tidy)
     guard = Guard(authenticate, gateway.refusals, None if local else Rates(limits.calls_per_s))
     for route in routes:
         app.router.add_route(route.method, route.path, guard.guarded(route))
