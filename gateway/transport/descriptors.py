@@ -14,14 +14,17 @@ MOST: Final = 65_536
 """More is of no use here, and some systems allow a thousand million."""
 
 
-def raise_limit() -> int:
-    """Raise the soft limit of open files to the hard one; return how many there are. Raises ConfigurationError."""
+def raise_limit(most: int = MOST) -> int:
+    """Raise the soft limit of open files to the hard one; return how many there are. Raises ConfigurationError.
+
+    More than `most` are not counted.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
+    wanted = most if hard == resource.RLIM_INFINITY else min(hard, most)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
-    found = MOST if soft == resource.RLIM_INFINITY else soft
+    found = most if soft == resource.RLIM_INFINITY else min(soft, most)
     if found < LEAST:
         detail = f"only {found} files may be open at once; give the service {LEAST} at least (LimitNOFILE, ulimit -n)"
         raise ConfigurationError(detail)

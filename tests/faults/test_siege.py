@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -20,7 +19,8 @@ from tests.support.pair import example
 from tests.support.siege import ATTACKER, EXCHANGE, MIB, Knocks, Siege, besieged, make_homes, read_answer, request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -59,7 +59,6 @@ async def bars(siege: Siege) -> AsyncIterator[Knocks]:
         "worst": knocks.worst(), "memory": siege.memory("VmHWM"), "log": siege.log_bytes() - before,
         "entries": siege.entries() - entries - 3 * len(knocks.envelopes),
     }  # fmt: skip
-    print(shown)
     assert shown["worst"] <= ANSWER_S, shown
     assert shown["memory"] <= MEMORY_MIB, shown
     assert shown["log"] <= LOG_BYTES, shown
@@ -169,7 +168,6 @@ async def test_refused_dry_runs(siege: Siege) -> None:
                 told[status] = told.get(status, 0) + 1
 
         await asyncio.gather(*(caller() for _ in range(16)))
-    print(told)
     assert told[422] > 1000
 
 
@@ -203,6 +201,5 @@ async def test_refused_events_leave_no_memory(siege: Siege, item: str) -> None:
         "p99": times[len(times) * 99 // 100],
         "max": times[-1],
     }
-    print(shown)
     assert shown["peak"] <= 400, shown
-    assert shown["after"] <= 180, shown
+    assert shown["after"] <= 170, shown
