@@ -171,6 +171,32 @@ async def test_refused_dry_runs(siege: Siege) -> None:
     assert told[422] > 1000
 
 
+async def test_a_stop_under_load(siege: Siege) -> None:
+    """SIGTERM while clients post, streams are open and hundreds are idle: over within 30 s, and no 202 is lost."""
+    raw = orjson.dumps(example("info.request/telephone-three-numbers"))
+    promised: list[str] = []
+    await asyncio.to_thread(siege.idle, "api", 150)
+    for _ in range(20):
+        _, writer = await siege.open("api")
+        writer.write(request("GET", "/api/v1/events", {"Authorization": f"Bearer {siege.tokens['attacker']}"}))
+
+    async def caller() -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                answer = await siege.ask("api", siege.posting("honest", raw))
+                if answer.status == 202:
+                    promised.append(orjson.loads(answer.body)["id"])
+
+    callers = [asyncio.create_task(caller()) for _ in range(16)]
+    while len(promised) < 200:
+        await asyncio.wait(callers, timeout=0.05)
+    stopping = asyncio.create_task(asyncio.to_thread(siege.served.stop))
+    assert await asyncio.wait_for(stopping, 30) == 0
+    await asyncio.gather(*callers)
+    siege.hang_up()
+    assert set(promised) <= siege.sent()
+
+
 ITEMS = {
     "one member": ({"name": "x" * 14}, 66_000),
     "numbers": (0, 190_000),

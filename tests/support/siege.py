@@ -186,6 +186,11 @@ class Siege:
         """Return how much it has written to its log."""
         return int(self.served.log.stat().st_size)
 
+    def sent(self) -> set[str]:
+        """Return the ids of the messages it accepted for sending."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.folder / HERE}/data/gateway.db?mode=ro", uri=True)) as db:
+            return {jti for (jti,) in db.execute("SELECT jti FROM outbox")}
+
     def entries(self) -> int:
         """Return how many entries its audit log has."""
         with contextlib.closing(sqlite3.connect(f"file:{self.folder / HERE}/data/gateway.db?mode=ro", uri=True)) as db:
