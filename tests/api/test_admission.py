@@ -416,11 +416,11 @@ async def test_the_soft_limit_is_raised_and_too_few_are_told() -> None:
 
 def marked(count: int) -> dict[str, Any]:
     """Return the data of a referral with so many persons that are none, each known by its member."""
-    return {**filled("case.referral/s1-sumarni"), "persons": [{"refusedMarker": "x"}] * count}
+    return {**filled("case.referral/s1-sumarni"), "persons": [{"refusedMarker": ["x"]}] * count}
 
 
 def left() -> int:
-    """Return how many of them are in memory, without a collection."""
+    """Return how many of them are in memory, without a collection: what holds a list is known to the collector."""
     return sum(1 for found in gc.get_objects() if type(found) is dict and "refusedMarker" in found)
 
 
@@ -490,6 +490,7 @@ async def test_connections_that_fail_leave_no_buffers(door: Tight) -> None:
         for _ in range(4):
             reader, writer = await door.plain()
             writer.write(b"\x16\x03\x01\x02\x00")
+            writer.write_eof()
             readers.append(reader)
         for reader in readers:
             assert await ended(reader)
