@@ -48,6 +48,37 @@ class GatewayError(Exception):
         self.retry_after_s = retry_after_s
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What an exception said, for whoever keeps it or hands it on.
+
+    An exception that is kept keeps the frames it passed through, and they the request that was refused.
+    """
+
+    kind: type[GatewayError]
+    detail: str = ""
+    errors: tuple[Finding, ...] = ()
+    retry_after_s: int | None = None
+
+    @classmethod
+    def of(cls, error: GatewayError) -> Refusal:
+        """Return what `error` says."""
+        return cls(type(error), error.detail, error.errors, error.retry_after_s)
+
+    @property
+    def slug(self) -> str:
+        """The code of its kind."""
+        return self.kind.slug
+
+    def is_a(self, *kinds: type[GatewayError]) -> bool:
+        """Say whether it is of one of these kinds."""
+        return issubclass(self.kind, kinds)
+
+    def error(self) -> GatewayError:
+        """Return a new exception that says it."""
+        return self.kind(self.detail, errors=self.errors, retry_after_s=self.retry_after_s)
+
+
 # --- our caller's -------------------------------------------------------------------------------
 
 
@@ -147,6 +178,18 @@ class TooLarge(RequestError):
     """Over a limit of protocol.md §4.5 or of the API."""
 
     slug, title, status = "too-large", "Too large", 413
+
+
+class SlowBody(RequestError):
+    """A body that comes more slowly than anybody who means it sends one."""
+
+    slug, title, status = "slow-body", "The body came too slowly", 408
+
+
+class HeadersTooLarge(RequestError):
+    """All headers together are over the limit."""
+
+    slug, title, status = "headers-too-large", "The headers are too large", 431
 
 
 class RangeRefused(RequestError):

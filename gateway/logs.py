@@ -19,7 +19,9 @@ import logging
 import math
 import resource
 import sys
+import time
 import traceback
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -30,7 +32,7 @@ from gateway.errors import GatewayError
 from gateway.primitives.times import format_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Callable, Hashable, Mapping, MutableMapping
     from contextlib import AbstractContextManager
 
     from structlog.typing import WrappedLogger
@@ -42,11 +44,12 @@ FIELDS: Final = frozenset(
         *("detail", "error", "where", "fix", "attempt", "attempts", "next_try", "retry_after_s", "fence"),
         *("leaf", "size", "origin", "seq", "from_seq", "to_seq", "stream_high", "case", "count", "bytes"),
         *("depth", "limit", "duration_ms", "age_s", "days", "signal", "pid", "method", "route", "status"),
-        *("kid", "use", "number", "role", "account"),
+        *("kid", "use", "number", "role", "account", "left_out"),
     )
 )
 TEXT_MAX: Final = 300  # a reason is a sentence; whatever is longer is content
 FRAMES_MAX: Final = 8
+_MOST_SORTS: Final = 1000
 
 _PR_SET_DUMPABLE: Final = 4
 
@@ -91,6 +94,32 @@ def harden_process() -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) was refused")
+
+
+class Seldom:
+    """Says which lines of a flood are written: of each sort the first few of a minute."""
+
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._clock = clock
+        self._minute = 0
+        self._seen: Counter[Hashable] = Counter()
+        self._left_out = 0
+
+    def admit(self, sort: Hashable) -> int | None:
+        """Return None for a line that is left out, else how many were since the last one that was written."""
+        minute = int(self._clock() // 60)
+        if minute != self._minute:
+            self._minute = minute
+            self._seen.clear()
+        # Sorts may be callers' ids: a thousand of them are enough for one minute.
+        known = sort if sort in self._seen or len(self._seen) < _MOST_SORTS else None
+        self._seen[known] += 1
+        if self._seen[known] > self._most:
+            self._left_out += 1
+            return None
+        left_out, self._left_out = self._left_out, 0
+        return left_out
 
 
 def _finish(logger: WrappedLogger, method: str, event: MutableMapping[str, Any]) -> str:

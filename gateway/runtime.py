@@ -137,7 +137,8 @@ def _compose(
         store, directory, contacts, settler, clock, entropy, environment=settings.party.environment, sure=clock.sure,
         doubted=clock.alarm,
     )  # fmt: skip
-    attachments = _attachments(settings, keys, world, clock, store, codelists, contacts, gate, links)
+    refusals = Refusals(store, clock)
+    attachments = _attachments(settings, keys, world, clock, store, codelists, contacts, gate, links, refusals)
     submitter = Submitter(
         store, rules, cases, Completer(store, attachments.encloser), clock, entropy,
         most_unanswered=settings.limits.unanswered_messages,
@@ -186,7 +187,7 @@ def _compose(
             store, keys, identity, clock, entropy,
             renew_tls=lambda now, force: keys.renew_tls(now, hosts(settings), force=force),
         ), checkpoints=checkpoints,
-        refusals=Refusals(store, clock), problems=Problems(store, clock), settler=settler, give_up=give_up,
+        refusals=refusals, problems=Problems(store, clock), settler=settler, give_up=give_up,
         dispatcher=Dispatcher(lane, links), tls=tls, link=links, epoch=epoch, witnessing=witnessing,
         timestamping=_timestamping(settings, world, clock, store, checkpoints, witnessing),
         lateness=Lateness(store, clock),
@@ -247,13 +248,13 @@ def _https(settings: Settings, directory: Directory, tls: ExchangeTls) -> Links:
 
 def _attachments(
     settings: Settings, keys: FileKeyRing, world: World, clock: Clock, store: SqliteStore, codelists: CodeLists,
-    contacts: Contacts, gate: Gate, links: Links,
+    contacts: Contacts, gate: Gate, links: Links, refusals: Refusals,
 ) -> Attachments:  # fmt: skip
     limits = settings.limits
     return Attachments(
         store, FileStore(settings.attachments_path), keys, codelists, ImageProcess(),
         Clamd(limits.virus_scanner) if limits.virus_scanner else None, contacts, gate, clock, world.entropy,
-        links, me=settings.me, most_bytes=limits.attachment_bytes, partner_bytes=limits.partner_upload_bytes,
+        links, refusals, me=settings.me, most_bytes=limits.attachment_bytes, partner_bytes=limits.partner_upload_bytes,
     )  # fmt: skip
 
 

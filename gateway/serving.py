@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import os
 import signal
@@ -18,6 +19,7 @@ import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
@@ -26,16 +28,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway import local, logs
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.logs import get_logger
+from gateway.protocol.jwe import MAX_REQUEST_BYTES
 from gateway.runtime import open_gateway
 from gateway.storage.store import HomeLock
 from gateway.storage.writer import STALL_S
+from gateway.transport.descriptors import raise_limit, shared
 from gateway.transport.tls import api_server_context, bound_buffers, reload_api
 from gateway.web.api import api_app, bearer
+from gateway.web.connections import Caps
 from gateway.web.control import control_app
-from gateway.web.exchange import ExchangeParts, exchange_app
+from gateway.web.exchange import BODY_S, ExchangeParts, exchange_app
+from gateway.web.intake import Intake
 from gateway.web.metrics import Depth, Metrics
 from gateway.web.ops import ops_app
 from gateway.web.problems import forget, middleware
+from gateway.web.rates import Rates
 from gateway.web.server import listening
 
 if TYPE_CHECKING:
@@ -46,7 +53,7 @@ if TYPE_CHECKING:
     from gateway.keyring.files import FileKeyRing
     from gateway.running import Gateway, World
     from gateway.services.settle import Recorded
-    from gateway.settings import Address, Settings
+    from gateway.settings import Address, LimitsSettings, Settings
 
 log = get_logger()
 
@@ -59,6 +66,11 @@ COLLECT_AFTER: Final = (20_000, 20, 20)
 FLUSH_S: Final = 2.0
 PROBE_S: Final = 4.0
 YEAR_2026_MS: Final = 1_767_225_600_000
+OPS_CONNECTIONS: Final = 128
+LARGE_BLOCK_BYTES: Final = 256 * 1024
+_M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
+_libc: Final = ctypes.CDLL(None)
 
 
 @dataclass(slots=True)
@@ -163,6 +175,7 @@ async def serve(
     stopping = asyncio.Event()
     metrics = Metrics()
     bound_buffers()
+    calm_allocator()
     async with opened(settings, keys, metrics, world) as gateway:
         health = Health(gateway, metrics)
         gateway.store.writer.ended.append(stopping.set)
@@ -262,6 +275,7 @@ class _Front:
         self._metrics = metrics
         self._health = health
         self._api_tls = api_tls
+        self._caps = _caps(gateway.settings.limits, raise_limit())
         self._stacks = {name: AsyncExitStack() for name in ("ops", "exchange", "api")}
         self._bound: dict[str, Address] = {}
 
@@ -270,10 +284,14 @@ class _Front:
         parts = ExchangeParts(
             g.receiver, g.contacts, g.directory, g.refusals, g.keys, g.store, g.clock, g.tls, g.witnessing,
             g.attachments.deposits,
+            Intake(most_bytes=MAX_REQUEST_BYTES, total_s=BODY_S, refused=partial(self._metrics.refuse, "exchange"),
+                tidy=trim,
+            ),
+            Rates(settings.limits.calls_per_s),
         )  # fmt: skip
         exchange = exchange_app(parts, settings.exchange.path, self._outermost("exchange"))
         ops = ops_app(self._health.ready, self._health.text, self._outermost("ops"))
-        api = api_app(g, self._outermost("api"), bearer(g))
+        api = api_app(g, self._outermost("api"), bearer(g), refused=partial(self._metrics.refuse, "api"), tidy=trim)
         try:
             await self._open(ops, "ops", settings.ops.address, None)
             await self._open(exchange, "exchange", settings.exchange.address, g.tls.server)
@@ -298,12 +316,35 @@ class _Front:
     async def _open(self, app: web.Application, name: str, address: Address, tls: ssl.SSLContext | None) -> None:
         drain_s = max(1.0, self._gateway.settings.delivery.drain_timeout_s - FLUSH_S)
         self._bound[name] = await self._stacks[name].enter_async_context(
-            listening(app, name, address, tls, drain_s=drain_s if name != "ops" else 1)
+            listening(
+                app,
+                name,
+                address,
+                tls,
+                drain_s=drain_s if name != "ops" else 1,
+                caps=self._caps[name],
+                refused=self._metrics.refuse,
+            )
         )
 
     def _outermost(self, listener: str) -> object:
         keep = self._gateway.problems.note if listener != "ops" else forget
         return middleware(listener, self._metrics.request, time.monotonic, keep)
+
+
+def _caps(limits: LimitsSettings, descriptors: int) -> dict[str, Caps]:
+    """Return what each listener may have, of the descriptors there are."""
+    have = shared(
+        descriptors, ops=OPS_CONNECTIONS, exchange=limits.exchange_connections, api=limits.api_connections
+    )  # fmt: skip
+    if have["api"] < limits.api_connections or have["exchange"] < limits.exchange_connections:
+        fix = "raise the limit of open files (LimitNOFILE)"
+        log.warning("fewer connections than the settings allow", limit=descriptors, count=sum(have.values()), fix=fix)
+    of_caller = {"ops": OPS_CONNECTIONS, "exchange": limits.partner_connections, "api": limits.address_connections}
+    return {
+        name: Caps(total, OPS_CONNECTIONS if name == "ops" else limits.address_connections, of_caller[name])
+        for name, total in have.items()
+    }
 
 
 def calm_collector() -> None:
@@ -314,6 +355,25 @@ def calm_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+
+
+def calm_allocator() -> None:
+    """Have memory that was taken in large blocks go back to the system when it is let go.
+
+    Left to itself the C library of Linux keeps blocks as large as any that was ever freed, for each thread apart: four
+    envelopes of 16 MB would stay for as long as the process lives.
+    """
+    mallopt = getattr(_libc, "mallopt", None)
+    if mallopt is not None:  # a C library without it has other habits
+        mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+        mallopt(_M_ARENA_MAX, 1)
+
+
+def trim() -> None:
+    """Give back to the system what large work left free in between."""
+    malloc_trim = getattr(_libc, "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
 def _handle_signals(stopping: asyncio.Event, reload: Callable[[], None]) -> None:

@@ -224,6 +224,13 @@ class LimitsSettings(Section):
     attachment_bytes: Annotated[int, Field(ge=64 * 1024, le=1024 * _MIB)] = 100 * _MIB
     partner_upload_bytes: Annotated[int, Field(ge=64 * _MIB, le=1024 * 1024 * _MIB)] = 2048 * _MIB
     virus_scanner: Annotated[str, AfterValidator(_scanner)] = ""
+    api_connections: Annotated[int, Field(ge=8, le=16384)] = 512
+    exchange_connections: Annotated[int, Field(ge=8, le=16384)] = 256
+    address_connections: Annotated[int, Field(ge=4, le=16384)] = 256
+    partner_connections: Annotated[int, Field(ge=4, le=16384)] = 64
+    client_streams: Annotated[int, Field(ge=1, le=200)] = 32
+    body_timeout_s: Annotated[int, Field(ge=10, le=3600)] = 60
+    calls_per_s: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
 
 
 class AuditSettings(Section):

@@ -35,7 +35,7 @@ MAX_RETRY_AFTER_S = 3600
 PROBE_EVERY_S = 60
 """While a partner is down it is tried at least this often, one probe at a time."""
 
-PERSISTENT_SIZE_STATUSES = frozenset({400, 413, 415, 500})
+PERSISTENT_SIZE_STATUSES = frozenset({400, 408, 413, 415, 500})
 """Answers that a smaller envelope may not get: one poison message must not stop its neighbours."""
 
 
@@ -185,6 +185,7 @@ RECEIPT_MEDIA_TYPE = "application/jose+json"
 PROBLEM_CODES = frozenset({
     "malformed-envelope", "unsupported-profile", "wrong-recipient", "authentication-failed", "unknown-key",
     "unknown-party", "too-large", "unsupported-media-type", "storage-unavailable", "draining", "too-many-requests",
+    "slow-body", "headers-too-large",
 })  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from gateway.errors import LocalFault, PartnerError
+from gateway.errors import LocalFault, Refusal
 from gateway.ledger import standing
 from gateway.ports.messages import Taken
 from gateway.protocol.ids import MessageId
@@ -35,7 +35,7 @@ class Given:
 
     outcomes: dict[bytes, Outcome] = field(default_factory=dict)
     taken: list[Taken] = field(default_factory=list)
-    faults: dict[bytes, PartnerError] = field(default_factory=dict)
+    faults: dict[bytes, Refusal] = field(default_factory=dict)
 
 
 class Answers:
@@ -51,7 +51,7 @@ class Answers:
             borne_out = self._borne_out(tx, sender, outcome)
             if borne_out is None:
                 # A row that no entry bears out is no answer of ours, and must not become one.
-                found.faults[digest] = LocalFault("the answer kept for this message is not in the log")
+                found.faults[digest] = Refusal(LocalFault, "the answer kept for this message is not in the log")
             else:
                 found.outcomes[digest] = borne_out
         unknown = events.keys() - found.outcomes.keys() - found.faults.keys()

@@ -20,7 +20,6 @@ from gateway.errors import (
     PolicyViolation,
     RequestError,
     TooLarge,
-    TooManyRequests,
 )
 from gateway.ports.files import Attachment
 from gateway.ports.people import StoredAnswer
@@ -28,11 +27,11 @@ from gateway.primitives import b64u, strictjson
 from gateway.protocol.attachment import AttachmentId, context
 from gateway.protocol.ids import uuid7
 from gateway.services.accounts import actor_of
+from gateway.services.slots import Slots
 from gateway.services.vault import AT_REST, bounded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
 
     from gateway.casework.codelists import CodeLists
     from gateway.ports.common import Clock, Entropy
@@ -41,11 +40,14 @@ if TYPE_CHECKING:
     from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
     from gateway.services.attach_request import AttachmentMeta
+    from gateway.services.refusals import Refusals
     from gateway.services.submit import Idempotency
     from gateway.services.vault import Kept, Vault
 
-UPLOADS_MOST = 8
+UPLOADS_MOST = 24
 """Uploads taken side by side: each holds a few pieces in memory."""
+UPLOADS_EACH = 4
+"""Of them, those of one account."""
 
 
 @dataclass(slots=True)
@@ -73,10 +75,11 @@ class Attacher:
 
     def __init__(
         self, store: Store, vault: Vault, codelists: CodeLists, images: Images, scanner: Scanner | None, clock: Clock,
-        entropy: Entropy, may_take: Callable[[], None], *, me: PartyId, most_bytes: int,
+        entropy: Entropy, refusals: Refusals, may_take: Callable[[], None], *, me: PartyId, most_bytes: int,
     ) -> None:  # fmt: skip
         self._may_take = may_take
         self._store = store
+        self._refusals = refusals
         self._vault = vault
         self._codelists = codelists
         self._images = images
@@ -86,26 +89,19 @@ class Attacher:
         self._me = me
         self._most_bytes = most_bytes
         self._about = context(me, me, AT_REST)
-        self._under_way = 0
-
-    def receiving(self) -> AbstractAsyncContextManager[Draft]:
-        """Yield a draft; what is not accepted by the end of the block is removed. Raises TooManyRequests."""
-        return self._receiving()
+        self._slots = Slots("uploads", total=UPLOADS_MOST, each=UPLOADS_EACH)
 
     @contextlib.asynccontextmanager
-    async def _receiving(self) -> AsyncIterator[Draft]:
+    async def receiving(self, account: Account) -> AsyncIterator[Draft]:
+        """Yield a draft; what is not accepted by the end of the block is removed. Raises TooManyRequests."""
         self._may_take()
-        if self._under_way >= UPLOADS_MOST:
-            detail = f"{UPLOADS_MOST} files are being taken already; try again"
-            raise TooManyRequests(detail, retry_after_s=1)
-        self._under_way += 1
-        draft = Draft()
-        try:
-            yield draft
-        finally:
-            self._under_way -= 1
-            for name in draft.files:
-                self._vault.remove(name)
+        with self._slots.hold(account.id):
+            draft = Draft()
+            try:
+                yield draft
+            finally:
+                for name in draft.files:
+                    self._vault.remove(name)
 
     async def fill(self, draft: Draft, pieces: AsyncIterator[bytes]) -> None:
         """Take the bytes of a file. Raises TooLarge."""
@@ -227,12 +223,7 @@ class Attacher:
 
     async def _note_refused(self, account: Account, error: RequestError) -> None:
         codes = " ".join(sorted({finding.code or error.slug for finding in error.errors})) or error.slug
-        await self._store.write(
-            lambda tx: tx.log.append(
-                "attachment.refused", actor=actor_of(account), obj=("attachment", "refused"), at=self._clock(),
-                outcome=codes,
-            )
-        )  # fmt: skip
+        await self._refusals.note("attachment.refused", actor_of(account), codes, obj=("attachment", "refused"))
 
 
 def request_digest(kept: Kept, meta: Any) -> bytes:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.protocol.ids import PartyId
     from gateway.services.contact import Contacts
     from gateway.services.gate import Gate
+    from gateway.services.refusals import Refusals
 
 log = get_logger()
 
@@ -44,8 +45,7 @@ class Attachments:
     def __init__(
         self, store: Store, files: Files, keys: KeyRing, codelists: CodeLists, images: Images, scanner: Scanner | None,
         contacts: Contacts, gate: Gate, clock: Clock, entropy: Entropy,
-        links: Links,
-        *, me: PartyId, most_bytes: int, partner_bytes: int,
+        links: Links, refusals: Refusals, *, me: PartyId, most_bytes: int, partner_bytes: int,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
@@ -53,7 +53,17 @@ class Attachments:
         self._erased = asyncio.Event()
         self.vault = vault = Vault(files, keys, entropy, me)
         self.attacher = Attacher(
-            store, vault, codelists, images, scanner, clock, entropy, gate.check_room, me=me, most_bytes=most_bytes
+            store,
+            vault,
+            codelists,
+            images,
+            scanner,
+            clock,
+            entropy,
+            refusals,
+            gate.check_room,
+            me=me,
+            most_bytes=most_bytes,
         )
         self.encloser = Encloser(store, vault, clock, me=me)
         self.carrier = Carrier(store, vault, contacts, gate, clock, links, me=me)

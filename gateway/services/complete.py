@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.casework.remembered import RESPONSES
-from gateway.errors import RequestError
+from gateway.errors import Refusal, RequestError
 
 if TYPE_CHECKING:
     from gateway.ports.people import Account
@@ -22,9 +22,9 @@ class Completer:
         self._store = store
         self._encloser = encloser
 
-    async def complete(self, request: SubmitRequest | RequestError, account: Account) -> SubmitRequest | RequestError:
+    async def complete(self, request: SubmitRequest | Refusal, account: Account) -> SubmitRequest | Refusal:
         """Return the request with its files in `data.attachments`, or why not; most requests need nothing."""
-        if isinstance(request, RequestError):
+        if isinstance(request, Refusal):
             return request
         request = await self._as_asked(request)
         if not request.attachments and "attachments" not in request.data:
@@ -32,7 +32,7 @@ class Completer:
         try:
             return await self._encloser.enclose(request, account)
         except RequestError as error:
-            return error
+            return Refusal.of(error)
 
     async def preview(self, request: SubmitRequest, account: Account) -> SubmitRequest:
         """Return the request as its rules will meet it. Raises RequestError."""

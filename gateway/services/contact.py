@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
@@ -160,17 +161,20 @@ class Contacts:
             key_for=lambda kid, alg: self._directory.verify_key(party, kid, alg),
         )  # fmt: skip
 
-    async def reading(self, party: PartyId, read: Callable[[], T], link: PartnerLink | None = None) -> T:
+    async def reading(
+        self, party: PartyId, read: Callable[[], T], link: PartnerLink | None = None, *, aside: bool = False
+    ) -> T:
         """Return what `read` verifies; where its signer is not held, fetch the card first (protocol.md §2).
 
-        The partner may have rotated its keys since we last saw its card. Raises what `read` raises.
+        The partner may have rotated its keys since we last saw its card. `aside`: what is read is so large that it
+        is read in a thread. Raises what `read` raises.
         """
         try:
-            return read()
+            return await asyncio.to_thread(read) if aside else read()
         except UnknownSigner:
             if not await (self.fetch_card(party) if link is None else self.refresh_card(party, link)):
                 raise
-        return read()
+        return await asyncio.to_thread(read) if aside else read()
 
     async def refresh_card(self, party: PartyId, link: PartnerLink) -> bool:
         """Fetch the partner's card; return whether a newer one is now in force."""

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 PARTNER_ROLE: Final = "partner"
 UPLOADS_MOST: Final = 1000
 """Uploads of a partner that no message names yet."""
-UNDER_WAY_MOST: Final = 8
+UNDER_WAY_MOST: Final = 24
+UNDER_WAY_EACH: Final = 4
+"""Requests taken side by side, and those of one partner: our own gateway carries one file at a time to a partner."""
 FULL_RETRY_S: Final = 3600
 
 
@@ -50,9 +52,15 @@ class Deposits:
         self._writing: dict[tuple[PartyId, AttachmentId], asyncio.Task[Upload]] = {}
 
     async def state(self, party: PartyId, name: AttachmentId) -> Upload | None:
-        """Return how far an upload has come, None where none has begun."""
-        held = await self._store.write(lambda tx: tx.attachments.transfer("in", party, name))
-        return await self._upload(held)
+        """Return how far an upload has come, None where none has begun; one still under way ends here.
+
+        Its sender asks because it lost the connection. What is left of it here must not move the offset that it is
+        told.
+        """
+        async with self._admission:
+            await self._end(party, name)
+            held = await self._store.write(lambda tx: tx.attachments.transfer("in", party, name))
+            return await self._upload(held)
 
     async def put(self, party: PartyId, name: AttachmentId, length: int, pieces: AsyncIterator[bytes]) -> Upload:
         """Begin an upload, anew where one was cut. Raises Clash, TooLarge, MalformedRequest, TooManyRequests."""
@@ -107,13 +115,22 @@ class Deposits:
 
     async def _alone(self, party: PartyId, name: AttachmentId) -> Transfer | None:
         """End an earlier request for the same upload: its connection may be dead without our knowing."""
-        earlier = self._writing.pop((party, name), None)
-        if earlier is not None:
-            earlier.cancel()
-            await asyncio.wait({earlier})
-        elif len(self._writing) >= UNDER_WAY_MOST:
-            raise TooManyRequests("too many uploads are under way", retry_after_s=1)
+        if not await self._end(party, name):
+            if sum(writer == party for writer, _ in self._writing) >= UNDER_WAY_EACH:
+                detail = f"{UNDER_WAY_EACH} uploads of yours are under way"
+                raise TooManyRequests(detail, retry_after_s=1)
+            if len(self._writing) >= UNDER_WAY_MOST:
+                raise TooManyRequests("too many uploads are under way", retry_after_s=1)
         return await self._store.write(lambda tx: tx.attachments.transfer("in", party, name))
+
+    async def _end(self, party: PartyId, name: AttachmentId) -> bool:
+        """End a request for an upload; return whether there was one."""
+        earlier = self._writing.pop((party, name), None)
+        if earlier is None:
+            return False
+        earlier.cancel()
+        await asyncio.wait({earlier})
+        return True
 
     def _begin(self, tx: Transaction, fresh: Transfer, held: Transfer | None) -> None:
         count, size = tx.attachments.unreferenced_bytes(fresh.partner)

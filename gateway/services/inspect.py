@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.casework.media import Screening
-from gateway.errors import AttachmentInvalid, AttachmentMissing, Finding, LocalFault, PartnerError, StorageUnavailable
+from gateway.errors import AttachmentInvalid, AttachmentMissing, Finding, LocalFault, Refusal, StorageUnavailable
 from gateway.ports.common import Actor
 from gateway.ports.files import Attachment, Transfer
 from gateway.protocol.attachment import (
@@ -42,7 +42,7 @@ PARTNER_ROLE = "partner"
 class Inspected:
     """What step (12) found of one event: the fault, or the files to hold."""
 
-    fault: PartnerError | None
+    fault: Refusal | None
     fresh: tuple[tuple[Enclosure, Transfer], ...] = ()
     known: tuple[Enclosure, ...] = ()
 
@@ -68,11 +68,11 @@ class Inspector:
         if len({entry.id for entry in entries}) < len(entries):
             faults.append(Finding("/data/attachments", "an id stands twice", "E-REF"))
         if faults:
-            return Inspected(AttachmentInvalid("attachments that cannot be read", errors=tuple(faults)))
+            return Inspected(Refusal(AttachmentInvalid, "attachments that cannot be read", tuple(faults)))
         try:
             return await self._inspect(event.source, entries)
         except StorageUnavailable as error:
-            return Inspected(LocalFault(error.detail, retry_after_s=error.retry_after_s))
+            return Inspected(Refusal(LocalFault, error.detail, retry_after_s=error.retry_after_s))
 
     async def _inspect(self, sender: PartyId, entries: Sequence[Enclosure]) -> Inspected:
         fresh: list[tuple[Enclosure, Transfer]] = []
@@ -84,18 +84,18 @@ class Inspector:
                 if not await self._same(sender, held, entry):
                     detail = "this id is held by another file, which an earlier message names"
                     found = Finding(f"/data/attachments/{place}/attachmentId", detail, "E-REF")
-                    return Inspected(AttachmentInvalid(detail, errors=(found,)))
+                    return Inspected(Refusal(AttachmentInvalid, detail, (found,)))
                 known.append(entry)
             elif held is None or held.state != "whole" or not await self._intact(held, entry):
                 missing.append(Finding(f"/data/attachments/{place}", "is not here yet"))
             else:
                 fault = await self._opened(place, sender, held, entry)
                 if fault:
-                    return Inspected(AttachmentInvalid("an attachment is not what the message says", errors=fault))
+                    return Inspected(Refusal(AttachmentInvalid, "an attachment is not what the message says", fault))
                 fresh.append((entry, held))
         if missing:
             detail = "the message waits for its attachments"
-            return Inspected(AttachmentMissing(detail, errors=tuple(missing), retry_after_s=RETRY_AFTER_S))
+            return Inspected(Refusal(AttachmentMissing, detail, tuple(missing), RETRY_AFTER_S))
         return Inspected(None, tuple(fresh), tuple(known))
 
     async def _same(self, sender: PartyId, held: Transfer, entry: Enclosure) -> bool:
@@ -147,11 +147,11 @@ class Inspector:
 
     # --- in the transaction that accepts ------------------------------------------------------------
 
-    def gone(self, tx: Transaction, found: Inspected) -> AttachmentMissing | None:
+    def gone(self, tx: Transaction, found: Inspected) -> Refusal | None:
         """Return the fault of what is not held any more as it was inspected, or None."""
         if all(tx.attachments.transfer("in", held.partner, held.id) == held for _, held in found.fresh):
             return None
-        return AttachmentMissing("an attachment was replaced meanwhile", retry_after_s=RETRY_AFTER_S)
+        return Refusal(AttachmentMissing, "an attachment was replaced meanwhile", retry_after_s=RETRY_AFTER_S)
 
     def hold(self, tx: Transaction, event: Event, found: Inspected) -> None:
         """Keep the attachments of an accepted event for good, and log each."""

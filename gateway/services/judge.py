@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gateway.errors import ClockSkew, Finding, LocalFault, NotAgreed, PartnerError, SchemaInvalid
+from gateway.errors import ClockSkew, Finding, LocalFault, NotAgreed, PartnerError, Refusal, SchemaInvalid
 from gateway.logs import get_logger
 from gateway.protocol import receipt
 from gateway.protocol.event import Event, UnreadableEvent, check_addressing, check_clock, parse_event
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-# Events judged before the loop is given back: what a reader of the same loop may have to wait for.
+# Events and bytes judged before the loop is given back: what a reader of the same loop may have to wait for.
 SLICE = 20
+SLICE_BYTES = 256 * 1024
+# A line above this is judged in a thread: reading and refusing two megabytes takes a tenth of a second.
+LARGE_BYTES = 64 * 1024
 NO_FAULT = 99
 
 
@@ -35,7 +38,7 @@ class Judged:
     line: bytes
     event: Event | None
     failed_at: int
-    error: PartnerError | None
+    error: Refusal | None
     jti: str | None
     casework: Judgement | None = None
     attached: Inspected = NOTHING
@@ -53,10 +56,16 @@ class Judge:
     async def judge(self, envelope: OpenedEnvelope) -> list[Judged]:
         """Do of steps (5) to (12) what needs nothing stored, for each event in its order."""
         judged: list[Judged] = []
-        for place, (line, digest) in enumerate(zip(envelope.events, envelope.digests, strict=True)):
-            if place and place % SLICE == 0:
+        done = size = 0
+        for line, digest in zip(envelope.events, envelope.digests, strict=True):
+            if done >= SLICE or size >= SLICE_BYTES:
                 await asyncio.sleep(0)
-            item = self._alone(line, digest, envelope)
+                done = size = 0
+            if len(line) > LARGE_BYTES:
+                item = await asyncio.to_thread(self._alone, line, digest, envelope)
+            else:
+                item = self._alone(line, digest, envelope)
+            done, size = done + 1, size + len(line)
             judged.append(item if item.error or item.event is None else await self._with_attachments(item, item.event))
         return judged
 
@@ -73,7 +82,7 @@ class Judge:
             # (5) Strict JSON, required attributes, formats, size, case check character.
             event = parse_event(line, is_manifest=rules.catalogue.is_manifest)
         except UnreadableEvent as error:
-            return Judged(digest, line, None, 5, error, error.jti)
+            return Judged(digest, line, None, 5, Refusal.of(error), error.jti)
         step = 6
         casework: Judgement | None = None
         try:
@@ -108,9 +117,9 @@ class Judge:
         except PartnerError as error:
             # What is refused already needs no data any more: a hundred such must not be held at once.
             kept = event if event.is_void else replace(event, data={})
-            return Judged(digest, line, kept, step, error, event.id)
+            return Judged(digest, line, kept, step, Refusal.of(error), event.id)
         except Exception:
             # A message that breaks a validator must not take down those it came with, nor be refused for it.
             log.exception("judging a message failed", message=event.id, step=step)
-            return Judged(digest, line, event, step, LocalFault("judging it failed here"), event.id)
+            return Judged(digest, line, event, step, Refusal(LocalFault, "judging it failed here"), event.id)
         return Judged(digest, line, event, NO_FAULT, None, event.id, casework)

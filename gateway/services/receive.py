@@ -17,9 +17,9 @@ from gateway.errors import (
     Finding,
     LocalFault,
     NotAgreed,
-    PartnerError,
     Paused,
     PolicyRefused,
+    Refusal,
     StorageUnavailable,
     Voided,
 )
@@ -191,7 +191,7 @@ class Receiver:
                 outcomes.append(stored if stored.jti or not item.jti else replace(stored, jti=MessageId(item.jti)))
                 continue
             error = given.faults.get(item.digest) or self._first_fault(desk, item, waiting_cases, now)
-            if isinstance(error, DEFERRING):
+            if error is not None and error.is_a(*DEFERRING):
                 # Deferred: not taken, not stored. Later messages of its case must not overtake it.
                 if item.event is not None and item.event.case is not None:
                     waiting_cases.add(item.event.case)
@@ -217,7 +217,7 @@ class Receiver:
         tx.inbox.add_voids(sender, voids)
         return outcomes, arrivals, tx.inbox.raise_stream_high(sender)
 
-    def _first_fault(self, desk: Desk, item: Judged, waiting_cases: set[CaseRef], now: int) -> PartnerError | None:
+    def _first_fault(self, desk: Desk, item: Judged, waiting_cases: set[CaseRef], now: int) -> Refusal | None:
         event = item.event
         if event is None or item.failed_at <= 6:
             return item.error
@@ -226,7 +226,7 @@ class Receiver:
             return taken or item.error
         if event.case in waiting_cases:
             # Nothing of its case may overtake what is deferred, nor be judged as if that had never come.
-            return ClockSkew("an earlier message of the same case is deferred", retry_after_s=1)
+            return Refusal(ClockSkew, "an earlier message of the same case is deferred", retry_after_s=1)
         attached = self._attached_fault(desk, item)
         return (
             self._foreign_case(desk, event)
@@ -234,44 +234,44 @@ class Receiver:
             or self._refused_in_case(desk, event, item.casework, now, attached)
         )
 
-    def _attached_fault(self, desk: Desk, item: Judged) -> PartnerError | None:
+    def _attached_fault(self, desk: Desk, item: Judged) -> Refusal | None:
         # (12) What was inspected before the transaction must still be here in it.
         found = item.attached
         if found.fault is None and found.fresh:
             return self._inspector.gone(desk.tx, found)
         return found.fault
 
-    def _taken(self, desk: Desk, event: Event) -> PartnerError | None:
+    def _taken(self, desk: Desk, event: Event) -> Refusal | None:
         # (7) Ids and numbers taken by other bytes, or given up by their sender; an id of another party's message.
         taken = desk.taken_by(event)
         if taken is None:
             if desk.is_elsewhere(event):
                 detail = "the id of this message is another party's: take a new one"
-                return Conflict(detail, errors=(Finding("/id", "taken by another message", "E-REPLAY"),))
+                return Refusal(Conflict, detail, (Finding("/id", "taken by another message", "E-REPLAY"),))
             return None
         if taken.status == "voided":
-            return Voided("its sender gave this message up", errors=(Finding("/id", "given up", "E-REPLAY"),))
+            return Refusal(Voided, "its sender gave this message up", (Finding("/id", "given up", "E-REPLAY"),))
         where = "/id" if taken.jti == event.id else "/streamseq" if taken.stream_seq == event.stream_seq else "/caseseq"
         detail = "the id or a number of this message is taken by other bytes"
-        return Conflict(detail, errors=(Finding(where, "taken by other bytes", "E-REPLAY"),))
+        return Refusal(Conflict, detail, (Finding(where, "taken by other bytes", "E-REPLAY"),))
 
-    def _foreign_case(self, desk: Desk, event: Event) -> PartnerError | None:
+    def _foreign_case(self, desk: Desk, event: Event) -> Refusal | None:
         # (9) A case it shares with me, or one that opens under its own State.
         if event.case is None or desk.case(event.case) is not None or self._may_open(event, event.case):
             return None
         detail = "not a case shared with this party, nor one opening under its own State"
-        return NotAgreed(detail, errors=(Finding("/subject", detail, "E-REF"),))
+        return Refusal(NotAgreed, detail, (Finding("/subject", detail, "E-REF"),))
 
     def _refused_in_case(
-        self, desk: Desk, event: Event, casework: Judgement | None, now: int, attached: PartnerError | None
-    ) -> PartnerError | None:
+        self, desk: Desk, event: Event, casework: Judgement | None, now: int, attached: Refusal | None
+    ) -> Refusal | None:
         if casework is None:
             return attached  # a void
         # (11) Casework policy that the receiver must enforce, with what is known of the case.
         case = desk.case(event.case) if event.case is not None else None
         found = self._rules.refusals(casework, desk.known(casework, case))
         if found:
-            return PolicyRefused("a rule of casework refuses this message", errors=found)
+            return Refusal(PolicyRefused, "a rule of casework refuses this message", found)
         if event.case is not None:
             # (11) What the message does to its case.
             message = self._case_message(event)
@@ -281,7 +281,7 @@ class Receiver:
             # What (12) refuses must leave its case as it was: it is judged on a copy.
             fault = self._cases.arrive(case if attached is None else replace(case), message, now)
             if fault is not None:
-                return PolicyRefused(fault.reason, errors=(fault,))
+                return Refusal(PolicyRefused, fault.reason, (fault,))
             if attached is None:
                 desk.hold_case(case)
         if attached is None:
@@ -303,21 +303,21 @@ class Receiver:
         return own_state and self._rules.catalogue.opens_case(event.subject)
 
     def _settle(
-        self, desk: Desk, sender: PartyId, evidence: str, item: Judged, error: PartnerError | None, now: int
+        self, desk: Desk, sender: PartyId, evidence: str, item: Judged, error: Refusal | None, now: int
     ) -> tuple[Outcome, NewArrival]:
         tx, event = desk.tx, item.event
         status: Literal["accepted", "rejected"] = "accepted" if error is None else "rejected"
         errors = error.errors[: receipt.MAX_FINDINGS] if error is not None else ()
         jti = None if item.jti is None else MessageId(item.jti)
         # What does not come from its sender, or clashes, must not hold the numbers of another message.
-        owns = event is not None and item.failed_at > 6 and not isinstance(error, (Conflict, Voided))
+        owns = event is not None and item.failed_at > 6 and not (error is not None and error.is_a(Conflict, Voided))
         leaf = tx.log.append(
             "message.received", actor=Actor(sender, PARTNER_ROLE), obj=("message", jti or "unread"), at=now, jti=jti,
             event=item.digest, case=event.case if event is not None and owns else None,
             outcome=status if error is None else f"{status} {error.slug}",
             basis=Basis(case=desk.case_digest(event.case)).text() if event is not None and error is None else None,
         )  # fmt: skip
-        if isinstance(error, Conflict):
+        if error is not None and error.is_a(Conflict):
             tx.log.append(
                 "audit.alarm", actor=Actor(sender, PARTNER_ROLE), obj=("message", jti or "unread"), at=now, jti=jti,
                 event=item.digest, outcome=error.slug,
@@ -357,10 +357,15 @@ class Receiver:
 
 def _skewed(item: Judged, outcome: Outcome) -> bool:
     """Say whether a clock, not a neighbour, is why an event was deferred."""
-    return outcome.status == "deferred" and item.failed_at == CLOCK_STEP and isinstance(item.error, ClockSkew)
+    return (
+        outcome.status == "deferred"
+        and item.failed_at == CLOCK_STEP
+        and item.error is not None
+        and item.error.is_a(ClockSkew)
+    )
 
 
-def _deferred(item: Judged, error: PartnerError, now: int) -> Outcome:
+def _deferred(item: Judged, error: Refusal, now: int) -> Outcome:
     return Outcome(
         event=item.digest, status="deferred", received_at_ms=now, jti=None if item.jti is None else MessageId(item.jti),
         problem=error.slug, errors=error.errors, retry_after_s=error.retry_after_s,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.errors import Finding, MalformedRequest, SchemaViolation
 from gateway.primitives.times import parse_ms
-from gateway.protocol.attachment import AttachmentId, parse_attachment_id
+from gateway.protocol.attachment import MAX_ATTACHMENTS, AttachmentId, parse_attachment_id
 from gateway.protocol.event import URGENCIES
 from gateway.protocol.ids import MessageId, PartyId, parse_message_id, parse_party, parse_subject
 
@@ -100,6 +100,9 @@ def _attachments(value: object, found: list[Finding]) -> tuple[AttachmentId, ...
         return ()
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         found.append(Finding("/attachments", "is a list of ids that POST /attachments gave"))
+        return ()
+    if len(value) > MAX_ATTACHMENTS:
+        found.append(Finding("/attachments", f"names {MAX_ATTACHMENTS} files at most", "E-SIZE"))
         return ()
     ids: dict[AttachmentId, None] = {}
     for place, name in enumerate(value):

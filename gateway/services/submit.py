@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.errors import (
     AgreementRefuses,
@@ -13,6 +14,7 @@ from gateway.errors import (
     IdempotencyKeyReused,
     NotFound,
     PolicyViolation,
+    Refusal,
     RequestError,
     SchemaViolation,
     TooLarge,
@@ -50,12 +52,17 @@ if TYPE_CHECKING:
     from gateway.services.request import SubmitRequest
     from gateway.services.rules import Rules
 
+T = TypeVar("T")
+
 SALT_BYTES = 16
 # Messages of a batch judged before the loop is given back: what a reader of the same loop may have to wait for.
 SLICE = 20
+# A body above this is read, and its messages are judged, in a thread: two megabytes of faults take half a second.
+LARGE_BYTES = 128 * 1024
 # Room for attributes around `data`: a data object near the limit must not make an event over it.
 ATTRIBUTES_BYTES = 4096
-# All that a manifest of 500 persons may have wrong: whoever mends it must not be told by the hundred.
+# All that a manifest of 500 persons may have wrong: whoever mends it must not be told by the hundred. The messages
+# of one request share it: a hundred of them must not be told of a million faults.
 MOST_FINDINGS = 10_000
 
 
@@ -107,7 +114,12 @@ class _Ready:
     expires_at: int
 
 
-Write = Callable[[Sequence[Accepted | RequestError]], StoredAnswer]
+Write = Callable[[Sequence[Accepted | Refusal]], StoredAnswer]
+
+
+async def aside(work: Callable[[], T], *, large: bool) -> T:
+    """Return what `work` returns, done in a thread where what it works on is large: the loop has others to serve."""
+    return await asyncio.to_thread(work) if large else work()
 
 
 class Submitter:
@@ -139,10 +151,10 @@ class Submitter:
         """Take messages that came to their end out of the bound."""
         self.unanswered = max(0, self.unanswered - count)
 
-    async def check(self, request: SubmitRequest, account: Account) -> None:
+    async def check(self, request: SubmitRequest, account: Account, *, large: bool = False) -> None:
         """Raise what `submit` would raise, and accept nothing: the dry run."""
         request = await self._completer.preview(request, account)
-        ready = self._prepare(request)
+        ready = await aside(partial(self._prepare, request), large=large)
 
         def work(tx: Transaction) -> None:
             self._judge_links(tx, request, account)
@@ -150,9 +162,10 @@ class Submitter:
 
         await self._store.write(work)
 
-    async def advise(self, request: SubmitRequest, account: Account) -> Advice:
+    async def advise(self, request: SubmitRequest, account: Account, *, large: bool = False) -> Advice:
         """Return the least handling a message must have, with the files it names, and advice that refuses nothing."""
-        ready = self._prepare(await self._completer.preview(request, account))
+        request = await self._completer.preview(request, account)
+        ready = await aside(partial(self._prepare, request), large=large)
 
         def work(tx: Transaction) -> Advice:
             case = None
@@ -166,28 +179,34 @@ class Submitter:
 
     async def submit(
         self,
-        requests: Sequence[SubmitRequest | RequestError],
+        requests: Sequence[SubmitRequest | Refusal],
         account: Account,
         idempotency: Idempotency,
         answer: Write,
         *,
         traceparent: str | None = None,
+        large: bool = False,
     ) -> tuple[StoredAnswer, bool]:
         """Accept messages, all in one transaction, and store their answer beside them.
 
         `answer` writes the results, in order, into the answer that a repetition of the same key gets.
         Returns it and whether it is such a repetition. A request that cannot be accepted raises its
-        RequestError; in a batch it keeps its place in the results.
+        RequestError; in a batch it keeps its place in the results. `large`: the body was, and is judged in a thread.
         """
         self._may_take()
         if self.unanswered + len(requests) > self._most_unanswered:
             detail = "too many messages wait for an answer; see `gateway queue list`"
             raise TooManyRequests(detail, retry_after_s=30)
-        prepared: list[_Ready | RequestError] = []
+        prepared: list[_Ready | Refusal] = []
+        left = MOST_FINDINGS
         for place, request in enumerate(requests):
             if place and place % SLICE == 0:
                 await asyncio.sleep(0)
-            prepared.append(self._try_prepare(await self._completer.complete(request, account)))
+            completed = await self._completer.complete(request, account)
+            found = await aside(partial(self._try_prepare, completed, left), large=large)
+            if isinstance(found, Refusal):
+                left = max(1, left - len(found.errors))
+            prepared.append(found)
         stored, results = await self._store.write(
             lambda tx: self._commit(tx, prepared, account, idempotency, answer, traceparent)
         )
@@ -203,12 +222,12 @@ class Submitter:
     def _commit(
         self,
         tx: Transaction,
-        prepared: Sequence[_Ready | RequestError],
+        prepared: Sequence[_Ready | Refusal],
         account: Account,
         idempotency: Idempotency,
         answer: Write,
         traceparent: str | None,
-    ) -> tuple[StoredAnswer, Sequence[Accepted | RequestError] | None]:
+    ) -> tuple[StoredAnswer, Sequence[Accepted | Refusal] | None]:
         """Return the answer and its results; None instead of results for a repetition."""
         self._may_take()  # again: the partner's word may have come while files were fetched
         stored = tx.answers.find(account.id, idempotency.route, idempotency.key)
@@ -217,17 +236,17 @@ class Submitter:
                 detail = "take a new Idempotency-Key for a new request"
                 raise IdempotencyKeyReused(detail)
             return stored, None
-        results: list[Accepted | RequestError] = []
+        results: list[Accepted | Refusal] = []
         messages: list[NewMessage] = []
         for ready in prepared:
             try:
-                if isinstance(ready, RequestError):
-                    raise ready
+                if isinstance(ready, Refusal):
+                    raise ready.error()
                 message, accepted = self._accept(tx, ready, account, traceparent)
             except RequestError as error:
                 if not idempotency.many:
                     raise
-                results.append(error)
+                results.append(Refusal.of(error))
             else:
                 messages.append(message)
                 results.append(accepted)
@@ -236,15 +255,15 @@ class Submitter:
         tx.answers.add(account.id, idempotency.route, idempotency.key, stored, self._clock())
         return stored, results
 
-    def _try_prepare(self, request: SubmitRequest | RequestError) -> _Ready | RequestError:
-        if isinstance(request, RequestError):
+    def _try_prepare(self, request: SubmitRequest | Refusal, most_findings: int) -> _Ready | Refusal:
+        if isinstance(request, Refusal):
             return request
         try:
-            return self._prepare(request)
+            return self._prepare(request, most_findings)
         except RequestError as error:
-            return error
+            return Refusal.of(error)
 
-    def _prepare(self, request: SubmitRequest) -> _Ready:
+    def _prepare(self, request: SubmitRequest, most_findings: int = MOST_FINDINGS) -> _Ready:
         now = self._clock()
         partner = self._rules.partner(request.recipient)
         schema = self._rules.catalogue.usable(request.subject, partner.card)
@@ -253,7 +272,7 @@ class Submitter:
         urgency = request.urgency or self._rules.urgency(request.subject, data, schema)
         validator = self._rules.catalogue.validator(schema)
         if not validator.is_valid(data):
-            faults = validator.findings(data, MOST_FINDINGS)
+            faults = validator.findings(data, most_findings)
             found = located(table, (Finding("/data" + f.pointer, f.reason, f.code) for f in faults))
             raise SchemaViolation(f"{len(found)} place(s) in data break {schema.urn}", errors=found)
         refused = self._rules.agreement.permits(

@@ -190,10 +190,14 @@ class Writer:
         if self._closing or len(self._waiting) >= MAX_WAITING_UNITS:
             detail = "too much waits to be written" if not self._closing else "the gateway is stopping"
             raise StorageUnavailable(detail)
-        unit: _Unit[T] = _Unit(work, asyncio.get_running_loop().create_future())
-        self._waiting.append(unit)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Unit(work, future))
         self._wake.set()
-        return await unit.future
+        try:
+            return await future
+        finally:
+            # An error raised here has this frame in its traceback: the two must not hold one another.
+            del future, work
 
     async def _run(self) -> None:
         try:
@@ -263,6 +267,8 @@ class Writer:
                 unit.future.set_exception(unit.error)
             else:
                 unit.future.set_result(unit.result)
+        # Not until the next group: a unit holds what it was to write.
+        self._group_units = []
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
         self._working_since = time.monotonic()
@@ -369,6 +375,9 @@ class Writer:
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in MACHINE:
                 raise
             unit.error = error
+        except GatewayError as error:
+            # Ours says all in its detail; its traceback would hold this frame, which holds the error again.
+            unit.error = error.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - whatever a unit raises belongs to its caller, and the writer lives on
             unit.error = error
         if unit.error is not None:
@@ -385,6 +394,7 @@ class Writer:
         self._transaction.log.group_undone()
         # BEGIN itself failed after its patience: whoever waits meets the same lock, and must not wait in turn.
         self._fail(units or self._all_waiting(), error)
+        self._group_units = []
 
     def _all_waiting(self) -> list[_Unit[Any]]:
         units = list(self._waiting)

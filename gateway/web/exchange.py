@@ -5,22 +5,23 @@ from __future__ import annotations
 import contextlib
 import re
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
 from gateway.errors import (
     Draining,
-    Finding,
     GatewayError,
     MalformedRequest,
     PartnerError,
-    TooLarge,
+    RequestError,
+    TooManyRequests,
     UnknownParty,
     UnsupportedMediaType,
 )
-from gateway.logs import get_logger
+from gateway.logs import Seldom, get_logger
 from gateway.ports.common import Actor, Clock
 from gateway.protocol.ids import PartyId, parse_message_id
 from gateway.protocol.jwe import MAX_REQUEST_BYTES
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
     from gateway.services.refusals import Refusals
     from gateway.services.witnessing import Witnessing
     from gateway.web.problems import Handler
+from gateway.web.connections import CALLER_OF, CONNECTIONS
+from gateway.web.intake import INTAKE, LARGE_BYTES, Intake
 from gateway.web.problems import CALLER
+from gateway.web.rates import REFUSED_COST, Rates, cost_of
 from gateway.web.server import DRAIN
 from gateway.web.uploads import upload_routes
 from gateway.web.witness import witness_routes
@@ -48,7 +52,10 @@ log = get_logger()
 JOSE = "application/jose"
 JOSE_JSON = "application/jose+json"
 STREAM_MOST = 1000
+# A partner waits for an answer no longer (protocol.md §7).
+BODY_S = 30.0
 PEER_CHECK_EVERY_MS = 60_000
+LINES_MOST = 60
 PARTY = web.RequestKey[PartyId]("party", PartyId)
 _NUMBER = re.compile(r"[0-9]{1,16}")
 
@@ -75,12 +82,15 @@ class ExchangeParts:
     tls: Identify
     witnessing: Witnessing
     deposits: Deposits
+    intake: Intake = field(default_factory=lambda: Intake(most_bytes=MAX_REQUEST_BYTES, total_s=BODY_S))
+    rates: Rates = field(default_factory=Rates)
 
 
 def exchange_app(parts: ExchangeParts, prefix: str, outermost: Any) -> web.Application:
     """Return the application, its routes under the path of our `endpoint`."""
     handlers = _Handlers(parts)
     app = web.Application(middlewares=[outermost, handlers.identify], client_max_size=MAX_REQUEST_BYTES)
+    app[INTAKE] = parts.intake
     app.add_routes(
         [
             web.post(f"{prefix}/envelopes", handlers.post_envelope),
@@ -93,6 +103,7 @@ def exchange_app(parts: ExchangeParts, prefix: str, outermost: Any) -> web.Appli
         ]
     )
     app[DRAIN] = handlers.drain
+    app[CALLER_OF] = handlers.peer
     return app
 
 
@@ -101,6 +112,7 @@ class _Handlers:
         self._parts = parts
         self._peers: weakref.WeakKeyDictionary[BaseTransport, tuple[PartyId | None, int]] = weakref.WeakKeyDictionary()
         self._draining = False
+        self._seldom = Seldom(LINES_MOST)
 
     def drain(self) -> None:
         """Take no more requests; uploads go on elsewhere from where they are."""
@@ -115,7 +127,7 @@ class _Handlers:
         async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
             if self._draining:
                 raise Draining("this gateway is stopping; try again")
-            party = self._peer(request)
+            party = None if request.transport is None else self.peer(request.transport)
             known = self._parts.directory.partner(party) if party is not None else None
             if known is None or not known.active:
                 await self._parts.refusals.note(
@@ -124,14 +136,22 @@ class _Handlers:
                 raise UnknownParty
             request[PARTY] = known.party
             request[CALLER] = Actor(known.party, "partner")
-            return await handler(request)
+            if CONNECTIONS in request.app:
+                request.app[CONNECTIONS].identify(request, known.party)
+            wait_s = self._parts.rates.spend(known.party, cost_of(request))
+            if wait_s is not None:
+                raise TooManyRequests("more than a partner may ask for; come again", retry_after_s=wait_s)
+            try:
+                return await handler(request)
+            except (RequestError, PartnerError) as error:
+                if error.status != TooManyRequests.status:
+                    self._parts.rates.charge(known.party, REFUSED_COST)
+                raise
 
         return handle
 
-    def _peer(self, request: web.Request) -> PartyId | None:
-        transport = request.transport
-        if transport is None:
-            return None
+    def peer(self, transport: BaseTransport) -> PartyId | None:
+        """Return whose certificate a connection came with, or None."""
         now = self._parts.clock()
         held = self._peers.get(transport)
         # Looked at again each minute: a certificate expires, a partner changes its CA. That it is nobody's is not
@@ -147,15 +167,23 @@ class _Handlers:
         """POST envelopes: a compact JWE in, a signed receipt out."""
         party: PartyId = request[PARTY]
         raw = await _body(request, JOSE)
-        try:
-            envelope = await self._parts.contacts.reading(party, lambda: self._parts.receiver.open(raw, party))
-        except PartnerError as error:
-            log.warning("envelope refused", partner=party, code=error.slug, detail=error.detail)
-            await self._parts.refusals.note("envelope.refused", Actor(party, "partner"), error.slug)
-            raise
-        self._parts.contacts.told_time(party, envelope.iat_ms)
-        await self._parts.contacts.heard(party)
-        receipt, _ = await self._parts.receiver.receive(envelope)
+        large = len(raw) > LARGE_BYTES
+        async with request.app[INTAKE].working() if large else contextlib.nullcontext():
+            try:
+                envelope = await self._parts.contacts.reading(
+                    party, partial(self._parts.receiver.open, raw, party), aside=large
+                )
+            except PartnerError as error:
+                left_out = self._seldom.admit((party, error.slug))
+                if left_out is not None:
+                    log.warning("envelope refused", partner=party, code=error.slug, detail=error.detail,
+                                left_out=left_out)  # fmt: skip
+                await self._parts.refusals.note("envelope.refused", Actor(party, "partner"), error.slug)
+                raise
+            del raw
+            self._parts.contacts.told_time(party, envelope.iat_ms)
+            await self._parts.contacts.heard(party)
+            receipt, _ = await self._parts.receiver.receive(envelope)
         return web.Response(body=receipt, content_type=JOSE_JSON)
 
     async def get_message(self, request: web.Request) -> web.Response:
@@ -213,14 +241,7 @@ async def _body(request: web.Request, media_type: str) -> bytes:
     if "Content-Encoding" in request.headers:
         # A compressed body could unpack to anything.
         raise UnsupportedMediaType("no Content-Encoding is read")
-    if request.content_length is not None and request.content_length > MAX_REQUEST_BYTES:
-        detail = f"a request is at most {MAX_REQUEST_BYTES} bytes"
-        raise TooLarge(detail, errors=(Finding("", "over the size limit", "E-SIZE"),))
-    try:
-        return await request.read()
-    except (ConnectionError, web.RequestPayloadError):
-        # A partner that hangs up is no fault of ours, and must not fill our log with tracebacks.
-        raise MalformedRequest("the body broke off") from None
+    return await request.app[INTAKE].read(request, request[PARTY], MAX_REQUEST_BYTES)
 
 
 def _query_number(request: web.Request, name: str, default: int) -> int:

@@ -73,6 +73,9 @@ class Metrics:
         self._wal = Gauge("gateway_wal_bytes", "Size of the journal beside the database", registry=reg)
         self._free = Gauge("gateway_disk_free_bytes", "Free on the data volume", registry=reg)
         self._full = Gauge("gateway_full", "1 while nothing new is taken for want of room", registry=reg)
+        self._refused = Counter(
+            "gateway_refused", "Connections and bodies that a cap ended", ["listener", "cap"], registry=reg
+        )
         self._up = Gauge(
             "gateway_partner_up", "1 while the last attempt reached the partner", ["partner"], registry=reg
         )
@@ -90,6 +93,10 @@ class Metrics:
         """Observe one durable commit."""
         self._commit.observe(units)
         self._commit_s.observe(seconds)
+
+    def refuse(self, listener: str, cap: str) -> None:
+        """Count a connection or body that was ended by a cap."""
+        self._refused.labels(listener, cap).inc()
 
     def request(self, listener: str, route: str, status: int, seconds: float) -> None:
         """Observe one request."""

@@ -25,8 +25,10 @@ MEANING: Final = {
     200: "Done", 201: "Made", 202: "Accepted for sending", 304: "You hold it already",
     400: "The request cannot be read", 401: "Sign in first", 403: "Your role may not do this",
     404: "Unknown, or not yours to see", 409: "The state does not allow it", 413: "Too large",
+    408: "The body comes too slowly",
     415: "Unsupported media type", 416: "Not a range of this file", 422: "A rule refuses it: `errors` name each place",
-    429: "Too many requests", 500: "A fault of the gateway", 502: "The partner gave no verified answer",
+    429: "Too many requests", 431: "All headers together are too large",
+    500: "A fault of the gateway", 502: "The partner gave no verified answer",
     503: "Not now: try again",
 }  # fmt: skip
 
@@ -118,7 +120,9 @@ def _responses(route: Route) -> dict[str, Any]:
     if any(param.name == "If-None-Match" for param in route.params):
         found[304] = {"description": MEANING[304]}
     fault = {route.media_type: _content(route.fault)} if route.fault else {MEDIA_TYPE: _content(PROBLEM)}
-    for status in (*route.problems, *((401, 403) if route.acts else ()), 500):
+    # Who is known has a rate, who sends a body has its time, and every head its size.
+    anywhere = (*((401, 403, 429) if route.acts else ()), *((408, 429) if route.body else ()), 431, 500)
+    for status in (*route.problems, *anywhere):
         found[status] = {"description": MEANING[status], "content": fault}
         if status in {429, 503}:
             found[status]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}

@@ -31,9 +31,11 @@ from gateway.errors import (
     UnregisteredSchema,
     UnsupportedMediaType,
 )
-from gateway.logs import about, get_logger
+from gateway.logs import Seldom, about, get_logger
 from gateway.ports.common import Actor
 from gateway.services.problems import STRANGER as NOBODY
+from gateway.web.connections import CONNECTIONS, judge_head
+from gateway.web.intake import let_go
 
 log = get_logger()
 
@@ -93,11 +95,19 @@ _NUMBERS: dict[type[GatewayError], int] = {
 # What breaks a rule that has no code of its own breaks the form (domain rules: the default).
 UNCODED = "E-SCHEMA"
 _FINDINGS_SAID = 20
+# Of one code a minute: the log has no room for what somebody may have us say ten thousand times.
+MOST_LINES = 60
 _DETAIL = {
     404: "nothing is found under this path",
     405: "this path does not take this method",
     413: "the body is over the size limit",
 }
+
+
+def caller_of(request: web.Request) -> str:
+    """Return whose request it is, by the id of an account or partner."""
+    caller: Actor = request.get(CALLER, STRANGER)
+    return caller.sub
 
 
 def trace_id_of(request: web.Request) -> str:
@@ -159,7 +169,8 @@ def response(error: GatewayError, trace_id: str, path: str = "") -> web.Response
 
 
 def middleware(listener: str, observe: Observe, clock_s: Callable[[], float], keep: Keep = forget) -> Any:
-    """Return the outermost middleware: trace id, one log line by route template, errors to problems."""
+    """Return the outermost middleware: trace id, errors to problems, and what the request held is given back."""
+    seldom = Seldom(MOST_LINES)
 
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -168,7 +179,10 @@ def middleware(listener: str, observe: Observe, clock_s: Callable[[], float], ke
         request[TRACE_ID] = trace_id
         started = clock_s()
         with about(trace_id=trace_id):
-            answer, code = await _answer(request, handler, trace_id)
+            try:
+                answer, code = await _answer(request, handler, trace_id, seldom)
+            finally:
+                let_go(request)
         resource = request.match_info.route.resource
         route = resource.canonical if resource is not None else "unknown"
         observe(listener, route, answer.status, clock_s() - started)
@@ -180,23 +194,34 @@ def middleware(listener: str, observe: Observe, clock_s: Callable[[], float], ke
     return handle
 
 
-async def _answer(request: web.Request, handler: Handler, trace_id: str) -> tuple[web.StreamResponse, str | None]:
+def _unread(request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:
+    """Return an answer there is room for until it is read. Raises TooManyRequests."""
+    if isinstance(answer, web.Response) and CONNECTIONS in request.app:
+        request.app[CONNECTIONS].answer(request, answer.content_length or 0)
+    return answer
+
+
+async def _answer(
+    request: web.Request, handler: Handler, trace_id: str, seldom: Seldom
+) -> tuple[web.StreamResponse, str | None]:
     """Return the answer, and the code of the problem where it is one."""
     try:
-        return await handler(request), None
+        judge_head(request)
+        return _unread(request, await handler(request)), None
     except GatewayError as error:
-        if error.status >= InternalFault.status:
+        if error.status >= InternalFault.status and seldom.admit(error.slug) is not None:
             log.error("request failed", code=error.slug, detail=error.detail, method=request.method)  # noqa: TRY400 - the error is ours and says all in its detail
         return response(error, trace_id, request.path), error.slug
     except web.HTTPException as error:
         if error.status < 400:
             raise
         kind = _HTTP.get(error.status, MalformedRequest)
-        answer = response(kind(_DETAIL.get(error.status, "")), trace_id, request.path)
+        refused = response(kind(_DETAIL.get(error.status, "")), trace_id, request.path)
         if isinstance(error, web.HTTPMethodNotAllowed):
-            answer.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
-        return answer, kind.slug
+            refused.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+        return refused, kind.slug
     except Exception:
-        log.exception("request failed", method=request.method)
+        if seldom.admit(InternalFault.slug) is not None:
+            log.exception("request failed", method=request.method)
         fault = InternalFault(f"a fault of the gateway; its log has it under {trace_id}")
         return response(fault, trace_id, request.path), fault.slug

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gateway.errors import ConfigurationError
 from gateway.settings import Address
+from gateway.web.connections import CALLER_OF, CONNECTIONS, Caps, Connections, Door, Times
 
 if TYPE_CHECKING:
     import ssl
@@ -22,51 +23,64 @@ if TYPE_CHECKING:
 DRAIN: Final[web.AppKey[Callable[[], None]]] = web.AppKey("drain")
 """In an application: call it when the gateway stops, before its listener closes."""
 
-# The header of a request is 8 KiB at most (protocol.md §4.5); a slow one does not hold a connection for ever.
+# A header is 8 KiB at most (protocol.md §4.5); all of a request, `HEAD_BYTES`.
 MAX_HEADER_BYTES = 8190
-READ_BUFFER_BYTES = 1024 * 1024
+MAX_HEADERS = 128
+# What may lie here unread of a body whose turn has not come, half of it: a hundred of them must not fill the memory.
+READ_BUFFER_BYTES = 64 * 1024
 KEEP_ALIVE_S = 75.0
+_OPTIONS: Final[dict[str, Any]] = {
+    "access_log": None,
+    # Nothing here reads a coded body, so that none may unpack while it waits to be refused.
+    "auto_decompress": False,
+    "keepalive_timeout": KEEP_ALIVE_S,
+    "max_line_size": MAX_HEADER_BYTES,
+    "max_field_size": MAX_HEADER_BYTES,
+    "max_headers": MAX_HEADERS,
+    "read_bufsize": READ_BUFFER_BYTES,
+    # `Conversation` reads what is left of a refused body, by the byte and not by the clock alone.
+    "lingering_time": 0,
+}
 # What a handler has to end after it was cancelled.
 CANCEL_S = 1.0
+FREELY: Final = Caps()
+"""Without settings."""
+PATIENTLY: Final = Times()
 
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, name: str, address: Address, tls: ssl.SSLContext | None, *, drain_s: float
+    app: web.Application,
+    name: str,
+    address: Address,
+    tls: ssl.SSLContext | None,
+    *,
+    drain_s: float,
+    caps: Caps = FREELY,
+    times: Times = PATIENTLY,
+    refused: Callable[[str, str], None] = lambda _listener, _cap: None,
 ) -> AsyncIterator[Address]:
     """Serve `app` while the block runs; yield the address bound. Raises ConfigurationError with the fix.
 
-    At the end of the block nothing new is accepted, and what was begun has `drain_s` to finish.
-    """
+    `refused(listener, cap)` hears of each connection that a cap ended. At the end of the block nothing new is
+    accepted, and what was begun has `drain_s` to finish.
+    """  # fmt: skip
     flight = _Flight()
     app.middlewares.insert(0, flight.middleware)
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handler_cancellation=False,
-        # Nothing here reads a coded body, so that none may unpack while it waits to be refused.
-        auto_decompress=False,
-        keepalive_timeout=KEEP_ALIVE_S,
-        max_line_size=MAX_HEADER_BYTES,
-        max_field_size=MAX_HEADER_BYTES,
-        read_bufsize=READ_BUFFER_BYTES,
-        shutdown_timeout=CANCEL_S,
+    connections = app[CONNECTIONS] = Connections(
+        name, caps, times, refused, app.get(CALLER_OF, lambda _transport: None)
     )
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=CANCEL_S)
     await runner.setup()
-    site: web.TCPSite | None = None
+    door = Door(connections, runner, tls, _OPTIONS)
     try:
-        site = web.TCPSite(runner, address.host, address.port, ssl_context=tls, backlog=512)
         try:
-            await site.start()
+            host, port = door.open(address.host, address.port)
         except OSError as error:
             raise ConfigurationError(_refused(name, address, error)) from None
-        server = site._server  # noqa: SLF001 - aiohttp names no public way to the port bound
-        assert isinstance(server, asyncio.Server)
-        host, port = server.sockets[0].getsockname()[:2]
         yield Address(host, port)
     finally:
-        if site is not None:
-            await site.stop()
+        await door.close()
         if DRAIN in app:
             app[DRAIN]()
         await flight.land(drain_s)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +17,7 @@ from gateway.protocol.attachment import (
     parse_attachment_id,
     read_number,
 )
+from gateway.web.intake import INTAKE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from gateway.protocol.ids import PartyId
     from gateway.services.deposit import Deposits
     from gateway.services.refusals import Refusals
-
-# A sender that stands still this long has gone; it goes on where it was.
-STILL_S = 30.0
 
 
 class _Parts(Protocol):
@@ -39,11 +36,9 @@ class _Parts(Protocol):
     def refusals(self) -> Refusals: ...
 
 
-def upload_routes(
-    parts: _Parts, prefix: str, party_of: Callable[[web.Request], PartyId], *, still_s: float = STILL_S
-) -> list[web.RouteDef]:
+def upload_routes(parts: _Parts, prefix: str, party_of: Callable[[web.Request], PartyId]) -> list[web.RouteDef]:
     """Return the routes of attachments, under the path of our `endpoint`."""
-    handlers = _Uploads(parts, party_of, still_s)
+    handlers = _Uploads(parts, party_of)
     path = f"{prefix}/attachments/{{id}}"
     return [
         web.put(path, handlers.put),
@@ -53,10 +48,9 @@ def upload_routes(
 
 
 class _Uploads:
-    def __init__(self, parts: _Parts, party_of: Callable[[web.Request], PartyId], still_s: float) -> None:
+    def __init__(self, parts: _Parts, party_of: Callable[[web.Request], PartyId]) -> None:
         self._parts = parts
         self._party_of = party_of
-        self._still_s = still_s
 
     async def put(self, request: web.Request) -> web.Response:
         """PUT attachments/{id}: begin."""
@@ -100,14 +94,11 @@ class _Uploads:
         return self._arriving(request)
 
     async def _arriving(self, request: web.Request) -> AsyncIterator[bytes]:
+        pace = request.app[INTAKE].pace(request)
         try:
-            while True:
-                async with asyncio.timeout(self._still_s):
-                    piece = await request.content.readany()
-                if not piece:
-                    return
+            while piece := await pace.wait(request.content.readany()):
                 yield piece
-        except (ConnectionError, web.RequestPayloadError, TimeoutError):
+        except (ConnectionError, web.RequestPayloadError):
             # A partner that hangs up is no fault of ours; what came is kept.
             raise MalformedRequest("the body broke off") from None
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
-from gateway.errors import GatewayError, MalformedRequest, NotFound, TooLarge, UnsupportedMediaType
+from gateway.errors import GatewayError, MalformedRequest, NotFound, UnsupportedMediaType
 from gateway.ledger.note import MAX_NOTE_BYTES
 from gateway.protocol import members
 from gateway.protocol.entries import MAX_ENTRIES_REQUEST_BYTES, read_question
+from gateway.web.intake import INTAKE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,7 @@ def witness_routes(parts: Parts, prefix: str, party_of: Callable[[web.Request], 
 
     async def add_checkpoint(request: web.Request) -> web.Response:
         """POST witness/add-checkpoint: old size, proof and checkpoint in, a cosignature line out."""
-        body = await _bounded(request, MAX_BODY_BYTES, "a checkpoint with its proof")
+        body = await request.app[INTAKE].read(request, party_of(request), MAX_BODY_BYTES)
         answer = await parts.witnessing.witness.add_checkpoint(party_of(request), body)
         headers = {"Content-Type": answer.content_type} if answer.content_type else {}
         return web.Response(status=answer.status, body=answer.body.encode(), headers=headers)
@@ -73,12 +74,12 @@ def witness_routes(parts: Parts, prefix: str, party_of: Callable[[web.Request], 
         """POST messages/entries: the log entries of the caller's messages, unsigned; they prove themselves."""
         if request.content_type != JSON or "Content-Encoding" in request.headers:
             raise UnsupportedMediaType(f"Content-Type is {JSON}, without Content-Encoding")
-        body = await _bounded(request, MAX_ENTRIES_REQUEST_BYTES, "a question for entries")
+        party = party_of(request)
+        body = await request.app[INTAKE].read(request, party, MAX_ENTRIES_REQUEST_BYTES)
         try:
             asked = read_question(body)
         except members.Unfit as unfit:
             raise MalformedRequest(str(unfit), errors=(unfit.finding,)) from None
-        party = party_of(request)
         # The log is shown in every state, also where nothing can be written (protocol.md §6).
         with contextlib.suppress(GatewayError):
             await parts.contacts.heard(party)
@@ -91,19 +92,6 @@ def witness_routes(parts: Parts, prefix: str, party_of: Callable[[web.Request], 
         web.get(f"{prefix}/log/checkpoint", get_checkpoint, allow_head=False),
         web.get(f"{prefix}/log/tile/{{path:.+}}", get_tile, allow_head=False),
     ]
-
-
-async def _bounded(request: web.Request, most: int, what: str) -> bytes:
-    """Return the body. Raises TooLarge, without reading on, where it has more than `most` bytes."""
-    try:
-        body = await request.content.read(most + 1)
-        while len(body) <= most and (more := await request.content.read(most)):
-            body += more
-    except (ConnectionError, web.RequestPayloadError):
-        raise MalformedRequest("the body broke off") from None
-    if len(body) > most:
-        raise TooLarge(f"{what} is at most {most} bytes")
-    return body
 
 
 def _text(note: str) -> web.Response:

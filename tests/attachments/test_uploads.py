@@ -233,7 +233,7 @@ async def test_a_partner_cannot_fill_the_disk(pair: Pair) -> None:
     assert await refused(deposits.put(ID, fresh(), 10_000_000, pieces(b""))) is TooManyRequests
     begun = asyncio.Semaphore(0)
     hanging = [
-        asyncio.create_task(deposits.put(ID, fresh(), 100, _never(begun))) for _ in range(deposit.UNDER_WAY_MOST)
+        asyncio.create_task(deposits.put(ID, fresh(), 100, _never(begun))) for _ in range(deposit.UNDER_WAY_EACH)
     ]
     for _ in hanging:
         await begun.acquire()

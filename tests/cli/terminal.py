@@ -98,11 +98,15 @@ class Home:
         return self.run(*args, "-o", "json").json
 
     @contextlib.contextmanager
-    def serve(self, env: Mapping[str, str] | None = None) -> Iterator[Serving]:
-        """Run `serve` while the block runs; whatever is left of it then is killed."""
+    def serve(self, env: Mapping[str, str] | None = None, *, files: int | None = None) -> Iterator[Serving]:
+        """Run `serve` while the block runs; whatever is left of it then is killed.
+
+        `files` is the soft limit of open files it is started with.
+        """
+        limited = () if files is None else ("prlimit", f"--nofile={files}:")
         log = self.path.with_name(self.path.name + ".log")
         with log.open("a", encoding="utf-8") as out, subprocess.Popen(
-            [*GATEWAY, "serve", "--home", str(self.path)], stdout=out, stderr=subprocess.PIPE, text=True,
+            [*limited, *GATEWAY, "serve", "--home", str(self.path)], stdout=out, stderr=subprocess.PIPE, text=True,
             env=environment({**self.env, **(env or {})}),
         ) as process:  # fmt: skip
             assert process.stderr is not None

@@ -96,6 +96,7 @@ def test_each_metric_is_explained() -> None:
     metrics.outcome("in", "accepted", 1)
     metrics.commit(1, 0.001)
     metrics.request("api", "/", 200, 0.001)
+    metrics.refuse("api", "address")
     text = metrics.text({}, 0, 0, {"kh.gdi": True}, 0).decode()
     assert all(urgency in text for urgency in URGENCIES)
     shown = {}

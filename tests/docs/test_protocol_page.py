@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -78,7 +79,7 @@ def test_each_endpoint_stands_in_the_page() -> None:
     async def outermost(request: web.Request, handler: Any) -> Any:
         return await handler(request)
 
-    app = exchange.exchange_app(cast("Any", None), "", outermost)
+    app = exchange.exchange_app(cast("Any", SimpleNamespace(intake=None)), "", outermost)
     served = {
         f"{route.method} {route.resource.canonical}" for route in app.router.routes() if route.resource is not None
     }

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
     from types import TracebackType
 
-    from gateway.errors import RequestError
+    from gateway.errors import Refusal
     from gateway.ports.log import TimestampAuthority
     from gateway.protocol.attachment import AttachmentId, Upload
 
@@ -316,9 +316,9 @@ class Process:
 
     async def submit(self, *bodies: dict[str, Any]) -> list[Accepted]:
         """Have messages accepted; a refused one raises its RequestError."""
-        found: list[Accepted | RequestError] = []
+        found: list[Accepted | Refusal] = []
 
-        def keep(results: Sequence[Accepted | RequestError]) -> StoredAnswer:
+        def keep(results: Sequence[Accepted | Refusal]) -> StoredAnswer:
             found.extend(results)
             return StoredAnswer(bytes(32), 202, b"{}", None)
 
@@ -331,7 +331,7 @@ class Process:
         accepted = []
         for result in found:
             if not isinstance(result, Accepted):
-                raise result
+                raise result.error()
             accepted.append(result)
             self.promised.add(result.jti)
         return accepted

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from gateway.errors import RequestError
+    from gateway.errors import Refusal
     from gateway.keyring.files import FileKeyRing
     from gateway.settings import Settings
 
@@ -55,9 +55,9 @@ def example(name: str) -> dict[str, Any]:
 
 async def submitted(gateway: Gateway, *bodies: dict[str, Any]) -> list[Accepted]:
     """Accept messages as the operator of this machine; a refused one raises its RequestError."""
-    found: list[Accepted | RequestError] = []
+    found: list[Accepted | Refusal] = []
 
-    def keep(results: Sequence[Accepted | RequestError]) -> StoredAnswer:
+    def keep(results: Sequence[Accepted | Refusal]) -> StoredAnswer:
         found.extend(results)
         return StoredAnswer(bytes(32), 202, b"{}", None)
 
@@ -65,7 +65,7 @@ async def submitted(gateway: Gateway, *bodies: dict[str, Any]) -> list[Accepted]
     await gateway.submitter.submit(requests, LOCAL_OPERATOR, Idempotency("test", secrets.token_hex(8), bytes(32)), keep)
     for result in found:
         if not isinstance(result, Accepted):
-            raise result
+            raise result.error()
     return [result for result in found if isinstance(result, Accepted)]
 
 

@@ -15,7 +15,7 @@ from gateway.web.api.audit import Audit
 from gateway.web.api.bulk import Bulk
 from gateway.web.api.cases import Cases
 from gateway.web.api.evidence import EvidenceOf
-from gateway.web.api.guard import bearer, guarded
+from gateway.web.api.guard import Guard, bearer
 from gateway.web.api.inbox import Inbox
 from gateway.web.api.messages import Messages
 from gateway.web.api.reference import Reference
@@ -23,6 +23,8 @@ from gateway.web.api.schemas import Schemas
 from gateway.web.api.statistics import StatisticsOf
 from gateway.web.audit import TileLog
 from gateway.web.docs import docs_routes
+from gateway.web.intake import INTAKE, Intake
+from gateway.web.rates import Rates
 from gateway.web.registry.endpoints import Registry
 from gateway.web.registry.table import registry_routes
 from gateway.web.server import DRAIN
@@ -45,10 +47,19 @@ _CURSOR_KEY = "cursor-key"
 
 
 def api_app(
-    gateway: Gateway, outermost: Any, authenticate: Authenticate, *, heartbeat_s: float = HEARTBEAT_S
+    gateway: Gateway,
+    outermost: Any,
+    authenticate: Authenticate,
+    *,
+    heartbeat_s: float = HEARTBEAT_S,
+    local: bool = False,
+    refused: Callable[[str], None] = lambda _cap: None,
+    tidy: Callable[[], None] = lambda: None,
 ) -> web.Application:
     """Return the application. `authenticate` tells whose request it is, or raises Unauthenticated.
 
+    `local`: its one caller is the operator of this machine, who may ask for as much as they like. `refused` hears by
+    which cap a body was refused, `tidy` is called in a thread after work on a large one.
     `app[DRAIN]()` ends the event streams; it also happens when the application shuts down.
     """
     cursors = Cursors()
@@ -70,10 +81,12 @@ def api_app(
         *registry_routes(Registry(gateway)),
     ]
     routes += docs_routes(routes)
-    app = web.Application(middlewares=[outermost], client_max_size=gateway.settings.limits.api_body_bytes)
+    limits = gateway.settings.limits
+    app = web.Application(middlewares=[outermost], client_max_size=limits.api_body_bytes)
+    app[INTAKE] = Intake(most_bytes=limits.api_body_bytes, total_s=limits.body_timeout_s, refused=refused, tidy=tidy)
+    guard = Guard(authenticate, gateway.refusals, None if local else Rates(limits.calls_per_s), gateway.witnessing.gate)
     for route in routes:
-        handler = guarded(route, authenticate, gateway.refusals, gateway.witnessing.gate)
-        app.router.add_route(route.method, route.path, handler)
+        app.router.add_route(route.method, route.path, guard.guarded(route))
     app.on_response_prepare.append(secure)
     app[ROUTES] = routes
     app[DRAIN] = inbox.drain

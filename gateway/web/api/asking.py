@@ -6,14 +6,16 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
-from gateway.errors import Finding, IdempotencyKeyMissing, MalformedRequest, TooLarge, UnsupportedMediaType
+from gateway.errors import Finding, IdempotencyKeyMissing, MalformedRequest, UnsupportedMediaType
 from gateway.primitives import strictjson
 from gateway.protocol.ids import parse_party
+from gateway.web.intake import INTAKE
+from gateway.web.problems import caller_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from aiohttp import web
 
 JSON = "application/json"
 LIMIT = 50
@@ -26,7 +28,7 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-
 
 
 async def read_body(request: web.Request, most: int, types: Collection[str] = (JSON,)) -> bytes:
-    """Return the bytes of a JSON body. Raises UnsupportedMediaType, TooLarge."""
+    """Return the bytes of a JSON body. Raises UnsupportedMediaType, TooLarge, SlowBody, TooManyRequests."""
     if request.content_type not in types:
         detail = f"Content-Type is {' or '.join(types)}"
         raise UnsupportedMediaType(detail)
@@ -34,16 +36,7 @@ async def read_body(request: web.Request, most: int, types: Collection[str] = (J
         # A compressed body could unpack to anything.
         detail = "no Content-Encoding is read: send the body as it is"
         raise UnsupportedMediaType(detail)
-    detail = f"a body is at most {most} bytes"
-    if request.content_length is not None and request.content_length > most:
-        raise TooLarge(detail)
-    try:
-        raw = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise TooLarge(detail) from None
-    if len(raw) > most:
-        raise TooLarge(detail)
-    return raw
+    return await request.app[INTAKE].read(request, caller_of(request), most)
 
 
 def idempotency_key(request: web.Request) -> str:

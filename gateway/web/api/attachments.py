@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +19,7 @@ from gateway.services.submit import Idempotency
 from gateway.services.vault import PIECE_BYTES
 from gateway.web.api import asking
 from gateway.web.api.messages import purpose_of
+from gateway.web.intake import INTAKE, Pace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Container
@@ -33,8 +33,6 @@ log = get_logger()
 
 ROUTE = "POST /attachments"
 META_BYTES = 16 * 1024
-# A caller that stands still this long has gone.
-STILL_S = 60.0
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "application/pdf": "pdf", "application/json": "json"}
 _RANGE = re.compile(r"bytes=([0-9]{1,15})-([0-9]{0,15})")
 
@@ -56,7 +54,7 @@ class Attachments:
     async def post(self, call: Call) -> web.Response:
         """POST /attachments: 201 with the id that a message names."""
         key = asking.idempotency_key(call.request)
-        async with self._attacher.receiving() as draft:
+        async with self._attacher.receiving(call.account) as draft:
             said, content_type = await self._parts(call.request, draft)
             meta = read_meta(said, content_type)
             assert draft.kept is not None
@@ -74,19 +72,21 @@ class Attachments:
             raise UnsupportedMediaType(detail)
         found: dict[str, Any] = {}
         content_type: str | None = None
+        pace = request.app[INTAKE].pace(request)
         try:
-            async for part in await request.multipart():
+            parts = await request.multipart()
+            while (part := await pace.wait(parts.next())) is not None:
                 if not isinstance(part, BodyPartReader) or not _is_wanted(part, found):
                     detail = "the parts are `file` and `meta`, once each, as they are"
                     raise MalformedRequest(detail, errors=(Finding("", detail),))
                 name = part.name or ""
                 if name == "meta":
-                    found[name] = asking.parse_body(await _meta(part))
+                    found[name] = asking.parse_body(await _meta(part, pace))
                 else:
                     content_type = part.headers.get("Content-Type")
-                    await self._attacher.fill(draft, _pieces(part))
+                    await self._attacher.fill(draft, _pieces(part, pace))
                     found[name] = True
-        except (ValueError, ConnectionError, TimeoutError, web.RequestPayloadError):
+        except (ValueError, ConnectionError, web.RequestPayloadError):
             detail = "the body broke off, or is no multipart/form-data"
             raise MalformedRequest(detail) from None
         missing = [name for name in ("file", "meta") if name not in found]
@@ -132,9 +132,9 @@ def _answer(stored: Stored) -> bytes:
     return orjson.dumps(shown)
 
 
-async def _meta(part: BodyPartReader) -> bytes:
+async def _meta(part: BodyPartReader, pace: Pace) -> bytes:
     raw = b""
-    while piece := await part.read_chunk(META_BYTES + 1 - len(raw)):
+    while piece := await pace.wait(part.read_chunk(META_BYTES + 1 - len(raw))):
         raw += piece
         if len(raw) > META_BYTES:
             detail = f"`meta` has at most {META_BYTES} bytes"
@@ -142,12 +142,8 @@ async def _meta(part: BodyPartReader) -> bytes:
     return raw
 
 
-async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while True:
-        async with asyncio.timeout(STILL_S):
-            piece = await part.read_chunk(PIECE_BYTES)
-        if not piece:
-            return
+async def _pieces(part: BodyPartReader, pace: Pace) -> AsyncIterator[bytes]:
+    while piece := await pace.wait(part.read_chunk(PIECE_BYTES)):
         yield bytes(piece)
 
 

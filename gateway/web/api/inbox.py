@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import orjson
 from aiohttp import web
 
-from gateway.errors import Draining, GatewayError, RecordChanged, TooManyRequests
+from gateway.errors import Draining, GatewayError, RecordChanged
 from gateway.services.feed import Feed
+from gateway.services.slots import Slots
 from gateway.web.api import asking, render
 from gateway.web.api.answering import Cursors, page
 from gateway.web.api.messages import purpose_of
@@ -46,6 +47,9 @@ class Inbox:
         self._authenticate = authenticate
         self._heartbeat_s = heartbeat_s
         self._feed = Feed(gateway.queries)
+        self._places = Slots(
+            "event streams", total=STREAMS_MOST, each=gateway.settings.limits.client_streams, retry_after_s=30
+        )
         self._streams: set[asyncio.Task[object]] = set()
         self._draining = asyncio.Event()
         gateway.store.on_grown(self._feed.grew)
@@ -80,12 +84,13 @@ class Inbox:
         if self._draining.is_set():
             detail = "this gateway is stopping; connect again"
             raise Draining(detail)
-        if len(self._streams) >= STREAMS_MOST:
-            detail = f"{STREAMS_MOST} event streams are open already; close those you do not need"
-            raise TooManyRequests(detail, retry_after_s=30)
         last = call.request.headers.get("Last-Event-ID") or call.request.query.get("last_event_id")
         if last is not None and not _ENTRY.fullmatch(last):
             raise asking.refuse("Last-Event-ID", "is the id of an event of this stream")
+        with self._places.hold(call.account.id):
+            return await self._stream(call, None if last is None else int(last))
+
+    async def _stream(self, call: Call, last: int | None) -> web.StreamResponse:
         task = asyncio.current_task()
         assert task is not None
         self._streams.add(task)
@@ -93,7 +98,7 @@ class Inbox:
             headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
         )
         try:
-            await self._follow(call, response, None if last is None else int(last))
+            await self._follow(call, response, last)
         except asyncio.CancelledError:
             if not self._draining.is_set():
                 raise

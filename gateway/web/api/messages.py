@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import asynccontextmanager
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,28 +13,30 @@ from aiohttp import web
 
 from gateway.errors import (
     Finding,
-    GatewayError,
     NotFound,
+    Refusal,
     RequestError,
     SchemaViolation,
 )
 from gateway.ports.people import StoredAnswer
+from gateway.primitives import strictjson
 from gateway.protocol.reasons import CANCEL_REASONS
 from gateway.protocol.states import State, Step
 from gateway.services.accounts import actor_of
 from gateway.services.reading import Reader
 from gateway.services.request import SubmitRequest, read_request
-from gateway.services.submit import Accepted, Idempotency
+from gateway.services.submit import LARGE_BYTES, Accepted, Idempotency, aside
 from gateway.web.api import asking, render
 from gateway.web.api.answering import Cursors, answered, json_answer, page, tagged
 from gateway.web.api.budget import Budget
 from gateway.web.api.route import PREFIX, Call
+from gateway.web.intake import INTAKE
+from gateway.web.intake import LARGE_BYTES as INTAKE_LARGE
 from gateway.web.problems import document, trace_id_of, traceparent_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from gateway.ports.store import Transaction
     from gateway.running import Gateway
 
     Row = Mapping[str, Any]
@@ -43,6 +47,8 @@ BATCH_MOST = 100
 OPTIONS_BYTES = 4096
 # A batch of a hundred records of 4 KB, or single posts enough to fill a commit; more at once is no faster.
 PARSED_BYTES = 640 * 1024
+# More than a hundred records of 4 KB have: a body of 300 KB may hold two hundred thousand.
+MANY_VALUES = 50_000
 STATES = frozenset({*(state.value for state in State), "received"})
 STEPS = {"retry": Step.RETRY, "hold": Step.HOLD, "release": Step.RELEASE, "cancel": Step.CANCEL}
 CASE = re.compile(r"XC-[A-Z]{2}-[0-9]{4}-[0-9]{6}-[0-9A-Z]")
@@ -65,20 +71,23 @@ class Messages:
         """POST /messages: 202, or with `dry_run` what it would have been."""
         try:
             if asking.flag(call.request, "dry_run"):
-                body = asking.parse_body(await asking.read_body(call.request, self._most))
-                await self._gateway.submitter.check(read_request(body), call.account)
+                raw = await asking.read_body(call.request, self._most)
+                async with self._reading(call, raw) as (body, large):
+                    del raw
+                    await self._gateway.submitter.check(read_request(body), call.account, large=large)
                 return json_answer({"valid": True})
             return await self._submit(call, "POST /messages", many=False)
         except RequestError as error:
-            await self._note_refused(call, [error])
+            await self._note_refused(call, [Refusal.of(error)])
             raise
 
     async def post_advice(self, call: Call) -> web.Response:
         """POST /messages/advice: the least handling the message must have, and what is worth a second look."""
-        body = asking.parse_body(await asking.read_body(call.request, self._most))
-        if isinstance(body, dict):
-            body.setdefault("handling", ["H0"])
-        found = await self._gateway.submitter.advise(read_request(body), call.account)
+        raw = await asking.read_body(call.request, self._most)
+        async with self._reading(call, raw) as (body, large):
+            if isinstance(body, dict):
+                body.setdefault("handling", ["H0"])
+            found = await self._gateway.submitter.advise(read_request(body), call.account, large=large)
         return json_answer(
             {"handling": list(found.handling), "advice": [finding.as_dict() for finding in found.prompts]}
         )  # fmt: skip
@@ -88,57 +97,62 @@ class Messages:
         try:
             return await self._submit(call, "POST /messages/batch", many=True)
         except RequestError as error:
-            await self._note_refused(call, [error])
+            await self._note_refused(call, [Refusal.of(error)])
             raise
 
     async def _submit(self, call: Call, route: str, *, many: bool) -> web.Response:
         key = asking.idempotency_key(call.request)
         raw = await asking.read_body(call.request, self._most)
-        async with self._parsed.of(len(raw)):
-            return await self._submit_body(call, Idempotency(route, key, sha256(raw).digest(), many=many), raw)
+        idempotency = Idempotency(route, key, sha256(raw).digest(), many=many)
+        async with self._reading(call, raw, many=many) as (body, large):
+            del raw
+            return await self._submit_body(call, idempotency, body, large=large)
 
-    async def _submit_body(self, call: Call, idempotency: Idempotency, raw: bytes) -> web.Response:
-        body = asking.parse_body(raw)
-        refused: list[RequestError] = []
+    @asynccontextmanager
+    async def _reading(self, call: Call, raw: bytes, *, many: bool = False) -> AsyncIterator[tuple[Any, bool]]:
+        """Yield what a body says, and whether it is so large that it is worked on in a thread; one such at a time."""
+        # A full batch of records goes the short way: a hand-over for each of its messages costs more than it saves.
+        alone = len(raw) > INTAKE_LARGE
+        large = alone or (strictjson.most_values(raw) > MANY_VALUES if many else len(raw) > LARGE_BYTES)
+        # What is worked on alone is bounded by that, and must not hold up the small ones.
+        async with call.request.app[INTAKE].working() if alone else self._parsed.of(len(raw)):
+            yield await aside(partial(asking.parse_body, raw), large=large), large
+
+    async def _submit_body(self, call: Call, idempotency: Idempotency, body: Any, *, large: bool) -> web.Response:
+        refused: list[Refusal] = []
         trace_id = trace_id_of(call.request)
 
-        def one(results: Sequence[Accepted | RequestError]) -> StoredAnswer:
+        def one(results: Sequence[Accepted | Refusal]) -> StoredAnswer:
             [accepted] = results
             assert isinstance(accepted, Accepted)
             location = f"{PREFIX}/messages/{accepted.jti}"
             return StoredAnswer(idempotency.request, 202, orjson.dumps(render.accepted(accepted)), location)
 
-        def several(results: Sequence[Accepted | RequestError]) -> StoredAnswer:
+        def several(results: Sequence[Accepted | Refusal]) -> StoredAnswer:
             shown: list[dict[str, Any]] = []
             for result in results:
                 if isinstance(result, Accepted):
                     shown.append(render.accepted(result))
                 else:
                     refused.append(result)
-                    shown.append(document(result, trace_id))
+                    shown.append(document(result.error(), trace_id))
             return StoredAnswer(idempotency.request, 202, orjson.dumps({"results": shown}), None)
 
         requests = _batch(body) if idempotency.many else [read_request(body)]
         stored, replayed = await self._gateway.submitter.submit(
             requests, call.account, idempotency, several if idempotency.many else one,
-            traceparent=traceparent_of(call.request),
+            traceparent=traceparent_of(call.request), large=large,
         )  # fmt: skip
         if refused:
             await self._note_refused(call, refused)
         return answered(stored, replayed=replayed)
 
-    async def _note_refused(self, call: Call, errors: Sequence[GatewayError]) -> None:
+    async def _note_refused(self, call: Call, refusals: Sequence[Refusal]) -> None:
         """Log what was refused under the id its caller got: one entry a code, however large the batch."""
-        codes = dict.fromkeys(error.slug for error in errors if 400 <= error.status < 500 and error.status != 429)
-        if not codes:
-            return
-        actor, now, obj = actor_of(call.account), self._gateway.clock(), ("request", trace_id_of(call.request))
-
-        def work(tx: Transaction) -> None:
-            for code in codes:
-                tx.log.append("message.refused", actor=actor, obj=obj, at=now, outcome=code)
-
-        await self._gateway.store.write(work)
+        codes = dict.fromkeys(r.slug for r in refusals if 400 <= r.kind.status < 500 and r.kind.status != 429)
+        actor, obj = actor_of(call.account), ("request", trace_id_of(call.request))
+        for code in codes:
+            await self._gateway.refusals.note("message.refused", actor, code, obj=obj)
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -222,15 +236,15 @@ def purpose_of(request: web.Request) -> str | None:
     return stated or ("" if request.app.get(PURPOSE_NEEDED) else None)
 
 
-def _batch(body: object) -> list[SubmitRequest | RequestError]:
+def _batch(body: object) -> list[SubmitRequest | Refusal]:
     messages = body.get("messages") if isinstance(body, dict) and len(body) == 1 else None
     if not isinstance(messages, list) or not 1 <= len(messages) <= BATCH_MOST:
         detail = f'the body is {{"messages": [1 to {BATCH_MOST} messages]}}'
         raise SchemaViolation(detail, errors=(Finding("/messages", detail),))
-    found: list[SubmitRequest | RequestError] = []
+    found: list[SubmitRequest | Refusal] = []
     for message in messages:
         try:
             found.append(read_request(message))
         except RequestError as error:
-            found.append(error)
+            found.append(Refusal.of(error))
     return found

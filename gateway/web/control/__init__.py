@@ -13,7 +13,7 @@ from aiohttp import web
 
 from gateway.services.accounts import LOCAL_OPERATOR
 from gateway.web.api import api_app, bearer
-from gateway.web.api.guard import admit
+from gateway.web.api.guard import Guard
 from gateway.web.api.messages import PURPOSE_NEEDED
 from gateway.web.control import clock, keys, log, parties, people, queue, registry, system
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from gateway.ports.people import Account
     from gateway.running import Gateway
-    from gateway.web.api.guard import Authenticate
+    from gateway.services.gate import Gate
     from gateway.web.control.bodies import Guarded
     from gateway.web.problems import Handler
 
@@ -45,21 +45,21 @@ def control_app(gateway: Gateway, outermost: Any, metrics: Callable[[], Awaitabl
         # A header that is there and names nobody is refused: who meant to act as somebody must not act as another.
         return await by_token(request) if "Authorization" in request.headers else LOCAL_OPERATOR
 
-    app = api_app(gateway, outermost, caller)
+    app = api_app(gateway, outermost, caller, local=True)
     app[PURPOSE_NEEDED] = True
     found = [*system.routes(gateway, metrics)]
     for part in (parties, keys, queue, registry, people, log, clock):
         found += part.routes(gateway)
-    app.add_routes([_guarded(gateway, one, caller) for one in found])
+    guard = Guard(caller, gateway.refusals, None, gateway.witnessing.gate)
+    app.add_routes([_guarded(one, guard, gateway.witnessing.gate) for one in found])
     return app
 
 
-def _guarded(gateway: Gateway, one: Guarded, caller: Authenticate) -> web.RouteDef:
+def _guarded(one: Guarded, guard: Guard, gate: Gate) -> web.RouteDef:
     handler: Handler = one.route.handler
-    gate = gateway.witnessing.gate
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        await admit(request, one.acts, caller, gateway.refusals)
+        await guard.admit(request, one.acts)
         if one.route.method != "GET" and one.route.path not in STILL:
             gate.check_taking()
         return await handler(request)
