@@ -18,7 +18,8 @@ from gateway.primitives import strictjson
 from gateway.resources import schemas_path
 from gateway.running import BUSY_MESSAGES, DAY_MS, Epoch, Gateway, World
 from gateway.screening.clamd import Clamd
-from gateway.screening.images import ImageProcess
+from gateway.screening.judge import Judge
+from gateway.screening.remake import Remake
 from gateway.services.accounts import Accounts
 from gateway.services.appraisal import Appraiser
 from gateway.services.attachments import Attachments
@@ -93,12 +94,17 @@ async def open_gateway(
     try:
         # Before anything loads them: a certificate that expired while we were down, or is damaged, is made anew.
         renewed = keys.renew_tls(world.clock(), hosts(settings))
-        gateway = _compose(settings, keys, world, store, agreement, codelists, lists, observe)
-        await _prepare(gateway, renewed)
+        remake, judge = Remake(settings.limits.screening_processes), Judge()
+        gateway = _compose(settings, keys, world, store, agreement, codelists, lists, observe, remake, judge)
         try:
-            yield gateway
+            await _prepare(gateway, renewed)
+            try:
+                yield gateway
+            finally:
+                await gateway.problems.flush()
         finally:
-            await gateway.problems.flush()
+            await remake.close()
+            await judge.close()
     finally:
         await store.close()
 
@@ -106,12 +112,13 @@ async def open_gateway(
 def _compose(
     settings: Settings, keys: FileKeyRing, world: World, store: SqliteStore, agreement: Agreement,
     codelists: CodeLists, lists: dict[str, frozenset[str]], observe: Callable[[str, int], None],
+    remake: Remake, judge: Judge,
 ) -> Gateway:  # fmt: skip
     me, clock, entropy = settings.me, world.clock, world.entropy
     directory, catalogue, cases, gate, epoch = (
         Directory(store, me, clock), Catalogue(lists), CaseFile(me, settings.party.country), Gate(), Epoch(),
     )  # fmt: skip
-    appraiser = Appraiser(catalogue)
+    appraiser = Appraiser(catalogue, judge)
     rules = Rules(me, settings.party.environment, directory, agreement, catalogue, codelists)
     signers = partial(log_signers, keys, settings.log_origin)
     checkpoints = Checkpointer(
@@ -124,7 +131,7 @@ def _compose(
     contacts = Contacts(store, keys, directory, disputes, clock)
     settler = Settler(store, cases, clock, world.draw)
     give_up = GiveUp(store, directory, contacts, settler, clock, entropy, environment=settings.party.environment)
-    attachments = _attachments(settings, keys, world, store, codelists, contacts, gate, links)
+    attachments = _attachments(settings, keys, world, store, codelists, contacts, gate, links, remake)
     submitter = Submitter(
         store, rules, cases, Completer(store, attachments.encloser), clock, entropy,
         most_unanswered=settings.limits.unanswered_messages,
@@ -215,11 +222,11 @@ def _https(settings: Settings, directory: Directory, tls: ExchangeTls) -> Links:
 
 def _attachments(
     settings: Settings, keys: FileKeyRing, world: World, store: SqliteStore, codelists: CodeLists,
-    contacts: Contacts, gate: Gate, links: Links,
+    contacts: Contacts, gate: Gate, links: Links, remake: Remake,
 ) -> Attachments:  # fmt: skip
     limits = settings.limits
     return Attachments(
-        store, FileStore(settings.attachments_path), keys, codelists, ImageProcess(),
+        store, FileStore(settings.attachments_path), keys, codelists, remake,
         Clamd(limits.virus_scanner) if limits.virus_scanner else None, contacts, gate, world.clock, world.entropy,
         links, me=settings.me, most_bytes=limits.attachment_bytes, partner_bytes=limits.partner_upload_bytes,
     )  # fmt: skip

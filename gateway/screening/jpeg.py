@@ -39,7 +39,8 @@ def cost(raw: bytes) -> Cost:
         if marker in _FRAMES:
             if pixels or end - start < 10:
                 raise ValueError("not one frame")
-            pixels = int.from_bytes(raw[start + 5 : start + 7], "big") * int.from_bytes(raw[start + 7 : start + 9], "big")
+            height, width = raw[start + 5 : start + 7], raw[start + 7 : start + 9]
+            pixels = int.from_bytes(height, "big") * int.from_bytes(width, "big")
         scans += marker == SOS
     if not pixels or not scans:
         raise ValueError("no frame, or no scan")
@@ -51,7 +52,8 @@ def bare(raw: bytes) -> bytes:
     kept = [b"\xff\xd8"]
     for marker, start, end in _segments(raw):
         signature = _KEPT_APP.get(marker)
-        tells = marker == _COMMENT or (marker in _APP and (signature is None or raw[start + 4 : start + 9] != signature))
+        known = signature is not None and raw[start + 4 : end].startswith(signature)
+        tells = marker == _COMMENT or (marker in _APP and not known)
         if not tells:
             kept.append(raw[start:end])
     return b"".join((*kept, b"\xff\xd9"))

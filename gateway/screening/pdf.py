@@ -12,7 +12,7 @@ So a script that (2) does not know by name is still not in what is written.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import pikepdf
 import pikepdf.settings
@@ -22,7 +22,7 @@ from gateway.screening import jpeg
 from gateway.screening.outcomes import ACTIVE, DAMAGED, HIDDEN, TOO_LARGE, UNREADABLE, UNSUPPORTED, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 OBJECTS_MOST: Final = 200_000
 PARTS_MOST: Final = 2_000_000
@@ -40,7 +40,9 @@ _ACTING: Final = frozenset(
     {"/JS", "/JavaScript", "/AA", "/EF", "/EmbeddedFiles", "/AF", "/XFA", "/Collection", "/RichMediaContent"}
     | {"/RichMediaSettings", "/Launch", "/Encrypt"}
 )
-_ACTING_TYPES: Final = frozenset({"/EmbeddedFile", "/Rendition", "/MediaClip", "/Sound", "/3D", "/RichMedia", "/EmbeddedFiles"})
+_ACTING_TYPES: Final = frozenset(
+    {"/EmbeddedFile", "/EmbeddedFiles", "/Rendition", "/MediaClip", "/Sound", "/3D", "/RichMedia", "/PS"}
+)
 _ACTIONS: Final = frozenset({"/GoTo", "/URI", "/Named", "/Thread"})
 _OTHER_ACTIONS: Final = frozenset(
     {"/JavaScript", "/Launch", "/SubmitForm", "/ImportData", "/ResetForm", "/Rendition", "/Sound", "/Movie", "/GoToE"}
@@ -388,9 +390,11 @@ class _Copy:
         fax = filters[-1] in _FAX
         parameters = _items(found.get("/DecodeParms"))
         last = parameters[-1] if parameters else None
-        kept = self._entries(Dictionary(), last, "fax" if fax else "dct") if _is_dictionary(last) else None
+        kept = Dictionary()
+        if _is_dictionary(last):
+            self._entries(kept, last, "fax" if fax else "dct")
         name = Name.CCITTFaxDecode if fax else Name.DCTDecode
-        made.write(content if fax else jpeg.bare(content), filter=name, decode_parms=kept)
+        made.write(content if fax else jpeg.bare(content), filter=name, decode_parms=kept if len(kept.keys()) else None)
 
 
 def _copied_plainly(found: Any, depth: int = 0) -> Any:
@@ -414,13 +418,12 @@ def _inherited(page: Object, key: str) -> Object | None:
         node = node.get("/Parent") if node is not None else None
         if not _is_dictionary(node):
             return None
-        assert node is not None
         if key in node:
             return node[key]
     raise Refused(TOO_LARGE)
 
 
-def _is_dictionary(found: object) -> bool:
+def _is_dictionary(found: object) -> TypeGuard[Object]:
     """Say whether this has entries: a dictionary, or a stream by its own."""
     return isinstance(found, (Dictionary, Stream))
 

@@ -32,9 +32,7 @@ class Remake:
     def __init__(self, workers: int) -> None:
         self._pool = Pool("files", workers)
 
-    async def remake(
-        self, media_type: str, pieces: AsyncIterator[bytes], caller: str
-    ) -> AsyncGenerator[bytes, None]:
+    async def remake(self, media_type: str, pieces: AsyncIterator[bytes], caller: str) -> AsyncGenerator[bytes, None]:
         """Yield the new file. Raises ValueError, StorageUnavailable, TooManyRequests."""
         try:
             async with aclosing(self._pool.run(media_type, pieces, caller)) as made:

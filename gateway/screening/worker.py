@@ -18,12 +18,13 @@ import os
 import resource
 import signal
 import sys
-from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, Protocol
 
 from gateway.screening.outcomes import CRASHED, DONE, KILLED, SLOW, TOO_LARGE, UNREADABLE, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from io import FileIO
 
 MEMORY_MOST: Final = 1024 * 1024 * 1024
 NICE: Final = 10
@@ -31,6 +32,14 @@ PIECE_BYTES: Final = 256 * 1024
 INPUT_MOST: Final = 1024 * 1024 * 1024
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
+
+
+class Reader(Protocol):
+    """Where a part is read from."""
+
+    def read(self, length: int, /) -> bytes:
+        """Return so many bytes, fewer only at the end."""
+        ...
 
 
 class Job(NamedTuple):
@@ -81,7 +90,7 @@ def confine(seconds: int) -> None:
         resource.setrlimit(kind, (soft, hard))
 
 
-def read_frames(source: BinaryIO) -> bytes:
+def read_frames(source: Reader) -> bytes:
     """Read one part. Raises EOFError."""
     pieces = []
     left = INPUT_MOST
@@ -93,7 +102,7 @@ def read_frames(source: BinaryIO) -> bytes:
     return b"".join(pieces)
 
 
-def _exactly(source: BinaryIO, length: int) -> bytes:
+def _exactly(source: Reader, length: int) -> bytes:
     found = source.read(length)
     if len(found) < length:
         raise EOFError
@@ -111,7 +120,7 @@ def write_frames(sink: BinaryIO, content: bytes) -> None:
     sink.flush()
 
 
-def _child(job: Job, source: BinaryIO, sink: BinaryIO) -> int:
+def _child(job: Job, source: Reader, sink: BinaryIO) -> int:
     die_with_parent()
     confine(job.seconds)
     raw = read_frames(source)
@@ -159,7 +168,7 @@ def main() -> int:
 class _Whole:
     """Reads exactly what is asked for, and not a byte ahead."""
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: FileIO) -> None:
         self._source = source
 
     def read(self, length: int) -> bytes:
