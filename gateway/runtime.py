@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from gateway.casework.codelists import CodeLists
     from gateway.config import Settings
     from gateway.keyring.files import FileKeyRing
+    from gateway.ports.files import Remaker
     from gateway.ports.partner import Links
     from gateway.ports.store import Transaction
     from gateway.protocol.agreement import Agreement
@@ -131,7 +132,7 @@ def _compose(
     contacts = Contacts(store, keys, directory, disputes, clock)
     settler = Settler(store, cases, clock, world.draw)
     give_up = GiveUp(store, directory, contacts, settler, clock, entropy, environment=settings.party.environment)
-    attachments = _attachments(settings, keys, world, store, codelists, contacts, gate, links, remake)
+    attachments = _attachments(settings, keys, world, store, codelists, contacts, gate, links, world.remaker or remake)
     submitter = Submitter(
         store, rules, cases, Completer(store, attachments.encloser), clock, entropy,
         most_unanswered=settings.limits.unanswered_messages,
@@ -222,11 +223,11 @@ def _https(settings: Settings, directory: Directory, tls: ExchangeTls) -> Links:
 
 def _attachments(
     settings: Settings, keys: FileKeyRing, world: World, store: SqliteStore, codelists: CodeLists,
-    contacts: Contacts, gate: Gate, links: Links, remake: Remake,
+    contacts: Contacts, gate: Gate, links: Links, remaker: Remaker,
 ) -> Attachments:  # fmt: skip
     limits = settings.limits
     return Attachments(
-        store, FileStore(settings.attachments_path), keys, codelists, remake,
+        store, FileStore(settings.attachments_path), keys, codelists, remaker,
         Clamd(limits.virus_scanner) if limits.virus_scanner else None, contacts, gate, world.clock, world.entropy,
         links, me=settings.me, most_bytes=limits.attachment_bytes, partner_bytes=limits.partner_upload_bytes,
     )  # fmt: skip

@@ -11,14 +11,13 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StorageUnavailable
-from gateway.screening.outcomes import CRASHED, DONE, KILLED, SLOW
+from gateway.screening.outcomes import CRASHED, DONE, KILLED
 from gateway.screening.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 PROGRAM: Final = "gateway.screening.worker"
-WALL_S: Final = 60.0
 IDLE_S: Final = 60.0
 WAITING_MOST: Final = 16
 RETRY_S: Final = 5
@@ -36,11 +35,10 @@ class Broken(Exception):
 class Pool:
     """`run` is the only verb, `close` the end."""
 
-    def __init__(self, kind: str, size: int, *, command: Sequence[str] = (), wall_s: float = WALL_S) -> None:
+    def __init__(self, kind: str, size: int, *, command: Sequence[str] = ()) -> None:
         """Take what kind of worker, and how many jobs may run at once."""
         self._command = tuple(command) or (sys.executable, "-I", "-m", PROGRAM, kind)
         self._kind = kind
-        self._wall_s = wall_s
         self._turns = Turns(size, WAITING_MOST)
         self._idle: list[_Worker] = []
         self._closed = False
@@ -50,14 +48,10 @@ class Pool:
         async with self._turns.of(caller):
             worker = await self._worker()
             try:
-                async with asyncio.timeout(self._wall_s):
-                    async with contextlib.aclosing(worker.run(job, pieces)) as made:
-                        async for piece in made:
-                            yield piece
-                    code = worker.code
-            except TimeoutError:
-                await worker.end()
-                raise Broken(SLOW) from None
+                async with contextlib.aclosing(worker.run(job, pieces)) as made:
+                    async for piece in made:
+                        yield piece
+                code = worker.code
             except (asyncio.IncompleteReadError, ConnectionError):
                 code = await worker.end()
             except BaseException:
@@ -111,6 +105,7 @@ class _Worker:
         self._process = process
         self._stdin, self._stdout = process.stdin, process.stdout
         self._resting: asyncio.Task[None] | None = None
+        self._starved: Exception | None = None
         self.code = CRASHED
 
     @property
@@ -119,20 +114,35 @@ class _Worker:
         return self._process.returncode is None and not self._stdout.at_eof()
 
     async def run(self, job: str, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        """Yield the output of a job; `code` is how it ended. Raises IncompleteReadError, ConnectionError."""
+        """Yield the output of a job; `code` is how it ended.
+
+        Raises IncompleteReadError or ConnectionError where the process breaks, and what `pieces` raises.
+        """
         feeding = asyncio.create_task(self._feed(job, pieces))
         try:
             while length := int.from_bytes(await self._stdout.readexactly(4), "big"):
                 yield await self._stdout.readexactly(length)
             self.code = (await self._stdout.readexactly(1))[0]
             await feeding
+        except asyncio.IncompleteReadError:
+            if self._starved is not None:
+                raise self._starved from None
+            raise
         finally:
             feeding.cancel()
-            failed = (await asyncio.gather(feeding, return_exceptions=True))[0]
-        if isinstance(failed, BaseException):
-            raise failed
+            await asyncio.gather(feeding, return_exceptions=True)
 
     async def _feed(self, job: str, pieces: AsyncIterator[bytes]) -> None:
+        try:
+            await self._fed(job, pieces)
+        except ConnectionError:
+            # It reads no further: what became of it, its output says.
+            return
+        except Exception as error:  # noqa: BLE001 - whatever keeps the input from coming is the caller's to hear
+            self._starved = error
+            self._process.kill()
+
+    async def _fed(self, job: str, pieces: AsyncIterator[bytes]) -> None:
         for part in (job.encode("ascii"), b""):
             await self._frame(part)
         async for piece in pieces:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MEMORY_MOST: Final = 1024 * 1024 * 1024
 NICE: Final = 10
+WALL_S: Final = 60
 PIECE_BYTES: Final = 256 * 1024
 INPUT_MOST: Final = 1024 * 1024 * 1024
 _PR_SET_PDEATHSIG: Final = 1
@@ -123,6 +124,7 @@ def write_frames(sink: BinaryIO, content: bytes) -> None:
 def _child(job: Job, source: Reader, sink: BinaryIO) -> int:
     die_with_parent()
     confine(job.seconds)
+    signal.alarm(WALL_S)
     raw = read_frames(source)
     code, made = DONE, b""
     try:
@@ -160,7 +162,7 @@ def main() -> int:
         _, status = os.waitpid(child, 0)
         code = os.waitstatus_to_exitcode(status)
         if code < 0 or code == CRASHED:
-            return {-signal.SIGXCPU: SLOW, -signal.SIGKILL: KILLED}.get(code, CRASHED)
+            return {-signal.SIGXCPU: SLOW, -signal.SIGALRM: SLOW, -signal.SIGKILL: KILLED}.get(code, CRASHED)
         sink.write(bytes((code,)))
         sink.flush()
 

@@ -163,7 +163,7 @@ class Attacher:
             raise PolicyViolation("the file is too large once it is made anew", errors=tuple(faults))
         source = AttachmentId(uuid7(self._clock(), self._entropy))
         original = replace(
-            self._row(source, kept, meta, account, None), attachment_type=media.ORIGINAL,
+            self._row(source, kept, meta, account, meta.derived_from), attachment_type=media.ORIGINAL,
             media_type=media.ORIGINAL_MEDIA,
         )  # fmt: skip
         digests = {name: copy.sealed_sha256, source: kept.sealed_sha256}
@@ -207,8 +207,9 @@ class Attacher:
         if tx.attachments.find(self._me, served.id) is not None:
             detail = "this attachmentId is taken: leave it out, and the answer names a new one"
             raise Clash(detail, errors=(Finding("/meta/attachmentId", "is taken"),))
-        if stored.original is None and served.derived_from is not None:
-            source = tx.attachments.find(self._me, served.derived_from)
+        named = (stored.original or served).derived_from
+        if named is not None:
+            source = tx.attachments.find(self._me, named)
             if source is None or source.account != account.id:
                 detail = "derivedFrom names no upload of yours"
                 raise PolicyViolation(detail, errors=(Finding("/meta/derivedFrom", detail, "E-REF"),))

@@ -42,6 +42,7 @@ class Reading:
     sha256: bytes
     pieces: AsyncIterator[bytes]
     made_anew: bool
+    """Whether they are other bytes than those that a message names."""
 
 
 class AttachmentReader:
@@ -90,7 +91,8 @@ class AttachmentReader:
         try:
             await self._note(chosen, account, purpose, chosen.attachment_type)
             pieces = self._vault.plain(kept.file, kept.key, about)
-            yield Reading(chosen, chosen.media_type, kept.length, kept.sha256, pieces, made_anew=True)
+            changed = kept.sha256 != chosen.sha256
+            yield Reading(chosen, chosen.media_type, kept.length, kept.sha256, pieces, made_anew=changed)
         finally:
             self._vault.remove(kept.file)
 

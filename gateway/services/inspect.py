@@ -149,15 +149,15 @@ class Inspector:
         if found:
             return found
         fault = head.fault(entry.media_type)
-        if fault is None and entry.media_type == media.PDF:
-            fault = await self._document_fault(sender, held, entry)
         if fault is not None:
             return (Finding(f"{where}/mediaType", fault, "E-MEDIA"),)
         if self._scanner is not None and not await self._scanner.scan(
             self._vault.opened(held.file, Opening(entry.key, about))
         ):
             return (Finding(where, "the receiver's virus scanner refuses it", "E-MEDIA"),)
-        return ()
+        if entry.media_type == media.PDF:
+            fault = await self._document_fault(sender, held, entry)
+        return () if fault is None else (Finding(f"{where}/mediaType", fault, "E-MEDIA"),)
 
     async def _document_fault(self, sender: PartyId, held: Transfer, entry: Enclosure) -> str | None:
         """Return why a PDF may not reach an officer, or None: it is made anew once on trial."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import random
 
 from PIL import Image
 
-from tests.attachments.documents import document, objects
+from gateway.screening.pdf import rebuild
+from tests.attachments.documents import document, objects, raw_stream
 
 # Written into metadata, names and contents that must not be found anywhere afterwards.
 CANARY = "KANARIE-RAHASIA"
@@ -33,6 +35,13 @@ def png(*, size: tuple[int, int] = (64, 64)) -> bytes:
     out = io.BytesIO()
     Image.new("RGBA", size, (10, 20, 30, 128)).save(out, "PNG", pnginfo=info)
     return out.getvalue()
+
+
+def thick(size: int) -> bytes:
+    """Return a document as it is when it was made anew, of a little more than so many bytes that cannot be packed."""
+    # Random: what is looked for must not be there by chance, and chunk ends lie where they like.
+    page = b"/Contents 4 0 R"
+    return rebuild(document(objects(b"", page, raw_stream(random.Random(5).randbytes(size)))))
 
 
 def pdf(*more: bytes, catalog: bytes = b"", page: bytes = b"") -> bytes:

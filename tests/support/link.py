@@ -35,6 +35,7 @@ from gateway.runtime import open_gateway
 from gateway.services.accounts import LOCAL_OPERATOR
 from gateway.services.request import read_request
 from gateway.services.submit import Accepted, Idempotency
+from tests.support.remaking import HereAndNow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -228,6 +229,7 @@ class Process:
         world = World(
             clock=self.clock, entropy=self.chance.randbytes, draw=self.chance.random,
             link=self.links or (lambda party: MemoryLink(self, party)), fault=self._step, authority=self.authority,
+            remaker=HereAndNow(),
         )  # fmt: skip
         async with open_gateway(settings, keys, world) as gateway:
             self.gateway = gateway
