@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from gateway.casework.counting import Amendment
     from gateway.casework.figures import Imported
     from gateway.casework.names import NameKey
@@ -77,8 +79,12 @@ class Figures(Protocol):
         """Store the figures of one file; return the number of the import."""
         ...
 
-    def held(self) -> Sequence[Imported]:
-        """Return the figures of every import that was not withdrawn, in the order they came."""
+    def held(self, first: date, last: date) -> Sequence[Imported]:
+        """Return the figures with a day between these, of imports not withdrawn, in the order they came."""
+        ...
+
+    def count_held(self) -> int:
+        """Return how many figures there are of imports that were not withdrawn."""
         ...
 
     def withdraw(self, number: int, at: int) -> bool:

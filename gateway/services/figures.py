@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from gateway.casework.figures import newest, overlaps, read_csv
 from gateway.casework.policies.words import personal_data
-from gateway.errors import IdempotencyKeyReused, NotFound, SchemaViolation
+from gateway.errors import Clash, IdempotencyKeyReused, NotFound, SchemaViolation, capped
 from gateway.services.accounts import actor_of
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from gateway.ports.people import Account, StoredAnswer
     from gateway.ports.store import Store, Transaction
     from gateway.services.submit import Idempotency
+
+MOST_HELD = 100_000
+"""Figures of all imports that count: twenty files of the largest size."""
 
 Write = Callable[[int, int], "StoredAnswer"]
 
@@ -37,10 +41,12 @@ class FigureDesk:
         `answer` writes the number of the import and of its rows. Raises SchemaViolation with every fault by row
         and column.
         """
-        figures, faults = read_csv(raw, self._codelists, personal_data)
+        figures, faults = await asyncio.to_thread(read_csv, raw, self._codelists, personal_data)
         if faults:
-            detail = f"{len(faults)} place(s) of the file are wrong; pointers are /ROW/COLUMN, the header is row 1"
+            detail = "places of the file are wrong; pointers are /ROW/COLUMN, the header is row 1"
             raise SchemaViolation(detail, errors=tuple(faults))
+        first = min(figure.span.first for figure in figures)
+        last = max(figure.span.last for figure in figures)
 
         def work(tx: Transaction) -> tuple[StoredAnswer, bool]:
             stored = tx.answers.find(account.id, idempotency.route, idempotency.key)
@@ -49,9 +55,12 @@ class FigureDesk:
                     detail = "take a new Idempotency-Key for a new file"
                     raise IdempotencyKeyReused(detail)
                 return stored, True
-            clashes = tuple(overlaps(figures, newest(tx.figures.held())))
+            if tx.figures.count_held() + len(figures) > MOST_HELD:
+                detail = f"{MOST_HELD} figures are held at most: withdraw imports that later ones revise"
+                raise Clash(detail)
+            clashes = capped(overlaps(figures, newest(tx.figures.held(first, last))))
             if clashes:
-                detail = f"{len(clashes)} row(s) count days that another figure counts too"
+                detail = "rows count days that another figure counts too"
                 raise SchemaViolation(detail, errors=clashes)
             now, digest = self._clock(), sha256(raw)
             number = tx.figures.add_import(figures, at=now, account=account.id, digest=digest.digest())

@@ -23,6 +23,8 @@ from gateway.primitives import strictjson
 from gateway.services.indexing import read_counts
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from gateway.casework.codelists import CodeLists
     from gateway.casework.figures import Imported
     from gateway.services.indexing import Indexer
@@ -45,7 +47,7 @@ class _Reads(Protocol):
     async def tallies(self, first: str, last: str) -> Sequence[Row]: ...
     async def tally(self, jti: str) -> Row | None: ...
     async def final_answers(self, since: int) -> Sequence[tuple[str, int]]: ...
-    async def imported(self) -> Sequence[Imported]: ...
+    async def imported(self, first: date, last: date) -> Sequence[Imported]: ...
     async def published(self, partner: str) -> Sequence[str]: ...
     async def received(self) -> Sequence[Row]: ...
     async def event(self, jti: str) -> bytes | None: ...
@@ -97,11 +99,14 @@ class Statistics:
     async def report(self, question: Question) -> Report:
         """Return the figures of a period, ours and what partners reported. Raises MalformedRequest."""
         judge(question)
-        imported = newest(await self._reads.imported())
+        imported = newest(await self._imported(question.period))
         return Report(
             question, suppress(await self._figures(question, imported)), {f.origin: f for f in imported},
             left_out(imported, question.period), await self._reported(question.period), self.definitions,
         )  # fmt: skip
+
+    async def _imported(self, period: Span) -> Sequence[Imported]:
+        return await self._reads.imported(period.first, period.last)
 
     async def draft(
         self, question: Question, recipient: str, *, final: bool, extra: Mapping[str, Any]
@@ -114,7 +119,7 @@ class Statistics:
         if not extra.keys() <= set(EXTRA):
             detail = f"beside the figures a message has {', '.join(EXTRA)}"
             raise MalformedRequest(detail, errors=(Finding("/extra", detail),))
-        counted = await self._figures(question, newest(await self._reads.imported()))
+        counted = await self._figures(question, newest(await self._imported(question.period)))
         told = await self._edition(await self._reads.published(recipient), question.period)
         found = suppress(counted, [p.figure for p in edition(told)])
         if final:

@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-from sqlalchemy import bindparam, delete, insert, null, select, update
+from sqlalchemy import bindparam, delete, func, insert, null, select, update
 
 from gateway.casework.dates import Span
 from gateway.casework.figures import Imported
@@ -72,7 +72,10 @@ HELD = (
     .where(m.withdrawn_at.is_(None))
     .order_by(f.number, f.line)
 )
-_HELD = compiled(HELD)
+_HELD = compiled(HELD.where(f.last >= bindparam("first"), f.first <= bindparam("last")), "first", "last")
+_COUNT_HELD = compiled(
+    select(func.count()).select_from(t.figures).join(t.imports, m.number == f.number).where(m.withdrawn_at.is_(None))
+)
 _WITHDRAW = compiled(
     update(t.imports)
     .where(m.number == bindparam("key"), m.withdrawn_at.is_(None))
@@ -141,9 +144,15 @@ class FigureRows:
         )  # fmt: skip
         return number
 
-    def held(self) -> Sequence[Imported]:
-        """Return the figures of every import that was not withdrawn."""
-        return [imported_of(dict(zip(_FIGURE, row, strict=True))) for row in self._run(_HELD)]
+    def held(self, first: date, last: date) -> Sequence[Imported]:
+        """Return the figures with a day between these, of every import that was not withdrawn."""
+        rows = self._run(_HELD, (first.isoformat(), last.isoformat()))
+        return [imported_of(dict(zip(_FIGURE, row, strict=True))) for row in rows]
+
+    def count_held(self) -> int:
+        """Return how many figures there are of imports that were not withdrawn."""
+        count: int = self._run(_COUNT_HELD).fetchone()[0]
+        return count
 
     def withdraw(self, number: int, at: int) -> bool:
         """Leave an import out from now on."""

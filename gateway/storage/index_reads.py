@@ -13,6 +13,7 @@ from gateway.storage.queries import Queries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import date
 
     from gateway.casework.figures import Imported
 
@@ -55,9 +56,10 @@ class IndexReads(Queries):
         )
         return [(row["case_ref"], row["at"]) for row in await self._all(statement)]
 
-    async def imported(self) -> Sequence[Imported]:
-        """Return the figures of every import that was not withdrawn, in the order they came."""
-        return [imported_of(row) for row in await self._all(HELD)]
+    async def imported(self, first: date, last: date) -> Sequence[Imported]:
+        """Return the figures with a day between these, of imports not withdrawn, in the order they came."""
+        statement = HELD.where(t.figures.c.last >= first.isoformat(), t.figures.c.first <= last.isoformat())
+        return [imported_of(row) for row in await self._all(statement)]
 
     async def imports(self) -> Sequence[Row]:
         """Return the files of figures, newest first."""
