@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from io import FileIO
 
 MEMORY_MOST: Final = 1024 * 1024 * 1024
-NICE: Final = 10
+NICE: Final = 3
 WALL_S: Final = 60
 PIECE_BYTES: Final = 256 * 1024
 INPUT_MOST: Final = 1024 * 1024 * 1024
@@ -55,6 +55,7 @@ def jobs_of(kind: str) -> Mapping[str, Job]:
     if kind == "schemas":
         from gateway.screening import schemas
 
+        schemas.set_limits()
         return {"schema": Job(schemas.run, 20)}
     from gateway.screening import pdf, reencode
 

@@ -39,6 +39,9 @@ class Catalogue:
         """Replace what is known by what is stored; an approved version never changes its bytes."""
         self._modes = {subject: Mode(mode) for subject, mode in modes.items()}
         self._stored = {(s.subject, s.version): s for s in schemas}
+        # What was read of other bytes is read again, and held against its digest.
+        same = {key for key, s in self._stored.items() if key in self._loaded and self._loaded[key].text == s.document}
+        self._loaded = {key: loaded for key, loaded in self._loaded.items() if key in same}
         found: dict[str, list[str]] = {}
         for (subject, version), stored in self._stored.items():
             if stored.approved_at is not None:
