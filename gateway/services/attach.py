@@ -183,7 +183,8 @@ class Attacher:
             async with aclosing(self._remaker.remake(media_type, plain, caller)) as made:
                 return await self._vault.keep(bounded(made, self._most_bytes, over), self._about)
         except ValueError as error:
-            raise PolicyViolation(str(error), errors=(Finding("/file", str(error), "E-MEDIA"),)) from None
+            detail = "the file cannot be made anew"
+            raise PolicyViolation(detail, errors=(Finding("/file", str(error), "E-MEDIA"),)) from None
 
     def _row(
         self, name: AttachmentId, kept: Kept, meta: AttachmentMeta, account: Account, derived_from: str | None
