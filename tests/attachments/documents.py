@@ -47,16 +47,20 @@ def document(found: Objects, trailer: bytes = b"", start: bytes = HEAD) -> bytes
     return text + b"xref\n0 %d\n%b" % (size, table) + end
 
 
-def packed(found: Objects, inner: Objects, holder: bytes, trailer: bytes = b"") -> bytes:
-    """Return a document whose objects `inner` stand in the object stream `holder`, behind a cross-reference stream."""
-    place = max((*found, *inner)) + 1
-    text, places = body({**found, place: holder})
+def packed(found: Objects, inner: Objects, holder: bytes, after: Objects | None = None) -> bytes:
+    """Return a document whose objects `inner` stand in the object stream `holder`, behind a cross-reference stream.
+
+    `after` are objects that stand behind `holder`.
+    """
+    after = after or {}
+    place = max((*found, *inner, *after)) + 1
+    text, places = body({**found, place: holder, **after})
     rows = [b"\0" + bytes(6) for _ in range(place + 2)]
     for number, at in {**places, place + 1: len(text)}.items():
         rows[number] = b"\1" + at.to_bytes(4, "big") + bytes(2)
     for index, number in enumerate(inner):
         rows[number] = b"\2" + place.to_bytes(4, "big") + index.to_bytes(2, "big")
-    entries = b"/Type /XRef /W [1 4 2] /Size %d /Root 1 0 R %b" % (place + 2, trailer)
+    entries = b"/Type /XRef /W [1 4 2] /Size %d /Root 1 0 R" % (place + 2)
     cross = b"%d 0 obj\n%b\nendobj\n" % (place + 1, stream(b"".join(rows), entries))
     return text + cross + b"startxref\n%d\n%%%%EOF\n" % len(text)
 

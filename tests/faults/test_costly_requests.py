@@ -24,6 +24,7 @@ from tests.attachments.files import jpeg
 from tests.attachments.test_images import again_and_again
 from tests.cli.conftest import enrolled, home
 from tests.cli.terminal import ROOT
+from tests.registry import crowded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -82,7 +83,7 @@ def figures() -> list[bytes]:
 
 def patterns() -> str:
     """Return a schema of 15,000 pattern properties."""
-    document = {"type": "object", "patternProperties": {f"^a{n}[0-9a-z]{{1,30}}$": {} for n in range(15_000)}}
+    document = crowded.spread_patterns(15_000)
     return json.dumps({"schema": json.dumps(document)})
 
 
