@@ -179,7 +179,7 @@ def _compose(
         timestamping=_timestamping(settings, world, store, checkpoints, witnessing), lateness=Lateness(store, clock),
         gaps=Gaps(store, directory, clock),
         indexer=indexer, search=CaseSearch(store, reads, indexer, codelists, clock),
-        statistics=Statistics(reads, indexer, codelists), figures=FigureDesk(store, codelists, clock),
+        statistics=Statistics(reads, indexer, codelists), figures=FigureDesk(store, reads, codelists, clock),
         attachments=attachments,
     )  # fmt: skip
     _connect(gateway)

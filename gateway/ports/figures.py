@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from gateway.casework.counting import Amendment
     from gateway.casework.figures import Imported
     from gateway.casework.names import NameKey
@@ -79,8 +77,8 @@ class Figures(Protocol):
         """Store the figures of one file; return the number of the import."""
         ...
 
-    def held(self, first: date, last: date) -> Sequence[Imported]:
-        """Return the figures with a day between these, of imports not withdrawn, in the order they came."""
+    def edition(self) -> tuple[int | None, int]:
+        """Return what changes with every import and every one withdrawn."""
         ...
 
     def count_held(self) -> int:

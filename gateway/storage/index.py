@@ -72,10 +72,11 @@ HELD = (
     .where(m.withdrawn_at.is_(None))
     .order_by(f.number, f.line)
 )
-_HELD = compiled(HELD.where(f.last >= bindparam("first"), f.first <= bindparam("last")), "first", "last")
 _COUNT_HELD = compiled(
     select(func.count()).select_from(t.figures).join(t.imports, m.number == f.number).where(m.withdrawn_at.is_(None))
 )
+EDITION = select(func.max(m.number), func.count(m.withdrawn_at))
+_EDITION = compiled(EDITION)
 _WITHDRAW = compiled(
     update(t.imports)
     .where(m.number == bindparam("key"), m.withdrawn_at.is_(None))
@@ -144,10 +145,10 @@ class FigureRows:
         )  # fmt: skip
         return number
 
-    def held(self, first: date, last: date) -> Sequence[Imported]:
-        """Return the figures with a day between these, of every import that was not withdrawn."""
-        rows = self._run(_HELD, (first.isoformat(), last.isoformat()))
-        return [imported_of(dict(zip(_FIGURE, row, strict=True))) for row in rows]
+    def edition(self) -> tuple[int | None, int]:
+        """Return what changes with every import and every one withdrawn."""
+        number, withdrawn = self._run(_EDITION).fetchone()
+        return number, withdrawn
 
     def count_held(self) -> int:
         """Return how many figures there are of imports that were not withdrawn."""
