@@ -15,7 +15,11 @@ Pointers, never values.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import islice
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,21 @@ class Finding:
         if self.code is not None:
             found["code"] = self.code
         return found
+
+
+FINDINGS_MOST = 1000
+"""Of one answer: every row of the largest sheet may have two."""
+
+
+def capped(findings: Iterable[Finding], most: int = FINDINGS_MOST) -> tuple[Finding, ...]:
+    """Return the first findings, and one that says so where there are more: whoever mends those asks again.
+
+    No more than that are ever made: an iterable that makes them one by one is left there.
+    """
+    found = tuple(islice(findings, most + 1))
+    if len(found) <= most:
+        return found
+    return (*found[:most], Finding("", f"there are more than {most} faults: these are the first", None))
 
 
 class GatewayError(Exception):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Settings
     from gateway.keyring.files import FileKeyRing
+    from gateway.ports.files import Remaker
     from gateway.ports.log import TimestampAuthority
     from gateway.ports.partner import Links
     from gateway.ports.store import Transaction
@@ -93,6 +94,7 @@ class World:
     link: Links | None = None
     fault: FaultPoint | None = None
     authority: TimestampAuthority | None = None
+    remaker: Remaker | None = None
 
     @property
     def held_against(self) -> Clock | None:

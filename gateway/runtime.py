@@ -20,7 +20,8 @@ from gateway.protocol.jwe import MAX_PLAINTEXT_BYTES
 from gateway.resources import schemas_path
 from gateway.running import BUSY_MESSAGES, DAY_MS, Epoch, Gateway, World
 from gateway.screening.clamd import Clamd
-from gateway.screening.images import ImageProcess
+from gateway.screening.judge import Judge
+from gateway.screening.remake import Remake
 from gateway.services.accounts import Accounts
 from gateway.services.appraisal import Appraiser
 from gateway.services.attachments import Attachments
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from gateway.config import Settings
     from gateway.keyring.files import FileKeyRing
     from gateway.ports.common import Clock
+    from gateway.ports.files import Remaker
     from gateway.ports.partner import Links
     from gateway.ports.store import Transaction
     from gateway.protocol.agreement import Agreement
@@ -103,12 +105,17 @@ async def open_gateway(
         keys.check_begun(clock())
         # Before anything loads them: a certificate that expired while we were down, or is damaged, is made anew.
         renewed = keys.renew_tls(clock(), hosts(settings))
-        gateway = _compose(settings, keys, world, clock, store, agreement, codelists, lists, observe)
-        await _prepare(gateway, renewed)
+        remake, judge = Remake(settings.limits.screening_processes), Judge()
+        gateway = _compose(settings, keys, world, clock, store, agreement, codelists, lists, observe, remake, judge)
         try:
-            yield gateway
+            await _prepare(gateway, renewed)
+            try:
+                yield gateway
+            finally:
+                await gateway.problems.flush()
         finally:
-            await gateway.problems.flush()
+            await remake.close()
+            await judge.close()
     finally:
         await store.close()
 
@@ -116,12 +123,13 @@ async def open_gateway(
 def _compose(
     settings: Settings, keys: FileKeyRing, world: World, clock: Timekeeper, store: SqliteStore, agreement: Agreement,
     codelists: CodeLists, lists: dict[str, frozenset[str]], observe: Callable[[str, int], None],
+    remake: Remake, judge: Judge,
 ) -> Gateway:  # fmt: skip
     me, entropy = settings.me, world.entropy
     directory, catalogue, cases, gate, epoch = (
         Directory(store, me, clock), Catalogue(lists), CaseFile(me, settings.party.country), Gate(), Epoch(),
     )  # fmt: skip
-    appraiser = Appraiser(catalogue)
+    appraiser = Appraiser(catalogue, judge)
     rules = Rules(me, settings.party.environment, directory, agreement, catalogue, codelists)
     signers = partial(log_signers, keys, settings.log_origin)
     checkpoints = Checkpointer(
@@ -138,7 +146,9 @@ def _compose(
         doubted=clock.alarm,
     )  # fmt: skip
     refusals = Refusals(store, clock)
-    attachments = _attachments(settings, keys, world, clock, store, codelists, contacts, gate, links, refusals)
+    attachments = _attachments(
+        settings, world, clock, keys, store, codelists, contacts, gate, links, refusals, world.remaker or remake
+    )
     submitter = Submitter(
         store, rules, cases, Completer(store, attachments.encloser), clock, entropy,
         most_unanswered=settings.limits.unanswered_messages,
@@ -194,7 +204,8 @@ def _compose(
         room=Room(store, store, gate, clock, wal_most=settings.storage.wal_bytes), gaps=Gaps(store, directory, clock),
         leases=Leases(store, directory, clock),
         indexer=indexer, search=CaseSearch(store, reads, indexer, codelists, clock),
-        statistics=Statistics(store, reads, indexer, codelists, clock), figures=FigureDesk(store, codelists, clock),
+        statistics=Statistics(store, reads, indexer, codelists, clock),
+        figures=FigureDesk(store, reads, codelists, clock),
         attachments=attachments,
     )  # fmt: skip
     _connect(gateway)
@@ -247,12 +258,12 @@ def _https(settings: Settings, directory: Directory, tls: ExchangeTls) -> Links:
 
 
 def _attachments(
-    settings: Settings, keys: FileKeyRing, world: World, clock: Clock, store: SqliteStore, codelists: CodeLists,
-    contacts: Contacts, gate: Gate, links: Links, refusals: Refusals,
+    settings: Settings, world: World, clock: Clock, keys: FileKeyRing, store: SqliteStore, codelists: CodeLists,
+    contacts: Contacts, gate: Gate, links: Links, refusals: Refusals, remaker: Remaker,
 ) -> Attachments:  # fmt: skip
     limits = settings.limits
     return Attachments(
-        store, FileStore(settings.attachments_path), keys, codelists, ImageProcess(),
+        store, FileStore(settings.attachments_path), keys, codelists, remaker,
         Clamd(limits.virus_scanner) if limits.virus_scanner else None, contacts, gate, clock, world.entropy,
         links, refusals, me=settings.me, most_bytes=limits.attachment_bytes, partner_bytes=limits.partner_upload_bytes,
     )  # fmt: skip

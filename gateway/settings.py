@@ -223,6 +223,7 @@ class LimitsSettings(Section):
     api_body_bytes: Annotated[int, Field(ge=64 * 1024, le=64 * _MIB)] = 24 * _MIB
     attachment_bytes: Annotated[int, Field(ge=64 * 1024, le=1024 * _MIB)] = 100 * _MIB
     partner_upload_bytes: Annotated[int, Field(ge=64 * _MIB, le=1024 * 1024 * _MIB)] = 2048 * _MIB
+    screening_processes: Annotated[int, Field(ge=1, le=16)] = 2
     virus_scanner: Annotated[str, AfterValidator(_scanner)] = ""
     api_connections: Annotated[int, Field(ge=8, le=16384)] = 512
     exchange_connections: Annotated[int, Field(ge=8, le=16384)] = 256

@@ -9,16 +9,19 @@ from __future__ import annotations
 import csv
 import io
 import re
+from bisect import bisect_right
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from gateway.casework.dates import Span, span_of
 from gateway.casework.persons import text_fault
 from gateway.casework.statistics import MAX_DIMENSIONS, Count, Figure, combined, tabulate
-from gateway.errors import Finding
+from gateway.errors import FINDINGS_MOST, Finding, capped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import date
 
     from gateway.casework.codelists import CodeLists
 
@@ -84,12 +87,16 @@ def read_csv(
     except UnicodeDecodeError:
         return [], [Finding("", "not UTF-8: save the sheet as CSV UTF-8", "E-SCHEMA")]
     head = lines[0] if lines else ""
-    rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=";" if head.count(";") > head.count(",") else ","))
-    names = [name.strip() for name in rows[0]] if rows else []
+    rows = csv.reader(io.StringIO("\n".join(lines)), delimiter=";" if head.count(";") > head.count(",") else ",")
+    try:
+        names = [name.strip() for name in next(rows, ())]
+        every = ((i, row) for i, row in enumerate(rows, 2) if any(cell.strip() for cell in row))
+        filled = list(islice(every, MOST_ROWS + 1))
+    except csv.Error:
+        return [], [Finding("", "not CSV (RFC 4180)", "E-SCHEMA")]
     faults = [Finding(f"/1/{name}", "this column is missing", "E-SCHEMA") for name in NEEDED if name not in names]
     if not set(names) <= set(COLUMNS) or len(names) != len(set(names)):
         faults.append(Finding("/1", f"the columns are {', '.join(COLUMNS)}, each once", "E-SCHEMA"))
-    filled = [(i, row) for i, row in enumerate(rows[1:], 2) if any(cell.strip() for cell in row)]
     if not filled or len(filled) > MOST_ROWS:
         faults.append(Finding("", f"a file has 1 to {MOST_ROWS} rows beside its header", "E-SIZE"))
     if faults:
@@ -100,11 +107,13 @@ def read_csv(
             faults.append(Finding(f"/{line}", "has another number of cells than the header", "E-SCHEMA"))
             continue
         cells = {name: cell.strip() for name, cell in zip(names, row, strict=True) if cell.strip()}
+        if len(faults) > FINDINGS_MOST:
+            break
         wrong = [Finding(f"/{line}/{name}", why, code) for name, why, code in _faults(cells, codelists, personal)]
         faults += wrong
         if not wrong:
             found.append(_figure(cells, line))
-    return found, faults or list(_alone(found))
+    return found, list(capped(faults or _alone(found)))
 
 
 def _faults(
@@ -169,20 +178,56 @@ def _alone(figures: Sequence[Imported]) -> Iterator[Finding]:
 def overlaps(fresh: Sequence[Imported], held: Sequence[Imported]) -> Iterator[Finding]:
     """Yield each fresh figure whose days another period's figure of the same cell covers too: a sum would be wrong.
 
-    The same cell and period again is a revision of it, but not within one file.
+    The same cell and period again is a revision of it, but not within one file. Each figure is told of once; a
+    figure that is told of covers nothing for those after it.
     """
-    seen: list[Imported] = list(held)
+    covered: dict[_Cell, _Covered] = {}
+    for figure in held:
+        covered.setdefault(figure.cell, _Covered()).add(figure)
     for figure in fresh:
-        for other in seen:
-            if other.cell != figure.cell or not figure.span.meets(other.span.first, other.span.last):
-                continue
-            if other.span == figure.span and other.number == 0:
-                yield Finding(f"/{figure.line}", f"the same figure stands in row {other.line}", "E-COUNT")
-            elif other.span != figure.span and figure.indicator not in STOCK:
-                place = f"row {other.line}" if other.number == 0 else f"row {other.line} of import {other.number}"
-                why = f"its period overlaps that of {place}; withdraw that import first, or give periods that do not"
-                yield Finding(f"/{figure.line}", why, "E-COUNT")
-        seen.append(figure)
+        of_cell = covered.setdefault(figure.cell, _Covered())
+        same = of_cell.same(figure)
+        if same is not None and same.number == 0:
+            yield Finding(f"/{figure.line}", f"the same figure stands in row {same.line}", "E-COUNT")
+            continue
+        other = None if figure.indicator in STOCK else of_cell.meeting(figure)
+        if other is not None:
+            place = f"row {other.line}" if other.number == 0 else f"row {other.line} of import {other.number}"
+            why = f"its period overlaps that of {place}; withdraw that import first, or give periods that do not"
+            yield Finding(f"/{figure.line}", why, "E-COUNT")
+            continue
+        of_cell.add(figure)
+
+
+class _Covered:
+    """The periods of one cell, in order; those that are held do not overlap, since every import was judged so."""
+
+    def __init__(self) -> None:
+        self._spans: dict[Span, Imported] = {}
+        self._firsts: list[date] = []
+        self._in_order: list[Imported] = []
+
+    def add(self, figure: Imported) -> None:
+        """Take one more, or a revision."""
+        known = figure.span in self._spans
+        self._spans[figure.span] = figure
+        if not known:
+            place = bisect_right(self._firsts, figure.span.first)
+            self._firsts.insert(place, figure.span.first)
+            self._in_order.insert(place, figure)
+
+    def same(self, figure: Imported) -> Imported | None:
+        """Return the figure of the same period, or None."""
+        return self._spans.get(figure.span)
+
+    def meeting(self, figure: Imported) -> Imported | None:
+        """Return one of another period that shares a day, or None."""
+        place = bisect_right(self._firsts, figure.span.last)
+        # Periods that do not overlap end in the order they begin: only the last to begin can reach so far.
+        for other in reversed(self._in_order[max(0, place - 2) : place]):
+            if other.span != figure.span and other.span.last >= figure.span.first:
+                return self._spans[other.span]
+        return None
 
 
 # --- computing ----------------------------------------------------------------------------------------
@@ -206,10 +251,10 @@ def compute(
     Raise ValueError for more than two.
     """
     usable = [f for f in imported if _within(f.span, period) and set(f.breakdown) in (set(), set(by))]
-    covered: dict[str, list[Span]] = {}
-    for figure in usable:
-        covered.setdefault(figure.indicator, []).append(figure.span)
-    left = [c for c in counts if not any(s.first <= c.day <= s.last for s in covered.get(c.indicator, ()))]
+    days: dict[str, _Days] = {}
+    for figure in sorted(usable, key=lambda f: f.span.first):
+        days.setdefault(figure.indicator, _Days()).add(figure.span)
+    left = [c for c in counts if c.indicator not in days or c.day not in days[c.indicator]]
     found = {f.cell: f for f in tabulate(left, period.first, period.last, by)}
     for cell, members in _by_cell(usable).items():
         joined = _joined(members)
@@ -231,14 +276,38 @@ def _by_cell(figures: Iterable[Imported]) -> dict[_Cell, list[Imported]]:
 def _joined(members: Sequence[Imported]) -> Figure:
     if members[0].indicator in STOCK:
         members = [max(members, key=lambda f: (f.span.last, f.number))]
-    parts = [
-        Figure(f.indicator, f.value, dict(sorted(f.breakdown.items())), f.qualifier, f.status, sources=(f.origin,))
-        for f in members
-    ]
-    total = parts[0]
-    for part in parts[1:]:
-        total = _sum(total, part)
-    return total
+    first = members[0]
+    qualifier = first.qualifier
+    for member in members[1:]:
+        qualifier = combined(qualifier, member.qualifier)
+    return Figure(
+        first.indicator,
+        sum(f.value for f in members),
+        dict(sorted(first.breakdown.items())),
+        qualifier,
+        "FINAL" if all(f.status == "FINAL" for f in members) else "PROVISIONAL",
+        sources=tuple(sorted({f.origin for f in members})),
+    )
+
+
+class _Days:
+    """The days that figures of one indicator cover, as periods that do not touch; added by their first days."""
+
+    def __init__(self) -> None:
+        self._firsts: list[date] = []
+        self._lasts: list[date] = []
+
+    def add(self, span: Span) -> None:
+        """Cover these days."""
+        if self._lasts and span.first <= self._lasts[-1]:
+            self._lasts[-1] = max(self._lasts[-1], span.last)
+        else:
+            self._firsts.append(span.first)
+            self._lasts.append(span.last)
+
+    def __contains__(self, day: date) -> bool:
+        place = bisect_right(self._firsts, day)
+        return place > 0 and day <= self._lasts[place - 1]
 
 
 def _sum(one: Figure, other: Figure) -> Figure:

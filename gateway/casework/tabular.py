@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.casework.shapes import Json, step
-from gateway.errors import Finding
+from gateway.errors import Finding, capped
 from gateway.primitives.table import FORMULA, inert
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 ROWS: Final = {
     "identity.verify.request": "items",
@@ -28,7 +28,10 @@ ROWS: Final = {
 """The types that carry a row for each person, and the member of `data` the rows stand in."""
 
 MAX_BYTES: Final = 8 * 1024 * 1024
-MAX_LINES: Final = 10_000
+MAX_ROWS: Final = 1000
+"""Where the schema sets no bound; it is read no further than that."""
+MAX_LINE_CELLS: Final = 1000
+"""Cells of one line, and so columns; the types have some 60."""
 SLOTS: Final = 2  # of a list of objects, such as names in two scripts
 JOINT: Final = "|"
 _DEPTH: Final = 6
@@ -171,36 +174,70 @@ def read(schema: Mapping[str, Any], key: str, text: str, new_ref: Callable[[], s
     first = text.partition("\n")[0]
     separator = ";" if first.count(";") > first.count(",") else ","
     known = {column.name: column for column in columns(schema, key)}
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    lines: list[tuple[int, list[str]]] = []
+    source = _Lines(text, separator)
+    reader = csv.reader(source, delimiter=separator, strict=True)
+    lines = ((reader.line_num, line) for line in source.rows(reader))
     try:
-        for line in reader:
-            lines.append((reader.line_num, line))
-            if len(lines) > MAX_LINES:
-                return (Finding("/rows", f"more than {MAX_LINES} lines", "E-SIZE"),)
+        header = [name.strip() for name in next(lines, (0, []))[1]]
+        faults = capped(_header_faults(header, known))
+        return faults or _table(key, header, known, lines, new_ref, _most_rows(schema, key))
     except csv.Error:
         return (Finding("/rows", f"line {reader.line_num}: not CSV (RFC 4180)", "E-SCHEMA"),)
-    header = [name.strip() for name in lines[0][1]] if lines else []
-    faults = tuple(_header_faults(header, known))
-    if faults:
-        return faults
-    return _table(key, header, known, lines[1:], new_ref)
+    except _TooWideError:
+        words = f"line {reader.line_num + 1}: more than {MAX_LINE_CELLS} cells"
+        return (Finding("/rows", words, "E-SIZE"),)
+
+
+class _TooWideError(Exception):
+    """A row has more cells than any type has columns."""
+
+
+class _Lines:
+    """The lines of a text for a CSV reader, which are counted before it makes a cell of them.
+
+    Eight megabytes of separators are eight million cells, in one line or in the quoted lines of one row.
+    """
+
+    def __init__(self, text: str, separator: str) -> None:
+        self._lines = io.StringIO(text, newline="")
+        self._separator = separator
+        self._cells = 0
+
+    def rows(self, reader: Iterator[list[str]]) -> Iterator[list[str]]:
+        """Yield what a reader of this makes, and count each row for itself."""
+        for row in reader:
+            self._cells = 0
+            yield row
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self._cells += line.count(self._separator)
+            if self._cells > MAX_LINE_CELLS:
+                raise _TooWideError
+            yield line
+
+
+def _most_rows(schema: Mapping[str, Any], key: str) -> int:
+    root = dict(schema)
+    return min(int(_resolved(root, root["properties"][key]).get("maxItems", MAX_ROWS)), MAX_ROWS)
 
 
 def _header_faults(header: Sequence[str], known: Mapping[str, Column]) -> Iterator[Finding]:
     if not header:
         yield Finding("/rows", "no line with the names of the columns", "E-SCHEMA")
+    seen: set[str] = set()
     for place, name in enumerate(header, 1):
         # Never repeated: where the first line is missing, this is somebody's data.
         if name not in known:
             yield Finding("/rows", f"line 1: column {place} is none of this type; see its template", "E-SCHEMA")
-        elif name in header[: place - 1]:
+        elif name in seen:
             yield Finding("/rows", f"line 1: column {place} stands twice", "E-SCHEMA")
+        seen.add(name)
 
 
 def _table(
-    key: str, header: Sequence[str], known: Mapping[str, Column], lines: Sequence[tuple[int, list[str]]],
-    new_ref: Callable[[], str],
+    key: str, header: Sequence[str], known: Mapping[str, Column], lines: Iterable[tuple[int, list[str]]],
+    new_ref: Callable[[], str], most: int,
 ) -> Table | tuple[Finding, ...]:  # fmt: skip
     rows: list[Json] = []
     cells: list[Mapping[str, str]] = []
@@ -208,6 +245,9 @@ def _table(
     for number, line in lines:
         if not any(cell.strip() for cell in line):
             continue
+        if len(rows) >= most:
+            words = f"line {number}: more than {most} rows; send the rest in another message"
+            return (Finding("/rows", words, "E-SIZE"),)
         if len(line) > len(header):
             return (Finding("/rows", f"line {number}: more cells than columns", "E-SCHEMA"),)
         row, from_where = _row([(known[name], cell.strip()) for name, cell in zip(header, line, strict=False)])

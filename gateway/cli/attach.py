@@ -163,9 +163,12 @@ def attachment_get(
     *,
     partner: Annotated[str | None, typer.Option(metavar="PARTY", help="Whose id it is, where several use it.")] = None,
     purpose: PurposeOption = None,
+    original: Annotated[
+        bool, typer.Option("--original", help="A PDF as it came, as evidence, not made anew; needs --purpose.")
+    ] = False,
 ) -> None:
     """Fetch a file into a new one of mode 0600, for who may read it; the audit log has the reading first."""
-    query = {"partner": partner, "purpose": purpose}
+    query = {"partner": partner, "purpose": purpose, "original": "true" if original else None}
     with gateway() as reached:
         size = _get(reached, f"{API}/attachments/{segment(name)}", query, file)
     output.show({"file": str(file), "attachment": name, "bytes": size})

@@ -16,19 +16,14 @@ if TYPE_CHECKING:
 GPS: Final = 0x8825
 MODEL: Final = 0x0110
 TELEPHONE: Final = "TELEPHONE OF AN OFFICER"
-TICKET: Final = (
-    b"%PDF-1.4\n1 0 obj << /Type /Catalog /Pages 2 0 R >> endobj\n"
-    b"2 0 obj << /Type /Pages /Kids [3 0 R] /Count 1 >> endobj\n"
-    b"3 0 obj << /Type /Page /Parent 2 0 R /MediaBox [0 0 300 100] >> endobj\n"
-    b"trailer << /Root 1 0 R >>\n%%EOF\n"
-)
+AUTHOR: Final = "CLERK OF AN AIRLINE"
 
 
 async def attach(story: Story) -> str:
     """Indonesia sends a photograph and a ticket with a referral; Cambodia reads both."""
     scan, ticket, body = (story.folder / name for name in ("page.jpg", "ticket.pdf", "referral.json"))
     scan.write_bytes(_photograph())
-    ticket.write_bytes(TICKET)
+    ticket.write_bytes(_ticket())
     body.write_bytes(json.dumps(sample("case.referral/s1-sumarni")).encode())
     words = ("--attach", f"{scan};type=PASSPORT_SCAN", "--attach", f"{ticket};type=TICKET")
     sent = json.loads(await story.id.command("-o", "json", "submit", str(body), *words, "--wait"))
@@ -40,10 +35,23 @@ async def attach(story: Story) -> str:
     read = [await story.kh.raw(f"/api/v1/attachments/{row['attachmentId']}", role="officer") for row in rows]
     for raw, row in zip(read, rows, strict=True):
         hold(b64u.encode(sha256(raw).digest()) == row["sha256"], "what Cambodia reads is not what was signed")
-    hold(read[1] == TICKET, "the ticket was changed")
+    hold(AUTHOR.encode() in ticket.read_bytes(), "the ticket says nothing of its author")
+    hold(read[1].startswith(b"%PDF-") and AUTHOR.encode() not in read[1], "the ticket's author went along")
     hold(TELEPHONE.encode() in scan.read_bytes(), "the photograph says nothing of its telephone")
     hold(TELEPHONE.encode() not in read[0] and b"Exif" not in read[0], "the position went along")
-    return f"{len(read[0])} and {len(read[1])} bytes read in Cambodia, digests as signed; no position, no telephone"
+    sizes = f"{len(read[0])} and {len(read[1])} bytes"
+    return f"{sizes} read in Cambodia, digests as signed; no position, no telephone, no author"
+
+
+def _ticket() -> bytes:
+    import pikepdf
+
+    out = io.BytesIO()
+    with pikepdf.Pdf.new() as made:
+        made.add_blank_page(page_size=(300, 100))
+        made.docinfo["/Author"] = AUTHOR
+        made.save(out, compress_streams=False, object_stream_mode=pikepdf.ObjectStreamMode.disable)
+    return out.getvalue()
 
 
 def _photograph() -> bytes:

@@ -85,8 +85,12 @@ class Figures(Protocol):
         """Store the figures of one file; return the number of the import."""
         ...
 
-    def held(self) -> Sequence[Imported]:
-        """Return the figures of every import that was not withdrawn, in the order they came."""
+    def edition(self) -> tuple[int | None, int]:
+        """Return what changes with every import and every one withdrawn."""
+        ...
+
+    def count_held(self) -> int:
+        """Return how many figures there are of imports that were not withdrawn."""
         ...
 
     def withdraw(self, number: int, at: int) -> bool:

@@ -104,11 +104,15 @@ class Files(Protocol):
     def names(self) -> list[str]: ...
 
 
-class Images(Protocol):
-    """Makes an image anew: its pixels, and nothing else that the file held."""
+class Remaker(Protocol):
+    """Makes a file anew: the pixels of an image, the pages of a document, and nothing else that it held."""
 
-    def clean(self, media_type: str, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        """Yield the new file. Raises ValueError, in words of ours, where it is no image that can be read."""
+    def remake(self, media_type: str, pieces: AsyncIterator[bytes], caller: str) -> AsyncGenerator[bytes, None]:
+        """Yield the new file; callers take turns.
+
+        Raises ValueError, in words of ours, where the file acts, hides something or cannot be read;
+        StorageUnavailable where that is not the file's fault; TooManyRequests.
+        """
         ...
 
 

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from gateway.protocol.ids import PartyId
+
+
+class SchemaJudge(Protocol):
+    """Answers questions of `registry.judging` in bounded time and memory."""
+
+    async def ask(
+        self, question: Mapping[str, Any], codelists: Mapping[str, Collection[str]], caller: str
+    ) -> dict[str, Any]:
+        """Return the answer; callers take turns.
+
+        Raises SchemaRefused where it takes too much, StorageUnavailable where that is not the schema's fault,
+        TooManyRequests.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

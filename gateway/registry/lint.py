@@ -1,8 +1,8 @@
 """What a schema may be: refused at registration is what could harm whoever compiles it or validates with it.
 
 1. It stands alone: `$ref` is `#` or `#/…` and hits a schema; no `$id` inside, no anchors, no dynamic scope.
-2. It is small: bytes, depth, count of schemas, and size with every reference written out (thirty
-   definitions that name the next one twice are 2^30 checks of one value).
+2. It is small: bytes, depth, count of schemas and values, what its patterns make an engine build, and size with
+   every reference written out (thirty definitions that name the next one twice are 2^30 checks of one value).
 3. It ends: no reference comes back to itself without going one level down the data, and a recursive
    schema meets each place of the data once.
 4. It uses the vocabulary of 2020-12 and `x-…`, nothing that 2020-12 silently ignores.
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 MAX_SCHEMA_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 64
 MAX_SCHEMAS: Final = 20_000
+MAX_CONTAINERS: Final = 30_000  # objects and lists, schemas or not: an engine has some 2 KB of each
+MAX_PATTERNS: Final = 1000  # ours have 77 at most
+MAX_PATTERN_STEPS: Final = 40_000  # of all patterns, counts written out; ours have 6,000 at most
 MAX_FINDINGS: Final = 100
 ALLOWED: Final = MAP_KEYWORDS | LIST_KEYWORDS | SINGLE_KEYWORDS | ASSERTIONS | ANNOTATIONS | {"$ref"}
 _INSTEAD: Final = {
@@ -57,6 +60,11 @@ _REFUSAL: Final = re.compile(r"E-[A-Z]{2,20}(?:-[A-Z]{1,20})*")
 
 def lint(document: dict[str, Any]) -> tuple[Finding, ...]:
     """Return why a parsed schema is refused, at most `MAX_FINDINGS`; empty when it may be registered."""
+    large = _size_fault(document)
+    return (large,) if large is not None else _lint(document)
+
+
+def _lint(document: dict[str, Any]) -> tuple[Finding, ...]:
     found: list[Finding] = []
     if document.get("$schema", DIALECT) not in (DIALECT, DIALECT + "#"):
         found.append(Finding("/$schema", "only JSON Schema 2020-12 is understood here", "schema-dialect"))
@@ -78,6 +86,36 @@ def lint(document: dict[str, Any]) -> tuple[Finding, ...]:
     if not found:
         found.extend(_form_findings(document))
     return tuple(found)
+
+
+def _size_fault(document: dict[str, Any]) -> Finding | None:
+    """Return why a document is too large to be looked at more closely, or None: counted before anything is built."""
+    containers, steps = 0, 0
+    texts: set[str] = set()
+    left: list[Any] = [document]
+    while left:
+        part = left.pop()
+        containers += 1
+        if containers > MAX_CONTAINERS:
+            return Finding("", f"has more than {MAX_CONTAINERS} objects and lists", "schema-size")
+        values = part.values() if isinstance(part, dict) else part
+        left.extend(value for value in values if isinstance(value, dict | list))
+        if isinstance(part, dict):
+            fresh = _patterns_of(part) - texts
+            texts |= fresh
+            if len(texts) > MAX_PATTERNS:
+                return Finding("", f"has more than {MAX_PATTERNS} patterns", "schema-size")
+            steps += sum(map(patterns.steps, fresh))
+            if steps > MAX_PATTERN_STEPS:
+                return Finding(
+                    "", f"its patterns have over {MAX_PATTERN_STEPS} steps, counts written out", "schema-size"
+                )
+    return None
+
+
+def _patterns_of(node: dict[str, Any]) -> set[str]:
+    named, text = node.get("patternProperties"), node.get("pattern")
+    return {*(named if isinstance(named, dict) else ()), *((text,) if isinstance(text, str) else ())}
 
 
 def advise(document: dict[str, Any]) -> tuple[Finding, ...]:

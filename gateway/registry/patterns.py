@@ -85,6 +85,25 @@ def check_pattern(text: str) -> None:
         raise PatternRefused(message)
 
 
+def steps(text: str) -> int:
+    """Return how many steps an engine makes of a pattern, its counts written out; 0 for what is no pattern."""
+    if len(text) > MAX_LENGTH:
+        return 0
+    try:
+        return _steps(_Parser(text).parse())
+    except PatternRefused:
+        return 0
+
+
+def _steps(node: Node) -> int:
+    if isinstance(node, Chars):
+        # Beyond ASCII a character is several bytes, and so several steps.
+        return sum(1 if high < 0x80 else 4 for _, high in node.ranges)
+    if isinstance(node, Repeat):
+        return max(node.high if node.high is not None else node.low, 1) * _steps(node.part)
+    return sum(map(_steps, node.parts)) + 1
+
+
 def _check_repeat(repeat: Repeat) -> None:
     automaton = _Automaton(Repeat(repeat.part, 0, None))
     if automaton.empty_round:

@@ -105,9 +105,21 @@ def load_schema(raw: bytes, *, subject: str | None = None, version: str | None =
     if found or named is None:
         detail = f"the schema has {len(found)} fault(s)"
         raise errors.SchemaRefused(detail, errors=tuple(sorted(found, key=lambda f: f.pointer)))
+    return _version(raw, document, *named)
+
+
+def stored_schema(raw: bytes, *, subject: str, version: str) -> SchemaVersion:
+    """Read a version that was registered, which no rule refused then, under its name.
+
+    It is not linted again: that takes seconds of some schemas, and was done in a process that has limits.
+    """
+    return _version(raw, parse_document(raw), subject, version)
+
+
+def _version(raw: bytes, document: dict[str, Any], subject: str, version: str) -> SchemaVersion:
     return SchemaVersion(
-        subject=named[0],
-        version=named[1],
+        subject=subject,
+        version=version,
         document=document,
         text=raw,
         digest=digest_of(document),

@@ -119,6 +119,21 @@ def codelists_of(node: Any) -> frozenset[str]:
     return frozenset(found)
 
 
+def codes_written_out(node: Any, codelists: Mapping[str, Collection[str]]) -> int:
+    """Return how many codes `prepare` would write into a schema, a list as often as it is named."""
+    total = 0
+    left = [node]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            named = part.get("x-codelist")
+            total += len(codelists.get(named, ())) if isinstance(named, str) else 0
+            left.extend(part.values())
+        elif isinstance(part, list):
+            left.extend(part)
+    return total
+
+
 class Validator:
     """Holds data against one schema version; safe to share between threads, cheap to call, dear to build."""
 

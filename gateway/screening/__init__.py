@@ -1,1 +1,1 @@
-"""ADAPTER: programs that look into files: the image decoder in a process of its own, and a virus scanner."""
+"""ADAPTER: programs that look into what strangers wrote: workers with limits, and a virus scanner."""

@@ -1,51 +1,55 @@
-"""A program of its own: an image on stdin, its pixels as a new file of the same type on stdout.
+"""An image made anew from its pixels; jobs of the worker."""
 
-Decoders are where hostile files bite, so this runs apart: bounded memory, time and pixels, no file, no network
-use, and it dies with whoever started it. Exit codes: 0 done, 3 not an image that can be read, 4 too many pixels.
-Started as `python -I reencode.py image/jpeg`; it imports nothing of ours.
-"""
+from __future__ import annotations
 
-import ctypes
 import io
-import os
-import resource
-import signal
-import sys
+from importlib import import_module
+from typing import Final
 
 from PIL import Image, ImageCms, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
-UNREADABLE = 3
-TOO_LARGE = 4
-PIXELS_MOST = 50_000_000  # an A4 page at 600 dpi has 35 million
-MEMORY_MOST = 1024 * 1024 * 1024
-SECONDS_MOST = 30
-FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG"}
-PR_SET_PDEATHSIG = 1
+from gateway.screening.jpeg import cost
+from gateway.screening.outcomes import TOO_LARGE, Refused
+
+PIXELS_MOST: Final = 50_000_000  # an A4 page at 600 dpi has 35 million
+SCANS_MOST: Final = 100  # cameras write 1, or some 10 where the file is progressive
+PASSES_MOST: Final = 1_000_000_000
+"""Pixels a decoder goes over, all scans together: 50 million pixels in 20 scans."""
 
 
-def confine() -> None:
-    """Give up what a decoder does not need."""
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        sys.exit(UNREADABLE)
-    for kind, most in (
-        (resource.RLIMIT_AS, MEMORY_MOST),
-        (resource.RLIMIT_CPU, SECONDS_MOST),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NPROC, 0),
-    ):
-        resource.setrlimit(kind, (most, most))
+_LATER: Final = (
+    "ExifTags", "ImageColor", "ImageFilter", "ImagePalette", "JpegPresets", "MpoImagePlugin", "TiffImagePlugin",
+    "TiffTags",
+)  # fmt: skip
+
+
+def set_limits() -> None:
+    """Load the decoders, and bound what Pillow takes by itself; once a process."""
+    Image.preinit()
+    # Pillow loads these when a file first needs them; a job can open no file.
+    for name in _LATER:
+        import_module(f"PIL.{name}")
+    Image.MAX_IMAGE_PIXELS = PIXELS_MOST
+
+
+def jpeg(raw: bytes) -> bytes:
+    """Return a photograph made anew. Raises Refused before anything is decoded, and what Pillow raises."""
+    # Each scan of a progressive file goes over the whole picture: 20,000 of them fit into 2 MB.
+    pixels, scans = cost(raw)
+    if pixels > PIXELS_MOST or scans > SCANS_MOST or pixels * scans > PASSES_MOST:
+        raise Refused(TOO_LARGE)
+    return clean(raw, "JPEG")
+
+
+def png(raw: bytes) -> bytes:
+    """Return a drawing made anew. Raises what Pillow raises."""
+    return clean(raw, "PNG")
 
 
 def clean(raw: bytes, kind: str) -> bytes:
     """Return the pixels of an image as a new file: upright, in sRGB, without anything that stood beside them."""
-    Image.MAX_IMAGE_PIXELS = PIXELS_MOST
-    with Image.open(io.BytesIO(raw), formats=[kind]) as found:
-        if found.width * found.height > PIXELS_MOST:
-            raise Image.DecompressionBombError
+    with _opened(raw, kind) as found:
         options: dict[str, object] = {}
         if kind == "JPEG":
             # The same tables as before: no better and no worse, and about as large.
@@ -64,6 +68,16 @@ def clean(raw: bytes, kind: str) -> bytes:
     return out.getvalue()
 
 
+def _opened(raw: bytes, kind: str) -> Image.Image:
+    try:
+        found = Image.open(io.BytesIO(raw), formats=[kind])
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise Refused(TOO_LARGE) from None
+    if found.width * found.height > PIXELS_MOST:
+        raise Refused(TOO_LARGE)
+    return found
+
+
 def _tables(image: Image.Image) -> dict[str, object]:
     if not isinstance(image, JpegImageFile):
         return {"quality": 92}
@@ -79,23 +93,3 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB")) or image
     except (ImageCms.PyCMSError, OSError, ValueError):
         return image
-
-
-def main() -> int:
-    """Read, clean, write."""
-    kind = FORMATS[sys.argv[1]]
-    Image.preinit()
-    confine()
-    raw = sys.stdin.buffer.read()
-    try:
-        sys.stdout.buffer.write(clean(raw, kind))
-        sys.stdout.buffer.flush()
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
-        return TOO_LARGE
-    except Exception:  # noqa: BLE001 - whatever a decoder raises, the file is at fault, and its text may quote it
-        return UNREADABLE
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

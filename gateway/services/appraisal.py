@@ -6,29 +6,28 @@
 4. Another content under a name that is taken is no version.
 5. The compatibility mode in force is asked, about versions in the order of their registration.
 
-Linting and proofs take up to seconds of a processor: they run in a thread, one at a time.
+Linting and proofs take up to seconds of a processor and much memory: `judging` does them in another process, within
+its limits, and here is only what was registered.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from gateway.errors import Finding, SchemaRefused
-from gateway.registry.compatibility import Break, Mode, check_mode
-from gateway.registry.diff import SchemaDiff, diff
-from gateway.registry.lint import advise
-from gateway.registry.subject import SchemaVersion, digest_of, load_schema, next_version, parse_document, version_key
-from gateway.registry.validation import codelists_of
+from gateway.primitives import b64u
+from gateway.registry import judging
+from gateway.registry.compatibility import Break, Mode
+from gateway.registry.subject import SchemaVersion, next_version, parse_document, stored_schema, version_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from gateway.ports.parties import StoredSchema
+    from gateway.errors import Finding
+    from gateway.ports.parties import SchemaJudge, StoredSchema
+    from gateway.registry.diff import SchemaDiff
     from gateway.services.catalogue import Catalogue
-
-T = TypeVar("T")
 
 FIRST_VERSION = "1.0.0"
 
@@ -53,16 +52,17 @@ class Verdict:
 
 
 class Appraiser:
-    """Judges schemas against what the catalogue holds."""
+    """Judges schemas against what the catalogue holds; `caller` is whose turn a question takes."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, judge: SchemaJudge) -> None:
         self._catalogue = catalogue
-        self._one = asyncio.Lock()
+        self._judge = judge
 
     async def judge(
         self,
         raw: bytes,
         *,
+        caller: str,
         subject: str | None = None,
         version: str | None = None,
         mode: Mode | None = None,
@@ -70,77 +70,73 @@ class Appraiser:
     ) -> Verdict:
         """Return the verdict on a schema; `mode` absent is the one in force for its subject.
 
-        Raises SchemaRefused or TooLarge for what could never be registered.
+        Raises SchemaRefused or TooLarge for what could never be registered, TooManyRequests, StorageUnavailable.
         """
-        return await self._aside(lambda: self._judge(raw, subject, version, mode, explain=explain))
-
-    async def compare(self, raw: bytes, earlier: Sequence[StoredSchema], mode: Mode) -> Sequence[Break]:
-        """Return what `mode` has against a schema that follows these versions of one subject, oldest first."""
-        return await self._aside(
-            lambda: self._breaks(self._load(raw, earlier[-1].subject, None)[0], earlier, mode)
-        )  # fmt: skip
-
-    async def find(self, raw: bytes, subject: str) -> StoredSchema | None:
-        """Return the version of a subject that has this content, or None. Raises SchemaRefused for no JSON object."""
-        digest = await self._aside(lambda: digest_of(parse_document(raw)))
-        return self._held(digest, self._catalogue.versions(subject))
-
-    async def _aside(self, work: Callable[[], T]) -> T:
-        async with self._one:
-            return await asyncio.to_thread(work)
-
-    def _judge(
-        self, raw: bytes, subject: str | None, version: str | None, mode: Mode | None, *, explain: bool
-    ) -> Verdict:
-        # (1) Read, lint, name.
-        schema, named = self._load(raw, subject, version)
-        # (2) Code lists.
-        unknown = sorted(codelists_of(schema.document) - set(self._catalogue.codelists))
-        if unknown:
-            detail = f"it uses code lists that are not held here: {', '.join(unknown)}"
-            raise SchemaRefused(detail, errors=(Finding("", detail, "schema-codelist"),))
+        # (1) Read, lint, name; (2) code lists.
+        schema, named = await self._load(raw, subject, version, caller)
         # (3) Content, (4) name.
         versions = self._catalogue.versions(schema.subject)
         held = self._held(schema.digest, versions)
         earlier = [s for s in versions if held is None or s.ordinal < held.ordinal]
         mode = mode or self._catalogue.mode(schema.subject)
         # (5) Compatibility.
-        breaks = () if held else tuple(self._breaks(schema, earlier, mode))
+        told = await self._weigh(raw, earlier if held is None or explain else (), mode, caller, explain=explain)
+        breaks = () if held else judging.breaks_of(told)
         if not named:
-            schema = replace(schema, version=held.version if held else self._next(schema, versions, mode, breaks))
+            name = held.version if held else await self._next(raw, versions, mode, breaks, caller)
+            schema = replace(schema, version=name)
         against = earlier[-1] if earlier else None
         taken = held is None and any(s.version == schema.version for s in versions)
-        verdict = Verdict(schema, held, taken, against, mode, breaks)
-        return self._explained(verdict) if explain else verdict
+        return Verdict(
+            schema, held, taken, against, mode, breaks, judging.diff_of(told), judging.advice_of(told)
+        )  # fmt: skip
 
-    def _explained(self, verdict: Verdict) -> Verdict:
-        found, document, against = None, verdict.schema.document, verdict.against
-        if against is not None:
-            before = self._catalogue.version(against.subject, against.version)
-            found = diff(before.document, document, codelists=self._catalogue.codelists)
-        return replace(verdict, diff=found, advice=advise(document))
+    async def compare(self, raw: bytes, earlier: Sequence[StoredSchema], mode: Mode, *, caller: str) -> Sequence[Break]:
+        """Return what `mode` has against a schema that follows these versions of one subject, oldest first."""
+        await self._load(raw, earlier[-1].subject, None, caller)
+        return judging.breaks_of(await self._weigh(raw, earlier, mode, caller))
 
-    def _load(self, raw: bytes, subject: str | None, version: str | None) -> tuple[SchemaVersion, bool]:
+    async def find(self, raw: bytes, subject: str, *, caller: str) -> StoredSchema | None:
+        """Return the version of a subject that has this content, or None. Raises SchemaRefused for no JSON object."""
+        found = await self._ask(judging.finding(raw), caller)
+        return self._held(b64u.decode(found["digest"]), self._catalogue.versions(subject))
+
+    async def diff(self, old: bytes, new: bytes, *, caller: str) -> SchemaDiff:
+        """Return what changed between two documents. Raises SchemaRefused where one could not be registered."""
+        found = judging.diff_of(await self._ask(judging.comparing(old, new), caller))
+        assert found is not None
+        return found
+
+    async def _ask(self, question: Mapping[str, Any], caller: str) -> dict[str, Any]:
+        return judging.accepted(await self._judge.ask(question, self._catalogue.codelists, caller))
+
+    async def _load(
+        self, raw: bytes, subject: str | None, version: str | None, caller: str
+    ) -> tuple[SchemaVersion, bool]:
         """Return the schema, and whether it has a name already; else `FIRST_VERSION` stands for it."""
-        named = version is not None or subject is None or "$id" in parse_document(raw)
-        return load_schema(raw, subject=subject, version=version if named else FIRST_VERSION), named
+        named = version is not None or subject is None or "$id" in await asyncio.to_thread(parse_document, raw)
+        found = await self._ask(judging.naming(raw, subject, version if named else FIRST_VERSION), caller)
+        name, number = found["subject"], found["version"]
+        return await asyncio.to_thread(stored_schema, raw, subject=name, version=number), named
 
     def _held(self, digest: bytes, versions: Sequence[StoredSchema]) -> StoredSchema | None:
         return next((s for s in versions if s.digest == digest), None)
 
-    def _next(
-        self, schema: SchemaVersion, versions: Sequence[StoredSchema], mode: Mode, breaks: Sequence[Break]
+    async def _next(
+        self, raw: bytes, versions: Sequence[StoredSchema], mode: Mode, breaks: Sequence[Break], caller: str
     ) -> str:
         """Return the next minor version, or major one where readers of the version before would be left behind."""
         highest = max((s.version for s in versions), key=version_key, default=None)
         if mode is Mode.NONE:
-            breaks = self._breaks(schema, versions, Mode.BACKWARD)
+            breaks = judging.breaks_of(await self._weigh(raw, versions, Mode.BACKWARD, caller))
         return next_version(highest, compatible=not breaks)
 
-    def _breaks(self, schema: SchemaVersion, earlier: Sequence[StoredSchema], mode: Mode) -> list[Break]:
-        if mode is Mode.NONE:
-            return []
+    async def _weigh(
+        self, raw: bytes, earlier: Sequence[StoredSchema], mode: Mode, caller: str, *, explain: bool = False
+    ) -> dict[str, Any]:
         # Only what the mode asks about is read: a subject may have many versions.
         asked = earlier if mode.endswith("_TRANSITIVE") else earlier[-1:]
-        documents = [(s.version, self._catalogue.version(s.subject, s.version).document) for s in asked]
-        return check_mode(mode, schema.document, documents, codelists=self._catalogue.codelists)
+        if not explain and (mode is Mode.NONE or not asked):
+            return {"breaks": [], "diff": None, "advice": []}
+        documents = [(s.version, s.document) for s in asked]
+        return await self._ask(judging.weighing(raw, documents, mode, explain=explain), caller)

@@ -1,7 +1,7 @@
-"""Takes files from our own callers: sealed as they come, judged, images made anew, and logged.
+"""Takes files from our own callers: sealed as they come, judged, images and PDFs made anew, and logged.
 
-What is served and sent of an image is a new one of its pixels; what came is kept as a sealed original beside it
-(P20). A file that is refused leaves nothing behind but a log entry.
+What is served and sent of an image is a new one of its pixels, of a PDF a new one of its pages; what came is kept as
+a sealed original beside it (P20). A file that is refused leaves nothing behind but a log entry.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from gateway.casework.codelists import CodeLists
     from gateway.ports.common import Clock, Entropy
-    from gateway.ports.files import Images, Scanner
+    from gateway.ports.files import Remaker, Scanner
     from gateway.ports.people import Account
     from gateway.ports.store import Store, Transaction
     from gateway.protocol.ids import PartyId
@@ -55,7 +55,7 @@ class Draft:
     """A file that came whole and is not judged yet."""
 
     kept: Kept | None = None
-    screening: media.Screening = field(default_factory=media.Screening)
+    head: media.Head = field(default_factory=media.Head)
     files: list[str] = field(default_factory=list)
     """Removed again unless a row names them."""
 
@@ -74,7 +74,7 @@ class Attacher:
     """`receiving` yields a draft; `fill` takes its bytes, `accept` judges and stores it."""
 
     def __init__(
-        self, store: Store, vault: Vault, codelists: CodeLists, images: Images, scanner: Scanner | None, clock: Clock,
+        self, store: Store, vault: Vault, codelists: CodeLists, remaker: Remaker, scanner: Scanner | None, clock: Clock,
         entropy: Entropy, refusals: Refusals, may_take: Callable[[], None], *, me: PartyId, most_bytes: int,
     ) -> None:  # fmt: skip
         self._may_take = may_take
@@ -82,7 +82,7 @@ class Attacher:
         self._refusals = refusals
         self._vault = vault
         self._codelists = codelists
-        self._images = images
+        self._remaker = remaker
         self._scanner = scanner
         self._clock = clock
         self._entropy = entropy
@@ -108,7 +108,7 @@ class Attacher:
         detail = f"a file is at most {self._most_bytes} bytes"
         # The id it will have is not known yet, so that a retried request gets the first one's.
         over = TooLarge(detail, errors=(Finding("/file", detail, "E-SIZE"),))
-        draft.kept = await self._vault.keep(bounded(pieces, self._most_bytes, over), self._about, draft.screening.feed)
+        draft.kept = await self._vault.keep(bounded(pieces, self._most_bytes, over), self._about, draft.head.feed)
         draft.files.append(draft.kept.file)
 
     async def accept(
@@ -137,7 +137,7 @@ class Attacher:
     async def _judged(self, draft: Draft, kept: Kept, meta: AttachmentMeta, account: Account) -> Stored:
         media_type = meta.media_type
         faults = media.type_faults(self._codelists, meta.attachment_type, media_type, kept.length)
-        content = draft.screening.fault(media_type) if not faults else None
+        content = draft.head.fault(media_type) if not faults else None
         if content is not None:
             faults.append(Finding("/file", content, "E-MEDIA"))
         if kept.length == 0:
@@ -151,17 +151,17 @@ class Attacher:
             raise PolicyViolation(f"{len(faults)} rule(s) refuse this file", errors=tuple(faults))
         await self._scan(kept)
         name = meta.id or AttachmentId(uuid7(self._clock(), self._entropy))
-        if media_type not in media.IMAGES:
+        if media_type not in media.REMADE:
             served = self._row(name, kept, meta, account, meta.derived_from)
             return Stored(served, None, {name: kept.sealed_sha256})
-        copy = await self._cleaned(kept, media_type)
+        copy = await self._remade(kept, media_type, account.id)
         draft.files.append(copy.file)
         faults = media.type_faults(self._codelists, meta.attachment_type, media_type, copy.length)
         if faults:
-            raise PolicyViolation("the image is too large once it is made anew", errors=tuple(faults))
+            raise PolicyViolation("the file is too large once it is made anew", errors=tuple(faults))
         source = AttachmentId(uuid7(self._clock(), self._entropy))
         original = replace(
-            self._row(source, kept, meta, account, None), attachment_type=media.ORIGINAL,
+            self._row(source, kept, meta, account, meta.derived_from), attachment_type=media.ORIGINAL,
             media_type=media.ORIGINAL_MEDIA,
         )  # fmt: skip
         digests = {name: copy.sealed_sha256, source: kept.sealed_sha256}
@@ -174,14 +174,15 @@ class Attacher:
             detail = "the virus scanner refuses this file"
             raise PolicyViolation(detail, errors=(Finding("/file", detail, "E-MEDIA"),))
 
-    async def _cleaned(self, kept: Kept, media_type: str) -> Kept:
+    async def _remade(self, kept: Kept, media_type: str, caller: str) -> Kept:
         plain = self._vault.plain(kept.file, kept.key, self._about)
-        over = TooLarge(f"the image made anew is over {self._most_bytes} bytes")
+        over = TooLarge(f"the file made anew is over {self._most_bytes} bytes")
         try:
-            async with aclosing(self._images.clean(media_type, plain)) as clean:
-                return await self._vault.keep(bounded(clean, self._most_bytes, over), self._about)
+            async with aclosing(self._remaker.remake(media_type, plain, caller)) as made:
+                return await self._vault.keep(bounded(made, self._most_bytes, over), self._about)
         except ValueError as error:
-            raise PolicyViolation(str(error), errors=(Finding("/file", str(error), "E-MEDIA"),)) from None
+            detail = "the file cannot be made anew"
+            raise PolicyViolation(detail, errors=(Finding("/file", str(error), "E-MEDIA"),)) from None
 
     def _row(
         self, name: AttachmentId, kept: Kept, meta: AttachmentMeta, account: Account, derived_from: str | None
@@ -205,8 +206,9 @@ class Attacher:
         if tx.attachments.find(self._me, served.id) is not None:
             detail = "this attachmentId is taken: leave it out, and the answer names a new one"
             raise Clash(detail, errors=(Finding("/meta/attachmentId", "is taken"),))
-        if stored.original is None and served.derived_from is not None:
-            source = tx.attachments.find(self._me, served.derived_from)
+        named = (stored.original or served).derived_from
+        if named is not None:
+            source = tx.attachments.find(self._me, named)
             if source is None or source.account != account.id:
                 detail = "derivedFrom names no upload of yours"
                 raise PolicyViolation(detail, errors=(Finding("/meta/derivedFrom", detail, "E-REF"),))

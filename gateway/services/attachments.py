@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from gateway.casework.codelists import CodeLists
     from gateway.ports.common import Clock, Entropy
-    from gateway.ports.files import Files, Images, Scanner
+    from gateway.ports.files import Files, Remaker, Scanner
     from gateway.ports.keys import KeyRing
     from gateway.ports.partner import Links
     from gateway.ports.store import Store, Transaction
@@ -43,8 +43,8 @@ class Attachments:
     """The services of attachments over one vault."""
 
     def __init__(
-        self, store: Store, files: Files, keys: KeyRing, codelists: CodeLists, images: Images, scanner: Scanner | None,
-        contacts: Contacts, gate: Gate, clock: Clock, entropy: Entropy,
+        self, store: Store, files: Files, keys: KeyRing, codelists: CodeLists, remaker: Remaker,
+        scanner: Scanner | None, contacts: Contacts, gate: Gate, clock: Clock, entropy: Entropy,
         links: Links, refusals: Refusals, *, me: PartyId, most_bytes: int, partner_bytes: int,
     ) -> None:  # fmt: skip
         self._store = store
@@ -56,7 +56,7 @@ class Attachments:
             store,
             vault,
             codelists,
-            images,
+            remaker,
             scanner,
             clock,
             entropy,
@@ -68,8 +68,8 @@ class Attachments:
         self.encloser = Encloser(store, vault, clock, me=me)
         self.carrier = Carrier(store, vault, contacts, gate, clock, links, me=me)
         self.deposits = Deposits(store, vault, gate, clock, most_bytes=most_bytes, partner_bytes=partner_bytes)
-        self.inspector = Inspector(store, vault, scanner, clock, me=me)
-        self.reader = AttachmentReader(store, vault, codelists, clock, me=me)
+        self.inspector = Inspector(store, vault, remaker, scanner, clock, me=me)
+        self.reader = AttachmentReader(store, vault, remaker, codelists, clock, me=me, most_bytes=most_bytes)
 
     async def sweep(self) -> None:
         """Remove files that no row names: what a killed process was writing. Only while nothing is written."""

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import Finding, LedgerError, UnknownSchema, UnknownSchemaRequested
 from gateway.registry.compatibility import Mode
-from gateway.registry.subject import SchemaVersion, load_schema, version_key
+from gateway.registry.subject import SchemaVersion, stored_schema, version_key
 from gateway.registry.validation import Validator
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from gateway.ports.parties import StoredSchema
     from gateway.protocol.card import Card
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 DEFAULT_MODE = Mode.BACKWARD
 """Of all subjects, until somebody sets another (Confluent's)."""
 ALL_SUBJECTS = ""
+LARGE_BYTES = 128 * 1024
+"""Of a schema: ours are smaller."""
 
 
 class Catalogue:
@@ -37,11 +39,22 @@ class Catalogue:
         """Replace what is known by what is stored; an approved version never changes its bytes."""
         self._modes = {subject: Mode(mode) for subject, mode in modes.items()}
         self._stored = {(s.subject, s.version): s for s in schemas}
+        # What was read of other bytes is read again, and held against its digest.
+        same = {key for key, s in self._stored.items() if key in self._loaded and self._loaded[key].text == s.document}
+        self._loaded = {key: loaded for key, loaded in self._loaded.items() if key in same}
         found: dict[str, list[str]] = {}
         for (subject, version), stored in self._stored.items():
             if stored.approved_at is not None:
                 found.setdefault(subject, []).append(version)
         self._approved = {subject: tuple(sorted(found[subject], key=version_key)) for subject in sorted(found)}
+
+    def keep(self, schemas: Iterable[SchemaVersion]) -> None:
+        """Take versions that were read already; those that are registered need not be read again."""
+        self._loaded |= {(s.subject, s.version): s for s in schemas}
+
+    def unread_large(self) -> list[tuple[str, str]]:
+        """Return the versions of many bytes that nobody has read yet."""
+        return [key for key, s in self._stored.items() if len(s.document) > LARGE_BYTES and key not in self._loaded]
 
     @property
     def codelists(self) -> Mapping[str, Collection[str]]:
@@ -84,7 +97,7 @@ class Catalogue:
             if stored is None:
                 detail = f"no schema {subject} {version} is registered here; see `gateway schema list`"
                 raise UnknownSchemaRequested(detail)
-            loaded = load_schema(stored.document, subject=subject, version=version)
+            loaded = stored_schema(stored.document, subject=subject, version=version)
             if loaded.digest != stored.digest:
                 detail = f"the stored schema {subject} {version} was changed: restore it from a backup"
                 raise LedgerError(detail)

@@ -7,11 +7,20 @@ a value; the transaction looks once more that the uploads are still there, and h
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.casework.media import Screening
-from gateway.errors import AttachmentInvalid, AttachmentMissing, Finding, LocalFault, Refusal, StorageUnavailable
+from gateway.casework import media
+from gateway.errors import (
+    AttachmentInvalid,
+    AttachmentMissing,
+    Finding,
+    LocalFault,
+    Refusal,
+    StorageUnavailable,
+    TooManyRequests,
+)
 from gateway.ports.common import Actor
 from gateway.ports.files import Attachment, Transfer
 from gateway.protocol.attachment import (
@@ -28,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.ports.common import Clock
-    from gateway.ports.files import Scanner
+    from gateway.ports.files import Remaker, Scanner
     from gateway.ports.store import Store, Transaction
     from gateway.protocol.event import Event
     from gateway.protocol.ids import PartyId
@@ -53,15 +62,18 @@ NOTHING = Inspected(None)
 class Inspector:
     """`inspect` judges an event's attachments, `hold` stores them with its acceptance."""
 
-    def __init__(self, store: Store, vault: Vault, scanner: Scanner | None, clock: Clock, *, me: PartyId) -> None:
+    def __init__(
+        self, store: Store, vault: Vault, remaker: Remaker, scanner: Scanner | None, clock: Clock, *, me: PartyId
+    ) -> None:
         self._store = store
         self._vault = vault
+        self._remaker = remaker
         self._scanner = scanner
         self._clock = clock
         self._me = me
 
     async def inspect(self, event: Event) -> Inspected:
-        """Return what became of step (12). Storage that cannot be read is a fault of ours: deferred."""
+        """Return what became of step (12). What we cannot read or look into just now is deferred: a fault of ours."""
         if not event.data.get("attachments"):
             return NOTHING
         entries, faults = read_enclosures(event.data)
@@ -71,7 +83,7 @@ class Inspector:
             return Inspected(Refusal(AttachmentInvalid, "attachments that cannot be read", tuple(faults)))
         try:
             return await self._inspect(event.source, entries)
-        except StorageUnavailable as error:
+        except (StorageUnavailable, TooManyRequests) as error:
             return Inspected(Refusal(LocalFault, error.detail, retry_after_s=error.retry_after_s))
 
     async def _inspect(self, sender: PartyId, entries: Sequence[Enclosure]) -> Inspected:
@@ -126,24 +138,37 @@ class Inspector:
 
     async def _opened(self, place: int, sender: PartyId, held: Transfer, entry: Enclosure) -> tuple[Finding, ...]:
         about = context(sender, self._me, entry.id)
-        opening, screening = Opening(entry.key, about), Screening()
+        opening, head = Opening(entry.key, about), media.Head()
         where = f"/data/attachments/{place}"
         try:
             async for piece in self._vault.opened(held.file, opening):
-                await asyncio.to_thread(screening.feed, piece)
+                head.feed(piece)
         except BrokenSealError:
             return (Finding(where, "the ciphertext does not open under its key", "E-HASH"),)
         found = judge_content(place, entry, opening)
         if found:
             return found
-        fault = screening.fault(entry.media_type)
+        fault = head.fault(entry.media_type)
         if fault is not None:
             return (Finding(f"{where}/mediaType", fault, "E-MEDIA"),)
         if self._scanner is not None and not await self._scanner.scan(
             self._vault.opened(held.file, Opening(entry.key, about))
         ):
             return (Finding(where, "the receiver's virus scanner refuses it", "E-MEDIA"),)
-        return ()
+        if entry.media_type == media.PDF:
+            fault = await self._document_fault(sender, held, entry)
+        return () if fault is None else (Finding(f"{where}/mediaType", fault, "E-MEDIA"),)
+
+    async def _document_fault(self, sender: PartyId, held: Transfer, entry: Enclosure) -> str | None:
+        """Return why a PDF may not reach an officer, or None: it is made anew once on trial."""
+        plain = self._vault.opened(held.file, Opening(entry.key, context(sender, self._me, entry.id)))
+        try:
+            async with aclosing(self._remaker.remake(media.PDF, plain, sender)) as made:
+                async for _ in made:
+                    pass
+        except ValueError as error:
+            return str(error)
+        return None
 
     # --- in the transaction that accepts ------------------------------------------------------------
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from gateway.services.appraisal import Appraiser, Verdict
     from gateway.services.catalogue import Catalogue
 
+MOST_BYTES = 32 * 1024 * 1024
+"""Of all versions together: they are kept in memory, and a version is never removed."""
+
 
 class Registrar:
     """The one writer of the registry."""
@@ -35,6 +38,9 @@ class Registrar:
     async def load(self) -> None:
         """Read what is stored into the catalogue."""
         self._catalogue.take(*await self._store.write(lambda tx: (tx.registrations.all(), tx.registrations.modes())))
+        for subject, version in self._catalogue.unread_large():
+            # To read one takes as long as a hundred messages: not where messages wait for it.
+            await asyncio.to_thread(self._catalogue.version, subject, version)
 
     async def propose(
         self, raw: bytes, actor: Actor, *, subject: str | None = None, version: str | None = None
@@ -45,7 +51,9 @@ class Registrar:
         with a finding for each break.
         """
         async with self._one:  # what it is judged against stays what it is registered after
-            verdict = await self._appraiser.judge(raw, subject=subject, version=version)
+            verdict = await self._appraiser.judge(
+                raw, subject=subject, version=version, caller=actor.sub
+            )  # fmt: skip
             if verdict.held is not None:
                 return verdict.held, False
             if verdict.breaks and not verdict.taken:
@@ -67,6 +75,7 @@ class Registrar:
             held = tx.registrations.all()
             known = {(s.subject, s.version): s for s in held}
             count: dict[str, int] = {}
+            size = sum(len(s.document) for s in held)
             for s in held:
                 count[s.subject] = max(count.get(s.subject, 0), s.ordinal)
             fresh: list[StoredSchema] = []
@@ -79,6 +88,10 @@ class Registrar:
                         )
                         raise Clash(detail, errors=(Finding("/$id", "this version is taken"),))
                     continue
+                size += len(schema.text)
+                if size > MOST_BYTES:
+                    detail = f"the registry holds {MOST_BYTES} bytes of schemas at most: it is full"
+                    raise Clash(detail)
                 now = self._clock()
                 count[schema.subject] = count.get(schema.subject, 0) + 1
                 stored = StoredSchema(
@@ -93,6 +106,7 @@ class Registrar:
             return fresh
 
         fresh = await self._store.write(work)
+        self._catalogue.keep(given)
         await self.load()
         return fresh
 

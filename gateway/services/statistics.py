@@ -24,6 +24,8 @@ from gateway.services.accounts import actor_of
 from gateway.services.indexing import read_counts
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from gateway.casework.codelists import CodeLists
     from gateway.casework.figures import Imported
     from gateway.ports.common import Clock
@@ -51,7 +53,7 @@ class _Reads(Protocol):
     async def tallies(self, first: str, last: str) -> Sequence[Row]: ...
     async def tally(self, direction: str, partner: str, jti: str) -> Row | None: ...
     async def final_answers(self, since: int) -> Sequence[Row]: ...
-    async def imported(self) -> Sequence[Imported]: ...
+    async def imported(self, first: date, last: date) -> Sequence[Imported]: ...
     async def published(self, partner: str) -> Sequence[Row]: ...
     async def received(self) -> Sequence[Row]: ...
     async def event(self, direction: str, number: int) -> Row | None: ...
@@ -108,13 +110,16 @@ class Statistics:
         Raises MalformedRequest.
         """
         judge(question)
-        imported = newest(await self._reads.imported())
+        imported = newest(await self._imported(question.period))
         report = Report(
             question, suppress(await self._figures(question, imported)), {f.origin: f for f in imported},
             left_out(imported, question.period), await self._reported(question.period), self.definitions,
         )  # fmt: skip
         await self._note(question, account)
         return report
+
+    async def _imported(self, period: Span) -> Sequence[Imported]:
+        return await self._reads.imported(period.first, period.last)
 
     async def draft(
         self, question: Question, recipient: str, account: Account, *, final: bool, extra: Mapping[str, Any]
@@ -129,7 +134,7 @@ class Statistics:
         if not extra.keys() <= set(EXTRA):
             detail = f"beside the figures a message has {', '.join(EXTRA)}"
             raise MalformedRequest(detail, errors=(Finding("/extra", detail),))
-        counted = await self._figures(question, newest(await self._reads.imported()))
+        counted = await self._figures(question, newest(await self._imported(question.period)))
         told = await self._edition(await self._reads.published(recipient), question.period)
         found = suppress(counted, [p.figure for p in edition(told)])
         if final:

@@ -82,7 +82,11 @@ HELD = (
     .where(m.withdrawn_at.is_(None))
     .order_by(f.number, f.line)
 )
-_HELD = compiled(HELD)
+_COUNT_HELD = compiled(
+    select(func.count()).select_from(t.figures).join(t.imports, m.number == f.number).where(m.withdrawn_at.is_(None))
+)
+EDITION = select(func.max(m.number), func.count(m.withdrawn_at))
+_EDITION = compiled(EDITION)
 _WITHDRAW = compiled(
     update(t.imports)
     .where(m.number == bindparam("key"), m.withdrawn_at.is_(None))
@@ -164,9 +168,15 @@ class FigureRows:
         )  # fmt: skip
         return number
 
-    def held(self) -> Sequence[Imported]:
-        """Return the figures of every import that was not withdrawn."""
-        return [imported_of(dict(zip(_FIGURE, row, strict=True))) for row in self._run(_HELD)]
+    def edition(self) -> tuple[int | None, int]:
+        """Return what changes with every import and every one withdrawn."""
+        number, withdrawn = self._run(_EDITION).fetchone()
+        return number, withdrawn
+
+    def count_held(self) -> int:
+        """Return how many figures there are of imports that were not withdrawn."""
+        count: int = self._run(_COUNT_HELD).fetchone()[0]
+        return count
 
     def withdraw(self, number: int, at: int) -> bool:
         """Leave an import out from now on."""

@@ -30,6 +30,7 @@ from gateway.errors import (
     UnknownVersion,
     UnregisteredSchema,
     UnsupportedMediaType,
+    capped,
 )
 from gateway.logs import Seldom, about, get_logger
 from gateway.ports.common import Actor
@@ -137,7 +138,7 @@ def document(error: GatewayError, trace_id: str) -> dict[str, Any]:
     if error.detail and (isinstance(error, RecordChanged) or not isinstance(error, LedgerError)):
         found["detail"] = error.detail
     if error.errors:
-        found["errors"] = [{"code": UNCODED, **finding.as_dict()} for finding in error.errors]
+        found["errors"] = [{"code": UNCODED, **finding.as_dict()} for finding in capped(error.errors)]
     return found
 
 

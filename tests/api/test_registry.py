@@ -6,11 +6,13 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, ServerConfig
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from gateway.registry.compatibility import Mode
+from tests.attachments.test_workers import until
 from tests.registry import crowded
 
 if TYPE_CHECKING:
@@ -278,6 +280,29 @@ async def test_a_tangle_is_compared_beside_the_traffic(api: Api) -> None:
 
     assert [f["decided"] for f in (await asked).json["findings"]].count(False)
     assert served > 3
+
+
+async def test_a_schema_that_is_refused_for_its_size_costs_nothing_here(api: Api) -> None:
+    """Judged by a process that has limits: the one that serves is as large as before, and quick meanwhile."""
+    bomb = crowded.spread_patterns(15_000)
+    codes = {"type": "object", "properties": {f"a{n}": {"x-codelist": "country@1.0.0"} for n in range(900)}}
+    before = psutil.Process().memory_info().rss
+    for document, words in ((bomb, "its patterns have over 40000 steps"), (codes, "over 100000 codes")):
+        answer = await post(api, "/subjects/bomb.test/versions", json.dumps(document))
+        assert (answer.status, words in answer.body.decode()) == (422, True)
+    assert psutil.Process().memory_info().rss - before < 64 * 1024 * 1024
+
+
+async def test_a_judge_that_is_killed_loses_one_answer(api: Api) -> None:
+    """503, and the same again is judged by a new process."""
+    path = "/compatibility/subjects/tangle.test/versions"
+    asked = asyncio.create_task(post(api, path, json.dumps(crowded.tangle(2, 5))))
+    await until(lambda: len(psutil.Process().children(recursive=True)) > 1)
+    for worker in psutil.Process().children():
+        worker.kill()
+    answer = await asked
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    assert (await post(api, path, note(None))).status == 200
 
 
 async def test_a_changed_row_of_the_database_is_noticed(api: Api) -> None:

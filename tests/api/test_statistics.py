@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -96,6 +97,16 @@ async def test_a_wrong_file_brings_nothing_in(api: Api) -> None:
     clash = await bring_in(api, HEAD + "RFI_SENT,2030-03,2030-03,20,a\n", "month")
     assert (clash.status, clash.json["errors"][0]["pointer"]) == (422, "/2")
     assert await figures(api, **{"from": "2030-01", "to": "2030-12"}) == {"RFI_SENT": (50, "EQ")}
+
+
+async def test_two_files_at_once_are_compared_with_each_other(api: Api) -> None:
+    """Each was compared with what was held before: the one that comes second is compared once more."""
+    month, quarter = (f"{HEAD}PASSPORTS_DEFERRED,2031-01,{last},3,a\n" for last in ("2031-01", "2031-03"))
+    answers = await asyncio.gather(bring_in(api, month, "at-once-1"), bring_in(api, quarter, "at-once-2"))
+    assert sorted(answer.status for answer in answers) == [201, 422]
+    for answer in answers:
+        if answer.status == 201:
+            await api.call("POST", f"/statistics/imports/{answer.json['import']}/withdraw", "officer")
 
 
 async def test_an_import_is_withdrawn(api: Api) -> None:

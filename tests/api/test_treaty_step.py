@@ -170,7 +170,7 @@ async def test_a_dry_run_reads_what_the_partner_sent_too(pair: Pair) -> None:
     await pair.a.submit(*(example(SUBMITTED[0]) for _ in range(4)))
     await pair.settle()
     text = json.loads(narrower())
-    verdict = await pair.b.gateway.appraiser.judge(json.dumps(text).encode())
+    verdict = await pair.b.gateway.appraiser.judge(json.dumps(text).encode(), caller="test")
     held = await pair.b.gateway.queries.messages(subject=REFERRAL, direction="in", limit=200)
 
     tried = await pair.b.gateway.rehearsal.run(verdict.schema, TEST_OPERATOR)
@@ -214,7 +214,7 @@ class Canned:
 async def test_a_dry_run_holds_nobody_up(pair: Pair) -> None:
     """Bodies are read in bounded slices and judged in a thread: the loop turns all the while."""
     gateway = pair.a.gateway
-    schema = (await gateway.appraiser.judge(narrower().encode())).schema
+    schema = (await gateway.appraiser.judge(narrower().encode(), caller="test")).schema
     [accepted] = await pair.a.submit(example(SUBMITTED[0]))
     traffic = Canned(await event_of(gateway, accepted.jti) or b"", 1500)
     rehearsal = Rehearsal(gateway.store, traffic, gateway.rules.catalogue.codelists, gateway.clock)
@@ -240,7 +240,7 @@ async def test_a_dry_run_holds_nobody_up(pair: Pair) -> None:
 async def test_a_dry_run_that_takes_too_long_says_so(pair: Pair) -> None:
     """What was not reached is not counted, and nobody takes the part for the whole."""
     gateway, now = pair.a.gateway, iter(range(10**12, 10**14, 40_000))
-    schema = (await gateway.appraiser.judge(narrower().encode())).schema
+    schema = (await gateway.appraiser.judge(narrower().encode(), caller="test")).schema
     traffic = Canned(b'{"data":{}}', 10_000)
     tried = await Rehearsal(gateway.store, traffic, {}, lambda: next(now)).run(_plain(schema), TEST_OPERATOR)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
-import zlib
+import random
 
 from PIL import Image
+
+from gateway.screening.pdf import rebuild
+from tests.attachments.documents import document, objects, raw_stream
 
 # Written into metadata, names and contents that must not be found anywhere afterwards.
 CANARY = "KANARIE-RAHASIA"
@@ -34,23 +37,13 @@ def png(*, size: tuple[int, int] = (64, 64)) -> bytes:
     return out.getvalue()
 
 
-def pdf(*objects: bytes, packed: bytes | None = None, trailer: bytes = b"") -> bytes:
-    """Return a one-page document with further objects; `packed` goes into an object stream."""
-    parts = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] >>",
-        *objects,
-    ]
-    if packed is not None:
-        parts.append(stream(packed, b"/Type /ObjStm /N 1 /First 4"))
-    body = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
-    for number, part in enumerate(parts, 1):
-        body += b"%d 0 obj\n%b\nendobj\n" % (number, part)
-    return body + b"trailer << /Root 1 0 R %b >>\n%%%%EOF\n" % trailer
+def thick(size: int) -> bytes:
+    """Return a document as it is when it was made anew, of a little more than so many bytes that cannot be packed."""
+    # Random: what is looked for must not be there by chance, and chunk ends lie where they like.
+    page = b"/Contents 4 0 R"
+    return rebuild(document(objects(b"", page, raw_stream(random.Random(5).randbytes(size)))))
 
 
-def stream(content: bytes, entries: bytes = b"", filters: bytes = b"/Filter /FlateDecode") -> bytes:
-    """Return a stream object, packed."""
-    raw = zlib.compress(content)
-    return b"<< %b %b /Length %d >>\nstream\n%b\nendstream" % (entries, filters, len(raw), raw)
+def pdf(*more: bytes, catalog: bytes = b"", page: bytes = b"") -> bytes:
+    """Return a one-page document with further objects, from 4 on."""
+    return document(objects(catalog, page, *more))

@@ -1,19 +1,14 @@
 from __future__ import annotations
 
-import asyncio
 import io
-import os
 import struct
-import sys
-import time
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
-from gateway.screening.images import PROGRAM, ImageProcess
+from gateway.screening.remake import Remake
 from tests.attachments.files import CANARY, jpeg, png
 
 if TYPE_CHECKING:
@@ -26,17 +21,27 @@ async def pieces(raw: bytes, step: int = 10_000) -> AsyncIterator[bytes]:
         yield raw[at : at + step]
 
 
-async def clean(raw: bytes, media_type: str) -> bytes:
+@pytest.fixture(name="remake")
+async def _remake() -> AsyncIterator[Remake]:
+    remake = Remake(1)
+    yield remake
+    await remake.close()
+
+
+async def clean(remake: Remake, raw: bytes, media_type: str) -> bytes:
     """Return an image made anew."""
-    return b"".join([piece async for piece in ImageProcess().clean(media_type, pieces(raw))])
+    return b"".join([piece async for piece in remake.remake(media_type, pieces(raw), "client")])
 
 
-async def test_nothing_but_pixels_comes_through() -> None:
+async def test_nothing_but_pixels_comes_through(remake: Remake) -> None:
     """No position, no comment, no text beside the image, nothing behind its end; a turn is made, not noted."""
     photo, drawing = jpeg(size=(320, 240), upright=False), png()
     assert all(CANARY.encode() in raw for raw in (photo, drawing))
 
-    photo_out, drawing_out = await clean(photo + CANARY.encode(), "image/jpeg"), await clean(drawing, "image/png")
+    photo_out, drawing_out = (
+        await clean(remake, photo + CANARY.encode(), "image/jpeg"),
+        await clean(remake, drawing, "image/png"),
+    )
 
     for raw, kind, size, mode in (
         (photo_out, "JPEG", (240, 320), "RGB"), (drawing_out, "PNG", (64, 64), "RGBA"),
@@ -52,11 +57,11 @@ async def test_nothing_but_pixels_comes_through() -> None:
         assert found.getpixel((5, 5)) == (10, 20, 30, 128)
 
 
-async def test_a_photograph_for_print_becomes_one_for_screens() -> None:
+async def test_a_photograph_for_print_becomes_one_for_screens(remake: Remake) -> None:
     """Four inks are no JPEG that a browser shows right."""
     out = io.BytesIO()
     Image.new("CMYK", (32, 32), (0, 0, 0, 0)).save(out, "JPEG")
-    with Image.open(io.BytesIO(await clean(out.getvalue(), "image/jpeg"))) as found:
+    with Image.open(io.BytesIO(await clean(remake, out.getvalue(), "image/jpeg"))) as found:
         assert (found.mode, found.getpixel((3, 3))) == ("RGB", (255, 255, 255))
 
 
@@ -82,56 +87,38 @@ def bomb(width: int, height: int) -> bytes:
         ("more pixels than memory", bomb(2_000_000_000, 2_000_000_000), "image/png", "cannot be read|too many pixels"),
     ],
 )
-async def test_what_is_no_image_is_refused(what: str, raw: bytes, media_type: str, words: str) -> None:
+async def test_what_is_no_image_is_refused(remake: Remake, what: str, raw: bytes, media_type: str, words: str) -> None:
     """In words that quote nothing of it."""
     with pytest.raises(ValueError, match=words):
-        await clean(raw, media_type)
+        await clean(remake, raw, media_type)
     assert what
 
 
-async def test_the_decoder_is_gone_when_its_caller_is(tmp_path: Path) -> None:
-    """Whoever stops reading leaves no process behind, whatever that one is doing."""
-    told = tmp_path / "pid"
-    program = tmp_path / "slow.py"
-    program.write_text(
-        f"import os, sys, time\nopen({str(told)!r}, 'w').write(str(os.getpid()))\n"
-        "sys.stdout.buffer.write(b'x'); sys.stdout.flush(); time.sleep(60)\n"
-    )
-    cleaning = ImageProcess(program).clean("image/png", pieces(b"x"))
-    assert await anext(cleaning) == b"x"
-    await cleaning.aclose()
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(told.read_text()), 0)
+def again_and_again(scans: int, size: tuple[int, int] = (320, 240)) -> bytes:
+    """Return a progressive photograph whose last scan stands there so often."""
+    out = io.BytesIO()
+    Image.linear_gradient("L").resize(size).save(out, "JPEG", progressive=True)
+    raw = out.getvalue()
+    last = raw.rindex(b"\xff\xda")
+    return raw[:last] + raw[last:-2] * scans + b"\xff\xd9"
 
 
-async def test_the_decoder_dies_with_a_killed_gateway() -> None:
-    """`kill -9` ends every process of the gateway: the decoder asks the kernel for it."""
-    parent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c",
-        "import subprocess, sys, time\n"
-        f"p = subprocess.Popen([sys.executable, '-I', {str(PROGRAM)!r}, 'image/png'], stdin=subprocess.PIPE)\n"
-        "p.stdin.write(b'x'); p.stdin.flush()\n"
-        # Its limits come last of what it gives up.
-        "limits = f'/proc/{p.pid}/limits'\n"
-        "while [r.split()[3] for r in open(limits) if r.startswith('Max file size')] != ['0']: time.sleep(0.01)\n"
-        "print(p.pid, flush=True); sys.stdin.read()\n",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert parent.stdout is not None
-    child = int(await parent.stdout.readline())
-    # Somebody else holds its input open: only the kernel's word can end it.
-    held = os.open(f"/proc/{child}/fd/0", os.O_WRONLY)
-    parent.kill()
-    await parent.wait()
-    deadline = time.monotonic() + 20
-    while _lives(child):
-        assert time.monotonic() < deadline, "the decoder outlives the gateway"
-        await asyncio.sleep(0.01)
-    os.close(held)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+@pytest.mark.parametrize(
+    ("what", "raw", "taken"),
+    [
+        ("a progressive photograph", again_and_again(1), True),
+        ("one that goes over itself", again_and_again(20_000), False),
+        ("one that goes over very much", again_and_again(30, (7000, 7000)), False),
+        ("two photographs in one, as telephones write them", jpeg() + jpeg(), True),
+        ("a photograph of fifty-one million pixels", jpeg().replace(b"\x00\xf0\x01\x40", b"\xff\xf0\x03\x40"), False),
+    ],
+)
+async def test_what_a_decoder_would_do_is_counted_before_it_is_done(
+    remake: Remake, what: str, raw: bytes, taken: bool
+) -> None:
+    """20,000 scans fit into two megabytes, and each is a walk over all pixels."""
+    if taken:
+        assert await clean(remake, raw, "image/jpeg"), what
+        return
+    with pytest.raises(ValueError, match="too many pixels, passes or parts"):
+        await clean(remake, raw, "image/jpeg")

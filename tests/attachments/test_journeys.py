@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import pytest
 from gateway.errors import StorageUnavailable
 from gateway.protocol.attachment import encrypted_length
 from gateway.services.attachments import UNUSED_MS
-from tests.attachments.files import pdf
+from tests.attachments.files import pdf, thick
 from tests.attachments.parties import ID, KH, NAME, attached, ciphertext, held, pieces
 from tests.support.checker import check
 from tests.support.link import Killed, Two, example, run_virtual
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 REFERRAL = "case.referral/s1-sumarni"
-# Random: what is looked for must not be there by chance, and chunk ends lie where they like.
-FILE = pdf(random.Random(5).randbytes(50_000).hex().encode())
+FILE = thick(100_000)
 
 
 def referral(*names: str, **changes: Any) -> dict[str, Any]:
@@ -166,8 +164,8 @@ def test_a_rough_network_loses_no_file(seed: int) -> None:
 
     async def story(two: Two) -> None:
         sent = []
-        for number in range(3):
-            raw = FILE + b"%d" % number
+        for size in (70_000, 80_000, 90_000):
+            raw = thick(size)
             sent.append((two.b, await attached(two.a.gateway, raw), raw))
             await two.a.submit(referral(sent[-1][1]))
             back = await attached(two.b.gateway, raw)
@@ -239,7 +237,7 @@ def test_a_file_the_partner_refuses_keeps_no_other_back() -> None:
     async def story(two: Two) -> None:
         deposits = two.b.gateway.attachments.deposits
         usual, deposits._most = deposits._most, encrypted_length(60_000)
-        large, small = await attached(two.a.gateway, FILE), await attached(two.a.gateway, FILE[:50_000])
+        large, small = await attached(two.a.gateway, FILE), await attached(two.a.gateway, pdf())
         [refused] = await two.a.submit(referral(large))
         [taken] = await two.a.submit(referral(small))
         await asyncio.sleep(1000)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from gateway.primitives import b64u
 from gateway.protocol.attachment import AttachmentId, Upload
 from tests.attachments.files import pdf
 from tests.attachments.parties import ID, KH, NAME, ciphertext, entry, held, pieces
+from tests.attachments.test_workers import until
 from tests.delivery.conftest import desk
 from tests.support.hostile import filled
 
@@ -105,6 +108,19 @@ async def test_a_script_is_refused_by_the_receiver_too(desk: Desk) -> None:
     await put(desk, sealed)
     refused = await desk.outcome(event(desk, entry(raw, sealed)))
     assert [(f.code, f.pointer) for f in refused.errors] == [("E-MEDIA", "/data/attachments/0/mediaType")]
+
+
+async def test_a_document_nobody_can_look_into_just_now_is_waited_for(desk: Desk) -> None:
+    """A worker that is killed is no word against the file: deferred, and taken when it is named again."""
+    await put(desk)
+    message = event(desk, entry(PDF, SEALED))
+    asked = asyncio.create_task(desk.outcome(message))
+    await until(lambda: bool(psutil.Process().children()))
+    for worker in psutil.Process().children():
+        worker.kill()
+    outcome = await asked
+    assert (outcome.status, outcome.problem) == ("deferred", "local-fault")
+    assert (await desk.outcome(message)).status == "accepted"
 
 
 async def test_an_id_that_a_message_took_stays_with_its_file(desk: Desk) -> None:

@@ -11,9 +11,14 @@ import aiohttp
 import pytest
 from PIL import Image
 
+from gateway.ports.files import Attachment
 from gateway.primitives import b64u
+from gateway.protocol.attachment import AttachmentId, context
+from gateway.screening.pdf import rebuild
 from gateway.web.api import models as m
 from tests.attachments.files import CANARY, jpeg, pdf, png
+from tests.attachments.parties import pieces
+from tests.attachments.test_pdf import drawn
 from tests.support.pair import Pair, example
 
 if TYPE_CHECKING:
@@ -59,16 +64,16 @@ def folder(api: Api) -> Path:
 @pytest.mark.parametrize("meta_last", [False, True])
 async def test_a_file_is_taken_and_comes_back_as_it_was(api: Api, meta_last: bool) -> None:
     """Whichever part comes first: id, length and digest in the answer, the bytes by its Location."""
-    raw = pdf(os.urandom(300_000).hex().encode())
+    raw = os.urandom(300_000)
 
-    answer = await upload(api, raw, TICKET | {"description": "seat 12"}, meta_last=meta_last)
+    answer = await upload(api, raw, ORIGINAL | {"description": "seat 12"}, meta_last=meta_last)
 
     found = m.Attachment.model_validate(answer.json)
     assert (answer.status, found.byte_length, found.sha256) == (201, len(raw), b64u.encode(sha256(raw).digest()))
     assert (found.original, found.derived_from) == (None, None)
     fetched = await api.get(answer.headers["Location"])
-    assert (fetched.status, fetched.body, fetched.media_type) == (200, raw, "application/pdf")
-    assert fetched.headers["Content-Disposition"] == f'attachment; filename="{found.id}.pdf"'
+    assert (fetched.status, fetched.body, fetched.media_type) == (200, raw, "application/octet-stream")
+    assert fetched.headers["Content-Disposition"] == f'attachment; filename="{found.id}.bin"'
     assert "sandbox" in fetched.headers["Content-Security-Policy"]
     assert fetched.headers["X-Content-Type-Options"] == "nosniff"
 
@@ -90,6 +95,74 @@ async def test_a_photograph_goes_out_without_where_it_was_taken(api: Api) -> Non
     assert (original.body, original.media_type) == (raw, "application/octet-stream")
 
 
+async def test_a_document_goes_out_without_who_wrote_it(api: Api) -> None:
+    """Its pages are served; what came is the sealed original it names, byte for byte."""
+    raw = drawn()
+
+    found = await taken(api, raw, TICKET | {"sha256": b64u.encode(sha256(raw).digest()), "byteLength": len(raw)})
+
+    assert found.original is not None
+    assert (found.derived_from, found.original.sha256) == (found.original.id, b64u.encode(sha256(raw).digest()))
+    served = await api.get(f"/attachments/{found.id}")
+    assert (served.body, served.media_type) == (rebuild(raw), "application/pdf")
+    assert served.headers["Attachment-Form"] == "as-stored"
+    assert served.headers["Content-Disposition"] == f'attachment; filename="{found.id}.pdf"'
+    assert b64u.encode(sha256(served.body).digest()) == found.sha256
+    original = await api.get(f"/attachments/{found.original.id}")
+    assert (original.body, original.media_type) == (raw, "application/octet-stream")
+
+
+async def test_a_partners_document_is_made_anew_for_whoever_reads_it(api: Api, pair: Pair) -> None:
+    """What it signed is kept: as evidence it is had by name and purpose, and never as a document to open."""
+    raw = drawn()
+    name = await from_partner(api, pair, raw)
+    path = f"/attachments/{name}"
+
+    served = await api.get(path, "officer", params={"purpose": "INVESTIGATION"})
+    part = await api.get(path, "officer", headers={"Range": "bytes=5-99"})
+    without = await api.get(path, "officer", params={"original": "true"})
+    original = await api.get(path, "officer", params={"purpose": "INVESTIGATION", "original": "true"})
+
+    made = rebuild(raw)
+    assert (served.status, served.body, served.headers["Attachment-Form"]) == (200, made, "made-anew")
+    assert (part.status, part.body) == (206, made[5:100])
+    assert (without.status, without.json["errors"][0]["pointer"]) == (400, "/purpose")
+    assert (original.body, original.media_type, original.headers["Attachment-Form"]) == (
+        raw, "application/octet-stream", "as-stored",
+    )  # fmt: skip
+    assert original.headers["Content-Disposition"] == f'attachment; filename="{name}.bin"'
+    reads = [entry for entry in await api.entries(type="attachment.read") if entry["object"]["id"] == name]
+    assert [(e["outcome"], e["purpose"]) for e in reversed(reads)] == [
+        ("TICKET", "INVESTIGATION"), ("TICKET", None), ("TICKET original", "INVESTIGATION"),
+    ]  # fmt: skip
+    named = await api.side.gateway.store.write(lambda tx: tx.attachments.files())
+    assert {path.name for path in folder(api).iterdir()} <= named, "what was made for a reading is gone"
+
+
+async def test_a_document_taken_under_older_rules_is_still_there(api: Api, pair: Pair) -> None:
+    """It cannot be made anew: the answer says so, and how its bytes are had; nothing is logged as read."""
+    name = await from_partner(api, pair, pdf(catalog=b"/OpenAction << /S /JavaScript /JS (x) >>"))
+    refused = await api.get(f"/attachments/{name}", "officer", params={"purpose": "INVESTIGATION"})
+    assert (refused.status, refused.json["errors"][0]["code"]) == (422, "E-MEDIA")
+    assert "original=true" in refused.json["detail"]
+    assert not [e for e in await api.entries(type="attachment.read") if e["object"]["id"] == name]
+
+
+async def from_partner(api: Api, pair: Pair, raw: bytes) -> str:
+    """Store a ticket as an earlier gateway took it from the partner; return its id."""
+    gateway, theirs = api.side.gateway, (pair.b if api.side is pair.a else pair.a).settings.me
+    vault, name = gateway.attachments.vault, AttachmentId(f"0192f5c4-8a4e-7c3b-9f21-{secrets.token_hex(6)}")
+    about = context(theirs, gateway.settings.me, name)
+    kept = await vault.keep(pieces(raw), about)
+    row = Attachment(
+        party=theirs, id=name, account=None, attachment_type="TICKET", media_type="application/pdf",
+        byte_length=kept.length, sha256=kept.sha256, derived_from=None, file=kept.file,
+        details=vault.lock(kept.key, {}, about), at=gateway.clock(), leaf=1,
+    )  # fmt: skip
+    await gateway.store.write(lambda tx: tx.attachments.add(row))
+    return name
+
+
 @pytest.mark.parametrize(
     ("what", "raw", "meta", "code", "pointer"),
     [
@@ -99,7 +172,7 @@ async def test_a_photograph_goes_out_without_where_it_was_taken(api: Api) -> Non
         ("an image that cannot be read", jpeg()[:900], SCAN, "E-MEDIA", "/file"),
         ("a media type not of its kind", png(), TICKET | {"mediaType": "image/png"}, "E-MEDIA", "/meta/mediaType"),
         ("a kind nobody knows", pdf(), TICKET | {"attachmentType": "PAINTING"}, "E-CODE", "/meta/attachmentType"),
-        ("larger than its kind may be", pdf(bytes(5 * 1024 * 1024)), TICKET, "E-SIZE", "/file"),
+        ("larger than its kind may be", pdf(bytes(5 * 1024 * 1024).replace(b"\0", b" ")), TICKET, "E-SIZE", "/file"),
         ("nothing", b"", ORIGINAL, "E-SIZE", "/file"),
         ("another digest", pdf(), TICKET | {"sha256": b64u.encode(bytes(32))}, "E-HASH", "/meta/sha256"),
         ("another length", pdf(), TICKET | {"byteLength": 7}, "E-HASH", "/meta/byteLength"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
+import time
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -251,3 +253,33 @@ def test_what_was_not_asked_for_is_not_revised_away() -> None:
 def test_the_grain_of_a_period(first: str, last: str, expected: str) -> None:
     """A month and a quarter of the calendar; anything else is another period."""
     assert grain(date.fromisoformat(first), date.fromisoformat(last)) == expected
+
+
+def days(count: int, **changes: Any) -> list[Imported]:
+    """Return figures of so many days, one a day."""
+    every = (date(2000, 1, 1) + timedelta(days=n) for n in range(count))
+    return [replace(imported(1, line=n), span=Span(day, day), **changes) for n, day in enumerate(every, 2)]
+
+
+def test_a_figure_is_told_of_once_whatever_it_overlaps() -> None:
+    """A year over its days names one of them; days in a year are each told of; what is told of covers nothing."""
+    year = replace(imported(1, line=2), span=Span(date(2000, 1, 1), date(2000, 12, 31)))
+    [found] = overlaps([year], days(366, number=7))
+    assert found.reason.startswith("its period overlaps that of row 367 of import 7")
+    assert [f.pointer for f in overlaps(days(3), [replace(year, number=7)])] == ["/2", "/3", "/4"]
+    assert [f.pointer for f in overlaps([year, replace(year, line=3), *days(2)], [])] == ["/3", "/2", "/3"]
+
+
+def test_many_figures_take_a_moment() -> None:
+    """Fifteen thousand held and five thousand brought in were a hundred million pairs; sums took as long."""
+    held = days(15_000, number=1)
+    longer = [replace(f, span=Span(f.span.first, f.span.last + timedelta(days=1))) for f in days(5000)]
+    counts = [
+        Count("PASSPORTS_DEFERRED", date(1999, 1, 1) + timedelta(days=n % 9000), 1, f"m{n}") for n in range(20_000)
+    ]
+    began = time.process_time()
+    assert list(overlaps(days(5000), newest(held))) == []
+    assert len(list(overlaps(longer, newest(held)))) == 5000
+    [total] = compute(counts, held[:5000], Span(date(1999, 1, 1), date(2030, 1, 1)))
+    assert time.process_time() - began < 5
+    assert total.value == 5000 + sum(not held[0].span.first <= c.day <= held[4999].span.last for c in counts)

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.casework import handling
 from gateway.casework.handling import p10_may_leave
-from gateway.casework.media import Screening
+from gateway.casework.media import Head
 from gateway.casework.policies import (
     CaseFacts,
     basis,
@@ -518,17 +518,14 @@ def test_p19_a_files_description_names_nobody() -> None:
         ("image/jpeg", b"%PDF-1.7", True),
         ("image/png", b"\x89PNG\r\n\x1a\n", False),
         ("application/pdf", b"%PDF-1.7 /Page /Names", False),
-        ("application/pdf", b"%PDF-1.7 /JavaScript (app.alert)", True),
-        ("application/pdf", b"%PDF-1.7 /JS(x)", True),
-        ("application/pdf", b"%PDF-1.7 /JSON /AAB", False),
         ("application/pdf", b"PK\x03\x04", True),
     ],
 )
 def test_p20_bytes_are_what_they_say(media: str, content: bytes, refused: bool) -> None:
-    """Magic bytes against the declared type; no script, action or embedded file in a PDF."""
-    screening = Screening()
-    screening.feed(content)
-    assert (screening.fault(media) is not None) is refused
+    """Magic bytes against the declared type; what a PDF holds is read in a process of its own."""
+    head = Head()
+    head.feed(content)
+    assert (head.fault(media) is not None) is refused
 
 
 @pytest.mark.parametrize(

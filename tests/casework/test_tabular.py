@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import tracemalloc
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway.casework import tabular
-from gateway.errors import Finding
+from gateway.errors import FINDINGS_MOST, Finding, capped
 from tests.casework.casefile import SCHEMAS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REQUEST = json.loads((SCHEMAS / "identity.verify.request/1.0.0.json").read_bytes())
 GROUP = json.loads((SCHEMAS / "examples/identity.verify.request/s2-group-of-thirty.json").read_bytes())["data"]["items"]
@@ -109,3 +113,41 @@ def test_no_spreadsheet_runs_what_a_partner_wrote(note: str) -> None:
     text = tabular.write(REQUEST, "items", rows)
     assert "'" + note in text
     assert read(text).rows == rows
+
+
+@pytest.mark.parametrize(
+    ("what", "text", "code"),
+    [
+        ("a line of separators", ";" * 8_000_000, "E-SIZE"),
+        ("a row of them over many lines", "itemId\n" + '"\n",' * 500_000, "E-SIZE"),
+        ("a line of them behind a good one", "itemId;notes\n1;" + ";" * 4_000_000, "E-SIZE"),
+        ("many columns nobody knows", ",".join(f"c{n}" for n in range(900)), "E-SCHEMA"),
+        ("more rows than a message has", "itemId\n" + "1\n" * 2_000_000, "E-SIZE"),
+    ],
+)
+def test_a_sheet_is_refused_before_it_costs_anything(what: str, text: str, code: str) -> None:
+    """Eight megabytes of separators were eight million findings: 5 GiB and a minute."""
+    tracemalloc.start()
+    try:
+        found = tabular.read(REQUEST, "items", text, lambda: "P-new")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(found, tuple), what
+    assert {finding.code for finding in found} == {code}
+    assert len(found) <= FINDINGS_MOST + 1
+    assert peak < 8 * len(text) + 2_000_000, "copies of the text, and little beside"
+
+
+def test_findings_are_capped_and_said_to_be() -> None:
+    """The rest is not made: whoever mends those asks again."""
+    made = []
+
+    def endless() -> Iterator[Finding]:
+        while True:
+            made.append(1)
+            yield Finding("/x", "is wrong", "E-SCHEMA")
+
+    found = capped(endless(), 5)
+    assert (len(found), len(made)) == (6, 6)
+    assert found[-1].reason == "there are more than 5 faults: these are the first"

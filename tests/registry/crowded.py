@@ -144,3 +144,9 @@ def tangle(level: int, limit: int) -> dict[str, Any]:
         {"anyOf": [{"properties": {f"p{c % 2}": {**below, "minProperties": b}}} for b in range(3)]} for c in range(4)
     ]
     return {"type": "object", "properties": {"p0": below, "p1": below}, "allOf": choices}
+
+
+def spread_patterns(count: int) -> dict[str, Any]:
+    """Return a schema of so many patterns, each at a place of its own: no value meets two, an engine builds all."""
+    places = {f"p{n}": {"patternProperties": {f"^{n}[a-z]{{1,99}}$": {}}} for n in range(count)}
+    return {"type": "object", "properties": places}

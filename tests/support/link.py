@@ -37,6 +37,7 @@ from gateway.runtime import open_gateway
 from gateway.services.accounts import LOCAL_OPERATOR
 from gateway.services.request import read_request
 from gateway.services.submit import Accepted, Idempotency
+from tests.support.remaking import HereAndNow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -241,6 +242,7 @@ class Process:
             clock=self.clock, elapsed=None if self.believes else self.elapsed,
             entropy=self.chance.randbytes, draw=self.chance.random,
             link=self.links or (lambda party: MemoryLink(self, party)), fault=self._step, authority=self.authority,
+            remaker=HereAndNow(),
         )  # fmt: skip
         async with open_gateway(settings, keys, world) as gateway:
             self.gateway = gateway

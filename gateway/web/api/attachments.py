@@ -24,9 +24,9 @@ from gateway.web.intake import INTAKE, Pace
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Container
 
-    from gateway.ports.files import Attachment
     from gateway.running import Gateway
     from gateway.services.attach import Draft
+    from gateway.services.fetch import Reading
     from gateway.web.api.route import Call
 
 log = get_logger()
@@ -96,27 +96,32 @@ class Attachments:
         return found["meta"], content_type
 
     async def get(self, call: Call) -> web.StreamResponse:
-        """GET /attachments/{id}: the bytes; the log entry of the reading is committed first."""
+        """GET /attachments/{id}: the bytes, a PDF made anew; the log entry of the reading is committed first."""
         request = call.request
         partner = request.query.get("partner")
         try:
-            found = await self._reader.read(
-                request.match_info["id"], parse_party(partner) if partner else None, call.owner, call.account,
-                purpose_of(request),
-            )  # fmt: skip
+            party = parse_party(partner) if partner else None
         except ValueError:
             raise asking.refuse("partner", "is a party such as kh.gdi") from None
-        row = found.attachment
-        tag = f'"{b64u.encode(row.sha256)}"'
-        span = _span(request, row.byte_length, tag)
-        response = web.StreamResponse(status=200 if span is None else 206, headers=_headers(row, tag))
-        start, end = span or Span(0, row.byte_length)
-        if span is not None:
-            response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{row.byte_length}"
-        response.content_length = end - start
-        await response.prepare(request)
-        await _send(response, found.pieces, start, end, request)
-        return response
+        original = asking.one_of(request, "original", ("true", "false")) == "true"
+        name, purpose = request.match_info["id"], purpose_of(request)
+        async with self._reader.reading(
+            name, party, call.owner, call.account, purpose, original=original
+        ) as found:  # fmt: skip
+            return await _answered(request, found)
+
+
+async def _answered(request: web.Request, found: Reading) -> web.StreamResponse:
+    tag = f'"{b64u.encode(found.sha256)}"'
+    span = _span(request, found.byte_length, tag)
+    response = web.StreamResponse(status=200 if span is None else 206, headers=_headers(found, tag))
+    start, end = span or Span(0, found.byte_length)
+    if span is not None:
+        response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{found.byte_length}"
+    response.content_length = end - start
+    await response.prepare(request)
+    await _send(response, found.pieces, start, end, request)
+    return response
 
 
 def _is_wanted(part: BodyPartReader, found: Container[str]) -> bool:
@@ -147,12 +152,14 @@ async def _pieces(part: BodyPartReader, pace: Pace) -> AsyncIterator[bytes]:
         yield bytes(piece)
 
 
-def _headers(row: Attachment, tag: str) -> dict[str, str]:
-    extension = EXTENSIONS.get(row.media_type, "bin")
+def _headers(found: Reading, tag: str) -> dict[str, str]:
+    extension = EXTENSIONS.get(found.media_type, "bin")
     return {
-        "Content-Type": row.media_type,
+        "Content-Type": found.media_type,
         # An id and nothing else: what the file was called stayed where it came from.
-        "Content-Disposition": f'attachment; filename="{row.id}.{extension}"',
+        "Content-Disposition": f'attachment; filename="{found.attachment.id}.{extension}"',
+        # Made anew, it is not the file whose digest a message names.
+        "Attachment-Form": "made-anew" if found.made_anew else "as-stored",
         # Whatever a browser makes of the bytes, it runs nothing of them.
         "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
         "ETag": tag,

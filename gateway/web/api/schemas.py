@@ -42,7 +42,7 @@ class Schemas:
             raise MalformedRequest(detail, errors=(Finding("/document", detail),))
         verdict = await self._gateway.appraiser.judge(
             document.encode(), subject=_text(given, "subject"), version=_text(given, "version"), mode=_mode(given),
-            explain=True,
+            explain=True, caller=call.account.id,
         )  # fmt: skip
         tried = None
         if given.get("traffic") is not False:

@@ -118,15 +118,17 @@ def attachment_routes(of: Attachments) -> list[Route]:
             m.AttachmentUpload, 201, params=(KEY,), problems=(400, 409, 413, 415, 422, 429, 503),
             body_type="multipart/form-data", keeps=True,
             text="The id goes into `attachments` of a message; unused uploads go after a day. An image is made anew "
-                 "from its pixels; what came is kept as a sealed original, `derivedFrom`.",
+                 "from its pixels, a PDF from its pages; what came is kept as a sealed original, `derivedFrom`.",
         ),
         Route(
             "GET", f"{path}/{{id}}", ("event.read", "message.read-own"), of.get, "Fetch a file", tag,
-            media_type="application/octet-stream", problems=(400, 404, 409, 416),
+            media_type="application/octet-stream", problems=(400, 404, 409, 413, 416, 422, 429, 503),
             params=(PURPOSE, PURPOSE_HEADER, _word("partner", "whose id it is, where several parties use it"),
+                    _word("original", "`true`: a PDF as it came, as evidence; needs a purpose"),
                     Param("Range", "one range, `bytes=N-`: 206", where="header"),
                     Param("If-Range", "its ETag, that a range is of the same file", where="header")),
-            text="The audit log has this reading before the first byte leaves.",
+            text="The audit log has this reading before the first byte leaves. A PDF from a partner is made anew "
+                 "first: `Attachment-Form` says `made-anew`, and its digest is not the one the message names.",
         ),
     ]  # fmt: skip
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from gateway.errors import MalformedRequest, NotFound
 from gateway.primitives import b64u
-from gateway.registry.diff import diff
-from gateway.registry.subject import parse_document, version_key
+from gateway.registry.subject import version_key
 from gateway.services.catalogue import ALL_SUBJECTS
 from gateway.web.control.bodies import Guarded, actor, answer, at, members, text
 
@@ -98,8 +96,7 @@ class _Desk:
         given = await members(request)
         subject = text(given, "subject")
         old, new = (self._side(subject, given.get(name)) for name in ("old", "new"))
-        lists = self._gateway.rules.catalogue.codelists
-        found = await asyncio.to_thread(diff, old, new, codelists=lists)  # its proofs can take seconds
+        found = await self._gateway.appraiser.diff(old, new, caller=actor(request).sub)
         return answer(
             {
                 "subject": subject, "verdict": found.verdict, "lines": list(found.lines()),
@@ -110,14 +107,10 @@ class _Desk:
             }
         )  # fmt: skip
 
-    def _side(self, subject: str, side: object) -> dict[str, Any]:
+    def _side(self, subject: str, side: object) -> bytes:
         if not isinstance(side, str):
             raise MalformedRequest("`old` and `new` are versions or documents")
-        return (
-            parse_document(side.encode())
-            if side.lstrip().startswith("{")
-            else self._document(self._find(subject, side))
-        )
+        return side.encode() if side.lstrip().startswith("{") else self._find(subject, side).document
 
     def _stored(self) -> list[StoredSchema]:
         return sorted(self._gateway.rules.catalogue.stored, key=lambda s: (s.subject, version_key(s.version)))
@@ -127,9 +120,6 @@ class _Desk:
         if not held:
             raise NotFound(f"no schema {subject} {version} is registered; `gateway schema list` shows them")
         return held[-1]
-
-    def _document(self, stored: StoredSchema) -> dict[str, Any]:
-        return self._gateway.rules.catalogue.version(stored.subject, stored.version).document
 
 
 def _optional(given: dict[str, Any], name: str) -> str | None:

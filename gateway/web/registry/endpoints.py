@@ -102,7 +102,9 @@ class Registry:
     async def post_lookup(self, call: Call) -> web.Response:
         """POST /subjects/{subject}: the version that has this content."""
         self._versions(call)
-        found = await self._gateway.appraiser.find(await _schema(call), _subject(call))
+        found = await self._gateway.appraiser.find(
+            await _schema(call), _subject(call), caller=call.account.id
+        )  # fmt: skip
         if found is None:
             detail = "no version of this subject has this content"
             raise UnregisteredSchema(detail)
@@ -120,11 +122,15 @@ class Registry:
         """POST /compatibility/subjects/{subject}/versions/{version}: against one version, by the mode in force."""
         stored = self._version(call)
         mode = self._catalogue.mode(stored.subject)
-        return _verdict(call, await self._gateway.appraiser.compare(await _schema(call), [stored], mode))
+        return _verdict(call, await self._gateway.appraiser.compare(
+            await _schema(call), [stored], mode, caller=call.account.id
+        ))  # fmt: skip
 
     async def post_test_all(self, call: Call) -> web.Response:
         """POST /compatibility/subjects/{subject}/versions: whether it would be registered."""
-        verdict = await self._gateway.appraiser.judge(await _schema(call), subject=_named(call))
+        verdict = await self._gateway.appraiser.judge(
+            await _schema(call), subject=_named(call), caller=call.account.id
+        )  # fmt: skip
         return _verdict(call, verdict.breaks, taken=verdict.taken)
 
     # --- modes --------------------------------------------------------------------------------------
