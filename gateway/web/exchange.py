@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from gateway.services.witnessing import Witnessing
     from gateway.web.problems import Handler
 from gateway.web.problems import CALLER
-from gateway.web.server import DRAIN
+from gateway.web.server import DRAIN, close_methods
 from gateway.web.uploads import upload_routes
 from gateway.web.witness import witness_routes
 
@@ -92,6 +92,7 @@ def exchange_app(parts: ExchangeParts, prefix: str, outermost: Any) -> web.Appli
             *upload_routes(parts, prefix, lambda request: request[PARTY]),
         ]
     )
+    close_methods(app)
     app[DRAIN] = handlers.drain
     return app
 

@@ -25,7 +25,7 @@ from gateway.web.audit import TileLog
 from gateway.web.docs import docs_routes
 from gateway.web.registry.endpoints import Registry
 from gateway.web.registry.table import registry_routes
-from gateway.web.server import DRAIN
+from gateway.web.server import DRAIN, close_methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,6 +73,7 @@ def api_app(
     app = web.Application(middlewares=[outermost], client_max_size=gateway.settings.limits.api_body_bytes)
     for route in routes:
         app.router.add_route(route.method, route.path, guarded(route, authenticate, gateway.refusals))
+    close_methods(app)
     app.on_response_prepare.append(secure)
     app[ROUTES] = routes
     app[DRAIN] = inbox.drain

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("json", "csv")
 MOST_PROBLEMS = 200
-_WORD = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,99}")
+WORD = re.compile(r"[!-~][ -~]{0,99}")
 _WORDS = "is one line of printable ASCII, 100 characters at most"
 
 
@@ -45,7 +45,7 @@ class Audit:
         cursor = request.query.get("cursor")
 
         def word(name: str) -> str | None:
-            return asking.matching(request, name, _WORD, _WORDS)
+            return asking.matching(request, name, WORD, _WORDS)
 
         # Whoever got an error copies its `trace_id`, or its `instance`, which holds it.
         obj = (word("object") or "").removeprefix(REQUEST_PREFIX) or None

@@ -12,6 +12,7 @@ from aiohttp import web
 from gateway.services.accounts import LOCAL_OPERATOR
 from gateway.web.api import api_app
 from gateway.web.control import keys, log, parties, people, queue, registry, system
+from gateway.web.server import close_methods
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,6 +33,7 @@ def control_app(gateway: Gateway, outermost: Any, metrics: Callable[[], Awaitabl
     app.add_routes([_prefixed(route) for route in system.routes(gateway, metrics)])
     for part in (parties, keys, queue, registry, people, log):
         app.add_routes([_prefixed(route) for route in part.routes(gateway)])
+    close_methods(app)
     return app
 
 
