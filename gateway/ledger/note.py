@@ -137,6 +137,10 @@ class Cosignature(NamedTuple):
     time_s: int
 
 
+class UnknownSigner(MalformedProof):
+    """No key that was given has signed the checkpoint: nothing is known of it, not even that it was changed."""
+
+
 class _Line(NamedTuple):
     name: str
     key_id: bytes
@@ -295,7 +299,7 @@ def open_checkpoint(note: str | bytes, log_keys: Sequence[NoteKey], witness_keys
     good, unknown = _verified(body, _lines(text), [*logs, *witnesses])
     signed = tuple(key for key, _ in good if key.algorithm == ED25519)
     if not signed:
-        raise MalformedProof("no trusted key of this log has signed the checkpoint")
+        raise UnknownSigner("no trusted key of this log has signed the checkpoint")
     return Checkpoint(
         *head,
         body=body,
@@ -312,6 +316,12 @@ def _cosignatures(good: Iterable[tuple[NoteKey, _Line]]) -> tuple[Cosignature, .
         for key, line in good
         if key.algorithm == COSIGNATURE
     )
+
+
+def names_signer(note: str, key: NoteKey) -> bool:
+    """Tell whether a line of the note claims to be of this key, without opening it."""
+    # The key id begins the signature: 30 of its 32 bits are in five letters.
+    return f"{_PREFIX}{key.name} {base64.b64encode(key.key_id).decode()[:5]}" in note
 
 
 def read_cosignatures(

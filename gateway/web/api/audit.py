@@ -86,10 +86,12 @@ class Audit:
         if index is None:
             raise asking.refuse("index", "is missing: the number of the entry")
         found = await self.log.inclusion(index, asking.number(call.request, "size"))
-        checkpoint = self.log.checkpoint
+        # The cosigned one first: it is believed without us.
+        heads = (self.log.published, self.log.checkpoint)
         shown = {
             "index": found.index, "size": found.size, "data": b64u.encode(found.data),
             "hash": b64u.encode(leaf_hash(found.data)), "path": [b64u.encode(node) for node in found.path],
-            "root": b64u.encode(found.root), "checkpoint": checkpoint.note if checkpoint.size == found.size else None,
+            "root": b64u.encode(found.root),
+            "checkpoint": next((head.note for head in heads if head.size == found.size), None),
         }  # fmt: skip
         return tagged(call.request, orjson.dumps(shown), cache=REVALIDATE)
