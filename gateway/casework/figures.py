@@ -16,6 +16,7 @@ from gateway.casework.dates import Span, span_of
 from gateway.casework.persons import text_fault
 from gateway.casework.statistics import MAX_DIMENSIONS, Count, Figure, combined, tabulate
 from gateway.errors import Finding
+from gateway.primitives.table import plain_cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -99,7 +100,7 @@ def read_csv(
         if len(row) != len(names):
             faults.append(Finding(f"/{line}", "has another number of cells than the header", "E-SCHEMA"))
             continue
-        cells = {name: cell.strip() for name, cell in zip(names, row, strict=True) if cell.strip()}
+        cells = {name: plain_cell(cell.strip()) for name, cell in zip(names, row, strict=True) if cell.strip()}
         wrong = [Finding(f"/{line}/{name}", why, code) for name, why, code in _faults(cells, codelists, personal)]
         faults += wrong
         if not wrong:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import YesOption, coded, confirm, given, group, note, verb
+from gateway.cli.common import YesOption, coded, confirm, given, group, note, now_ms, verb
 from gateway.cli.control import API, CONTROL, gateway, segment
 from gateway.cli.evidence import TsaOption, read_tsa
 from gateway.cli.failure import UNVERIFIED
@@ -163,7 +163,7 @@ def audit_verify(
         if given.output != "json":
             for fault in faults:
                 where = f"entry {fault['index']}" if fault["index"] is not None else (fault["path"] or "the log")
-                print(f"fault: {where}: {fault['what']}: {fault['meaning']}")
+                output.line(f"fault: {where}: {fault['what']}: {fault['meaning']}")
         if report.changed:
             note("the log does not verify: keep this copy, and compare with the checkpoints your partner holds")
         else:
@@ -233,7 +233,9 @@ def _verify_folder(folder: Path, keys: LogKeys, certificates: list[Certificate])
             return None
 
     paths = [str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()]
-    return verify_export(read, log_keys=keys.logs, witness_keys=keys.witnesses, paths=paths, certificates=certificates)
+    return verify_export(
+        read, log_keys=keys.logs, witness_keys=keys.witnesses, paths=paths, certificates=certificates, now_ms=now_ms()
+    )
 
 
 def _verify_home(keys: LogKeys) -> Report:
@@ -246,5 +248,5 @@ def _verify_home(keys: LogKeys) -> Report:
         return verify_rows(
             notes[-1], stored.rows(), stored.read_hashes, log_keys=keys.logs, witness_keys=keys.witnesses,
             earlier_keys=earlier_keys(), cosigned=stored.cosigned(), history=notes[:-1], misfiled=stored.misfiled(),
-            misfiled_checkpoints=stored.misfiled_checkpoints(), cosigned_size=stored.cosigned_size(),
+            misfiled_checkpoints=stored.misfiled_checkpoints(), cosigned_size=stored.cosigned_size(), now_ms=now_ms(),
         )  # fmt: skip

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 ED25519: Final = 0x01
 COSIGNATURE: Final = 0x04
 
+CLOCK_TOLERANCE_MS: Final = 120_000  # two clocks may differ by this much
+
 MAX_NOTE_BYTES = 256 * 1024  # 16 post-quantum lines of 5 kB, in base64, fit twice
 MAX_SIGNATURES = 64  # verifiers must take 16; without a bound a note is work for nothing
 MAX_SIZE = 2**63 - 1
@@ -135,6 +137,16 @@ class Cosignature(NamedTuple):
 
     witness: NoteKey
     time_s: int
+
+    def timely(self, first_ms: int | None, now_ms: int | None) -> bool:
+        """Tell whether it can have been made after the log's first entry and before now, as two clocks go.
+
+        A time that is made up would keep a stolen key's signatures good, or say that nobody looked since. None: not
+        known, not judged.
+        """
+        at = self.time_s * 1000
+        early = first_ms is not None and at < first_ms - CLOCK_TOLERANCE_MS
+        return not early and (now_ms is None or at <= now_ms + CLOCK_TOLERANCE_MS)
 
 
 class UnknownSigner(MalformedProof):

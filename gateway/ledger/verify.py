@@ -38,6 +38,7 @@ ReadFile: TypeAlias = Callable[[str], bytes | None]
 
 CUT_BACK = "the log was cut back after it was signed"
 NOT_SHOWN = "the log may have shown others another history"
+MADE_UP = "its time is no witness's word: a clock was wrong, or the time was made up"
 NOT_VOUCHED = "give the key that signed it too, or wait for the first checkpoint under the new one"
 ANOTHERS = "the checkpoint is not this log's, or was changed"
 HIDDEN = "what is looked up by was changed; what was signed is as signed"
@@ -185,12 +186,14 @@ def verify_export(
     witness_keys: Sequence[note.NoteKey] = (),
     paths: Iterable[str] = (),
     certificates: Sequence[Certificate] = (),
+    now_ms: int | None = None,
 ) -> Report:
     """Check an exported log: `checkpoint`, `tile/…`, `tile/entries/…`; `read` gives None for no such file.
 
     `paths` (all files found) lets the report name those no checkpoint vouches for, and find the timestamps;
-    `certificates` are those of a timestamp authority. One core checks a
-    million leaves in seconds; memory is 1/256 of the leaves. Never raises for what it reads.
+    `certificates` are those of a timestamp authority; `now_ms` is the time beyond which nobody can have
+    cosigned. One core checks a million leaves in seconds; memory is 1/256 of the leaves. Never raises for what it
+    reads.
     """
     opened = _open_head(read(CHECKPOINT), log_keys, witness_keys)
     if opened.head is None:
@@ -202,8 +205,11 @@ def verify_export(
     files.used |= stamped.used
     walk = Walk(size, files.parent, iter(stamped.heads))
     missing = 0
+    first: bytes | None = None
     for ref in tiles.bundle_refs(size):
         found = files.entries(ref)
+        if found and ref.start == 0:
+            first = found[0]
         stored = files.hashes(TileRef(0, ref.number, ref.width))
         leaves, faults = ([None] * ref.width, []) if found is None else read_entries(ref, found)
         walk.faults += faults
@@ -220,8 +226,30 @@ def verify_export(
         for path in sorted(paths - files.used)
         if missing < MAX_MISSING_RUN
     ]
-    report = _report(opened, [*opened.faults, *files.faults, *walk.faults, *stamped.faults, *extra])
+    cosigned_by, untimely = _timely(opened.cosigned_by, _time_of(first), now_ms)
+    opened = opened._replace(cosigned_by=cosigned_by)
+    report = _report(opened, [*opened.faults, *files.faults, *walk.faults, *stamped.faults, *extra, *untimely])
     return replace(report, stamps=tuple(stamped.stamps))
+
+
+def _timely(
+    cosignatures: Sequence[note.Cosignature], first_ms: int | None, now_ms: int | None
+) -> tuple[tuple[note.Cosignature, ...], list[Fault]]:
+    """Return the cosignatures that can have been made when they say, and a fault for each other one."""
+    good = tuple(one for one in cosignatures if one.timely(first_ms, now_ms))
+    what = "dated in the future, or before the log's first entry"
+    return good, [
+        Fault(None, CHECKPOINT, f"the cosignature of {one.witness.name} is {what}", MADE_UP)
+        for one in cosignatures
+        if one not in good
+    ]
+
+
+def _time_of(data: bytes | None) -> int | None:
+    try:
+        return None if data is None else entry.parse(data).at_ms
+    except MalformedProof:
+        return None  # a fault of its own
 
 
 def verify_rows(
@@ -237,6 +265,7 @@ def verify_rows(
     misfiled: Iterable[int] = (),
     misfiled_checkpoints: Iterable[int] = (),
     cosigned_size: int = 0,
+    now_ms: int | None = None,
 ) -> Report:
     """Check a live log: `rows` of (seq, leaf data) by rising seq, tiles as stored, the newest checkpoint.
 
@@ -253,8 +282,6 @@ def verify_rows(
         return _report(opened, opened.faults)
     size = opened.head.size
     past, unjudged, faults = _heads(history, known, size)
-    covered, witnesses, unproved = _witnessed(cosigned, known, witness_keys)
-    faults += unproved
     if cosigned_size > size:
         what = f"older than one a partner cosigned at size {cosigned_size}"
         faults.append(Fault(size, CHECKPOINT, what, CUT_BACK))
@@ -275,8 +302,11 @@ def verify_rows(
 
     walk = Walk(size, parent, iter(past))
     bundles = _Grouped(rows, size)
+    first: bytes | None = None
     for ref in tiles.bundle_refs(size):
-        leaves, wrong = read_entries(ref, bundles.take(ref))
+        taken = bundles.take(ref)
+        first = taken[0] if ref.start == 0 else first
+        leaves, wrong = read_entries(ref, taken)
         walk.faults += wrong
         walk.tile(TileRef(0, ref.number, ref.width), leaves, hashes(TileRef(0, ref.number, ref.width)))
     walk.climb(hashes)
@@ -284,12 +314,17 @@ def verify_rows(
     unsigned, tail = bundles.tail()
     found = [*opened.faults, *faults, *walk.faults, *tail]
     hidden = _hidden(misfiled, misfiled_checkpoints, {fault.index for fault in found})
-    report = _report(opened, [*found, *hidden], unsigned)
+    covered, witnesses, unproved = _witnessed(cosigned, known, witness_keys, _time_of(first), now_ms)
+    report = _report(opened, [*found, *hidden, *unproved], unsigned)
     return replace(report, cosigned_by=witnesses, cosigned_size=covered, unjudged=unjudged)
 
 
 def _witnessed(
-    cosigned: Iterable[str], log_keys: Sequence[note.NoteKey], witness_keys: Sequence[note.NoteKey]
+    cosigned: Iterable[str],
+    log_keys: Sequence[note.NoteKey],
+    witness_keys: Sequence[note.NoteKey],
+    first_ms: int | None,
+    now_ms: int | None,
 ) -> tuple[int, tuple[note.Cosignature, ...], list[Fault]]:
     """Return the size of the newest checkpoint a given witness cosigned, who did, and what is wrong with newer ones."""
     if not witness_keys:
@@ -303,8 +338,10 @@ def _witnessed(
         except MalformedProof as exc:
             faults.append(Fault(None, CHECKPOINT, f"a cosigned one: {exc.detail}", "it was changed"))
             continue
-        if opened.cosignatures:
-            return opened.size, opened.cosignatures, faults
+        good, untimely = _timely(opened.cosignatures, first_ms, now_ms)
+        faults += untimely
+        if good:
+            return opened.size, good, faults
     return 0, (), [*faults, Fault(None, CHECKPOINT, "no given witness has cosigned it", NOT_SHOWN)]
 
 

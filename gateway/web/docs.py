@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 from functools import cache
 from hashlib import sha256
-from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from gateway.primitives.visible import escape
 from gateway.web.api.answering import tagged
 from gateway.web.api.route import ETAG, PREFIX, Call, Route
 from gateway.web.openapi import MEANING, describe, template
