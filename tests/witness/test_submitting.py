@@ -7,6 +7,8 @@ import sqlite3
 from contextlib import closing
 from itertools import pairwise
 
+import pytest
+
 from gateway.ledger import note
 from gateway.ports.common import Actor
 from gateway.primitives import merkle
@@ -149,6 +151,25 @@ def test_a_partner_with_an_older_card_still_verifies_after_the_log_key_changed()
         assert merkle.verify_inclusion(
             leaves[3], 3, found.size, merkle.inclusion_path(leaves, 3), note.open_checkpoint(text, [old]).root
         )
+
+    play(story)
+
+
+@pytest.mark.parametrize("skew_ms", [300_000, -3_600_000], ids=["in the future", "before the log began"])
+def test_a_cosignature_of_an_impossible_time_is_not_taken(skew_ms: int) -> None:
+    """Nothing more is covered while a witness's clock is that wrong; once it is right it goes on."""
+
+    async def story(stage: Stage) -> None:
+        await stage.a.submit(example(REFERRAL))
+        await asyncio.sleep(5)
+        before = cosigned(stage.a)
+        assert before > 0
+        stage.b.skew_ms = skew_ms
+        await stage.a.submit(example(REFERRAL))
+        await asyncio.sleep(30)
+        assert cosigned(stage.a) == before
+        stage.b.skew_ms = 0
+        await stage.until(lambda: cosigned(stage.a) > before)
 
     play(story)
 
