@@ -7,8 +7,9 @@ it allow no inline style; fonts are the reader's own, Khmer ones first where the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Final
+
+from gateway.primitives.visible import escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,6 +18,7 @@ from gateway.casework.dates import Span, span_of
 from gateway.casework.persons import text_fault
 from gateway.casework.statistics import MAX_DIMENSIONS, Count, Figure, combined, tabulate
 from gateway.errors import FINDINGS_MOST, Finding, capped
+from gateway.primitives.table import plain_cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -106,7 +107,7 @@ def read_csv(
         if len(row) != len(names):
             faults.append(Finding(f"/{line}", "has another number of cells than the header", "E-SCHEMA"))
             continue
-        cells = {name: cell.strip() for name, cell in zip(names, row, strict=True) if cell.strip()}
+        cells = {name: plain_cell(cell.strip()) for name, cell in zip(names, row, strict=True) if cell.strip()}
         if len(faults) > FINDINGS_MOST:
             break
         wrong = [Finding(f"/{line}/{name}", why, code) for name, why, code in _faults(cells, codelists, personal)]

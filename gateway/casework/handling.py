@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.errors import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
 ORDER: Final = ("H0", "H1", "H2", "H3", "V1", "V2", "NP", "EO", "OR")
 DEFAULT: Final = ("H0",)
@@ -29,6 +29,18 @@ BY_SUBJECT: Final[dict[str, frozenset[str]]] = {
     "repatriation.movement": frozenset({"V1", "H2", "NP"}),
     "subject.alert": frozenset({"H2"}),
 }
+
+
+def unlisted(codes: Sequence[str]) -> Iterator[Finding]:
+    """Judge the codes by themselves, whatever the type: each on the list handlingCode, none twice. E-CODE.
+
+    A code that nobody knows would be a restriction that nobody keeps.
+    """
+    for place, code in enumerate(codes, 1):
+        if code not in ORDER:
+            yield Finding("/handling", f"code {place} is not one of {' '.join(ORDER)}", "E-CODE")
+        elif code in codes[: place - 1]:
+            yield Finding("/handling", f"code {place} stands there already", "E-CODE")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from gateway.casework.dates import A_DAY, Span, read_partial, span_of
 from gateway.casework.mrznames import any_agrees
 from gateway.casework.shapes import Json, number, obj, rows, text, texts
 from gateway.errors import Finding
+from gateway.primitives.visible import LINES, deceives
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,10 +82,11 @@ def script_fault(value: str, script: str) -> str | None:
 
 
 def text_fault(value: str) -> str | None:
-    """Return why free text is refused, or None: it may hold any script, but nothing that hides or turns it."""
-    for c in value:
-        if c in _BIDI or (unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") and c not in "\n\t"):
-            return "a control, bidi or unassigned character"
+    """Return why free text is refused, or None: it may hold any script, but nothing that hides, turns or steers it."""
+    if deceives(value, keep=LINES) or (
+        not value.isascii() and any(unicodedata.category(c) in ("Cs", "Co", "Cn") for c in value)
+    ):
+        return "a control, hidden, bidi or unassigned character"
     return None if unicodedata.is_normalized("NFC", value) else _NOT_NFC
 
 

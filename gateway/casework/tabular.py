@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.casework.shapes import Json, step
 from gateway.errors import Finding, capped
-from gateway.primitives.table import FORMULA, inert
+from gateway.primitives.table import csv_text, plain_cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -130,20 +130,14 @@ def _type(node: Json) -> str:
 
 def template(schema: Mapping[str, Any], key: str) -> str:
     """Return the CSV to be filled in: its first line, and no row."""
-    return _written([[column.name for column in columns(schema, key)]])
+    return csv_text([[column.name for column in columns(schema, key)]])
 
 
 def write(schema: Mapping[str, Any], key: str, rows: Sequence[Any]) -> str:
     """Return rows as CSV, with the columns that any of them fills."""
     cells = [{c.name: text for c in columns(schema, key) if (text := _cell(row, c)) is not None} for row in rows]
     used = [c.name for c in columns(schema, key) if any(c.name in row for row in cells)]
-    return _written([used, *([inert(row.get(name, "")) for name in used] for row in cells)])
-
-
-def _written(lines: Sequence[Sequence[str]]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerows(lines)
-    return out.getvalue()
+    return csv_text([used, *([row.get(name, "") for name in used] for row in cells)])
 
 
 def _cell(row: Any, column: Column) -> str | None:
@@ -269,7 +263,7 @@ def _row(cells: Sequence[tuple[Column, str]]) -> tuple[Json, Mapping[str, str]]:
     for column, cell in cells:
         if cell == "":
             continue
-        text = cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+        text = plain_cell(cell)
         value = [_value(part.strip(), column.type) for part in text.split(JOINT)] if column.many else None
         holder: Any = row
         pointer = ""

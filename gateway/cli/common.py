@@ -8,6 +8,7 @@ import inspect
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from gateway.errors import ConfigurationError
+from gateway.primitives.visible import LINES, visible
 
 Output = Literal["table", "json", "csv"]
 ENV_HOME: Final = "GATEWAY_HOME"
@@ -187,14 +189,19 @@ def colored() -> bool:
 
 def note(text: str) -> None:
     """Tell the user something that is no data."""
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text, keep=LINES), file=sys.stderr, flush=True)
+
+
+def now_ms() -> int:
+    """Return the time now, ms since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
 
 
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before what cannot be undone; raises typer.Exit(1) unless the answer is yes."""
     if yes:
         return
-    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.write(visible(f"{question} [y/N] ", keep=LINES))
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         note("nothing was done; answer y, or give --yes")
@@ -203,7 +210,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def ask(question: str) -> str:
     """Ask for one line; empty where there is nobody to answer."""
-    sys.stderr.write(question + " ")
+    sys.stderr.write(visible(question + " ", keep=LINES))
     sys.stderr.flush()
     return sys.stdin.readline().strip()
 

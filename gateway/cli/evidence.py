@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import PurposeOption, SenderOption, given, group, note, verb
+from gateway.cli.common import PurposeOption, SenderOption, given, group, note, now_ms, verb
 from gateway.cli.control import API, gateway, segment
 from gateway.cli.failure import UNVERIFIED
 from gateway.errors import Clash, ConfigurationError, PartnerError
@@ -101,7 +101,11 @@ def evidence_verify(
     except OSError as error:
         raise ConfigurationError(f"{file}: {(error.strerror or 'cannot be read').lower()}; name a bundle") from None
     verdict = verify_bundle(
-        raw, fingerprints=_fingerprints(fingerprint or []), vkeys=_vkeys(vkey or []), certificates=read_tsa(tsa)
+        raw,
+        fingerprints=_fingerprints(fingerprint or []),
+        vkeys=_vkeys(vkey or []),
+        certificates=read_tsa(tsa),
+        now_ms=now_ms(),
     )
     faults = [
         {"step": one.step, "about": _about(one.step), "file": one.file, "what": one.what, "meaning": one.meaning}
@@ -115,12 +119,12 @@ def evidence_verify(
     })  # fmt: skip
     if not as_json:
         for text in verdict.proves:
-            print(f"proved: {text}")
+            output.line(f"proved: {text}")
         for text in _gap_words(verdict):
-            print(f"lacking: {text}")
+            output.line(f"lacking: {text}")
         for one in faults:
             where = f"step {one['step']}, {one['about']}: {one['file'] or 'the file'}"
-            print(f"fault: {where}: {one['what']}: {one['meaning']}")
+            output.line(f"fault: {where}: {one['what']}: {one['meaning']}")
     if not verdict.ok:
         note(_advice(verdict))
         raise typer.Exit(UNVERIFIED)

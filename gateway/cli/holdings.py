@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from gateway.cli import output
 from gateway.cli.common import given, note
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def show_tables(faults: Sequence[Fault]) -> None:
     if given.output != "json":
         for fault in faults:
             where = f"{fault.path}, entry {fault.index}" if fault.index is not None else fault.path
-            print(f"fault: {where}: {fault.what}: {fault.meaning}")
+            output.line(f"fault: {where}: {fault.what}: {fault.meaning}")
     if len(faults) == MOST:
         note(f"there may be more than these {MOST}")
     note("the tables are not what the log says: keep this copy; docs/operations.md#tables-and-log says what to do")

@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway.cli import output
-from gateway.cli.common import YesOption, confirm, given, group, home, home_if_named, judge_code, note, verb
+from gateway.cli.common import YesOption, confirm, given, group, home, judge_code, note, now_ms, verb
 from gateway.cli.control import API, CONTROL, gateway, segment
 from gateway.cli.evidence import TsaOption, read_tsa
 from gateway.cli.failure import UNVERIFIED
 from gateway.cli.holdings import show_tables, tables_of
-from gateway.errors import Clash, ConfigurationError, PartnerError
+from gateway.cli.logkeys import cosigners, earlier_keys, own_keys, read_keys, stored_log
+from gateway.cli.prove import VkeyOption, audit_prove, verify_proof
+from gateway.errors import Clash, ConfigurationError
 from gateway.protocol.reasons import VOUCH_REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping, Sequence
 
     from cryptography.x509 import Certificate
 
-    from gateway.ledger.note import NoteKey
+    from gateway.cli.logkeys import LogKeys
     from gateway.ledger.verify import Report
-    from gateway.settings import Settings
-    from gateway.storage.log import LogReader
 
 audit = group("audit", "The audit log.")
+
+verb(audit, "prove")(audit_prove)
 
 COLUMNS: Final = ("index", "at", "type", "actor", "object", "message", "case", "outcome", "purpose")
 
@@ -101,15 +102,20 @@ def audit_export(
     with gateway() as reached:
         found = reached.post(f"{CONTROL}/log/exports", {"purpose": purpose} if purpose else None)
         count = _write(folder, found["checkpoint"], found["size"])
-    signed = open_checkpoint(found["checkpoint"], _own_keys()).logs[0]
-    output.show({"folder": str(folder), "size": found["size"], "files": count, "vkey": signed.vkey})
+    signed = open_checkpoint(found["checkpoint"], own_keys()).logs[0]
+    left_out = found["left_out"]
+    output.show({
+        "folder": str(folder), "size": found["size"], "files": count, "vkey": signed.vkey, "left_out": left_out,
+    })  # fmt: skip
+    if left_out:
+        note(f"{left_out} entries after the newest cosigned checkpoint are not in it; export again later for those")
 
 
 def _write(folder: Path, checkpoint: str, size: int) -> int:
     from gateway.ledger.stamps import stamp_files
     from gateway.ledger.tiles import export_files
 
-    with _stored() as stored:
+    with stored_log() as stored:
         stamps = chain.from_iterable(stamp_files(one.size, one.note, one.token) for one in stored.timestamps(size))
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -127,19 +133,22 @@ def _write(folder: Path, checkpoint: str, size: int) -> int:
 
 @verb(audit, "verify")
 def audit_verify(
-    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="An export; absent: this home's log.")] = None,
-    *,
-    vkey: Annotated[
-        list[str] | None, typer.Option(metavar="V", help="A log's or witness's verifier key; may be given again.")
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="An export, or one proof; absent: this home's log.")
     ] = None,
+    *,
+    vkey: VkeyOption = None,
     tsa: TsaOption = None,
 ) -> None:
     """Check the log offline: every entry, hash and signature; of a home its tables too. Exit 3 names every fault."""
-    logs, witnesses = _keys(vkey or [])
-    if folder is None and tsa:
+    keys = read_keys(vkey or [])
+    if tsa and (folder is None or folder.is_file()):
         raise ConfigurationError("--tsa judges the timestamps of an export; name its folder")
+    if folder is not None and folder.is_file():
+        verify_proof(folder, keys)
+        return
     certificates = read_tsa(tsa)
-    report = _verify_home(logs, witnesses) if folder is None else _verify_folder(folder, logs, witnesses, certificates)
+    report = _verify_home(keys) if folder is None else _verify_folder(folder, keys, certificates)
     tables = tables_of(home()) if folder is None else []
     faults = [
         {"index": fault.index, "path": fault.path, "what": fault.what, "meaning": fault.meaning}
@@ -149,18 +158,19 @@ def audit_verify(
         {
             "verified": report.ok and not tables, "origin": report.origin, "size": report.size,
             "root": report.root.hex() if report.root else None, "first_bad_index": report.first_bad_index,
-            "cosigned_by": [_name(key) for key in report.cosigned_by],
-            **({"timestamps": _stamps(report)} if folder is not None else {"tables_agree": not tables}),
+            "cosigned_by": _cosigned_by(report), "cosigned_size": report.cosigned_size,
+            **(
+                {"timestamps": _stamps(report)} if folder is not None
+                else {"unsigned": report.unsigned, "tables_agree": not tables}
+            ),
             **({"faults": faults} if given.output == "json" else {}),
         }
     )  # fmt: skip
     if report.stamps and not certificates:
         note(f"{len(report.stamps)} timestamps are not judged: give the authority's certificates with --tsa FILE.pem")
+    _tell_open_ends(report, live=folder is None)
     if not report.ok:
-        if given.output != "json":
-            for fault in faults:
-                print(f"fault: {fault_told(fault)}: {fault['meaning']}")
-        note("the log does not verify: keep this copy, and compare with the checkpoints your partner holds")
+        _tell_faults(report, faults[: len(report.faults)])
     if tables:
         show_tables(tables)
     if tables or not report.ok:
@@ -174,6 +184,28 @@ def fault_told(fault: Mapping[str, Any]) -> str:
         return what
     place = f"entry {fault['index']}" if fault["index"] is not None else fault["path"] or "the log"
     return f"{place}: {what}"
+
+
+def _tell_faults(report: Report, faults: Sequence[Mapping[str, Any]]) -> None:
+    if given.output != "json":
+        for fault in faults:
+            output.line(f"fault: {fault_told(fault)}: {fault['meaning']}")
+    if report.changed:
+        note("the log does not verify: keep this copy, and compare with the checkpoints your partner holds")
+    else:
+        note("nothing was changed as far as the keys given can tell: what they do not vouch for is named above")
+
+
+def _tell_open_ends(report: Report, *, live: bool) -> None:
+    """Say calmly what no signature covers yet, and what was not judged."""
+    behind = report.size - report.cosigned_size + report.unsigned
+    if live and report.cosigned_by and behind:
+        note(f"{behind} entries after the newest cosigned checkpoint; a log in use is always a little ahead of it")
+    if report.unjudged:
+        note(
+            f"{report.unjudged} earlier checkpoints are not judged: neither --vkey nor our cards have the keys that "
+            "signed them"
+        )
 
 
 @verb(audit, "reconcile")
@@ -199,47 +231,9 @@ def audit_vouch(
         output.show(reached.post(f"{CONTROL}/log/vouched", {"reason": reason}))
 
 
-def _keys(given_keys: list[str]) -> tuple[list[NoteKey], list[NoteKey]]:
-    from gateway.ledger.note import ED25519, NoteKey
-
-    try:
-        keys = [NoteKey.parse(text.strip()) for text in given_keys]
-    except PartnerError as error:
-        raise ConfigurationError(f"--vkey: {error.detail}; copy it whole, it reads name+keyid+key") from None
-    if not any(key.algorithm == ED25519 for key in keys):
-        keys += _own_keys()
-    return [k for k in keys if k.algorithm == ED25519], [k for k in keys if k.algorithm != ED25519]
-
-
-def _own_keys() -> list[NoteKey]:
-    where = home_if_named()
-    if where is None:
-        raise ConfigurationError("nothing says whose log this is; give --vkey V, or --home DIR for its own key")
-    from gateway.home import open_home
-    from gateway.keyring.notes import log_signers
-    from gateway.protocol.card import fingerprint
-
-    settings, keys = open_home(where)
-    now = [signer.key for origin in reversed(settings.log_origins) for signer in log_signers(keys, origin)]
-    return [*now, *(key for key in _earlier_keys(settings, fingerprint(keys.roots)) if key not in now)]
-
-
-def _earlier_keys(settings: Settings, roots: str) -> Iterator[NoteKey]:
-    """Yield the log keys of our own cards: a log outlives its keys. Cards of other roots say nothing of ours."""
-    from gateway.ledger.note import NoteKey
-    from gateway.protocol.card import read_card
-
-    if not settings.database_path.exists():
-        return
-    with _stored() as stored:
-        cards = stored.cards(settings.me)
-    for raw in cards:
-        try:
-            card = read_card(raw)
-            if card.fingerprint == roots:
-                yield NoteKey.parse(card.log_vkey)
-        except PartnerError:
-            continue  # changed by hand: what it named cannot be known any more
+def _cosigned_by(report: Report) -> object:
+    found = cosigners(report.cosigned_by)
+    return found if given.output == "json" else [f"{one['witness']} at {one['at']}" for one in found]
 
 
 def _stamps(report: Report) -> object:
@@ -251,9 +245,7 @@ def _stamps(report: Report) -> object:
     return [{"size": one.size, "at": None if one.at_ms is None else format_ms(one.at_ms)} for one in report.stamps]
 
 
-def _verify_folder(
-    folder: Path, logs: list[NoteKey], witnesses: list[NoteKey], certificates: list[Certificate]
-) -> Report:
+def _verify_folder(folder: Path, keys: LogKeys, certificates: list[Certificate]) -> Report:
     from gateway.ledger.verify import verify_export
 
     if not folder.is_dir():
@@ -266,30 +258,21 @@ def _verify_folder(
             return None
 
     paths = [str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()]
-    return verify_export(read, log_keys=logs, witness_keys=witnesses, paths=paths, certificates=certificates)
+    return verify_export(
+        read, log_keys=keys.logs, witness_keys=keys.witnesses, paths=paths, certificates=certificates, now_ms=now_ms()
+    )
 
 
-def _verify_home(logs: list[NoteKey], witnesses: list[NoteKey]) -> Report:
+def _verify_home(keys: LogKeys) -> Report:
     from gateway.ledger.verify import verify_rows
 
-    with _stored() as stored:
+    with stored_log() as stored:
         notes = list(stored.checkpoints())
         if not notes and not stored.was_signed():
             raise ConfigurationError("this log has no checkpoint yet; start `gateway serve` once")
         return verify_rows(
-            notes[-1] if notes else None, stored.rows(), stored.read_hashes, log_keys=logs, witness_keys=witnesses,
-            history=notes[:-1],
+            notes[-1] if notes else None, stored.rows(), stored.read_hashes, log_keys=keys.logs,
+            witness_keys=keys.witnesses, earlier_keys=earlier_keys(), cosigned=stored.cosigned(), history=notes[:-1],
             misfiled=stored.misfiled(), misfiled_checkpoints=stored.misfiled_checkpoints(),
-            cosigned_size=stored.cosigned_size(),
+            cosigned_size=stored.cosigned_size(), now_ms=now_ms(),
         )  # fmt: skip
-
-
-def _stored() -> AbstractContextManager[LogReader]:
-    from gateway.config import load_settings
-    from gateway.storage.log import stored_log
-
-    return stored_log(load_settings(home()).database_path)
-
-
-def _name(key: Any) -> str:
-    return getattr(key, "name", str(key))

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.cli.common import colored, given
 from gateway.primitives.table import csv_text
+from gateway.primitives.visible import LINES, in_json, visible
 
 Row = Mapping[str, Any]
 
@@ -29,7 +30,7 @@ def show_rows(rows: Sequence[Row], columns: Sequence[str], *, empty: str = "") -
         _table(rows, columns)
         return
     for row in rows:
-        print("\t".join(_flat(plain(row[name])) for name in columns))
+        print("\t".join(plain(row[name]) for name in columns))
 
 
 def show(record: Row, *, leave_out: Sequence[str] = ()) -> None:
@@ -48,7 +49,7 @@ def show(record: Row, *, leave_out: Sequence[str] = ()) -> None:
             print(f"{name:<{width}}  {plain(value)}")
         return
     for name, value in members.items():
-        print(f"{name}\t{_flat(plain(value))}")
+        print(f"{name}\t{plain(value)}")
 
 
 def write_csv(rows: Sequence[Sequence[object]]) -> None:
@@ -63,20 +64,29 @@ def _cell(value: Any) -> object:
 
 def dump(value: Any) -> None:
     """Print JSON."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    sys.stdout.write(in_json(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
 
 def write_bytes(raw: bytes) -> None:
-    """Write data as it is, with a line end where a terminal needs one."""
+    """Write data as it is; on a terminal with a line end, and with what would act on it written out."""
+    if sys.stdout.isatty():
+        line(raw.decode(errors="replace").removesuffix("\n"))
+        return
     sys.stdout.buffer.write(raw)
-    if sys.stdout.isatty() and not raw.endswith(b"\n"):
-        sys.stdout.buffer.write(b"\n")
     sys.stdout.flush()
 
 
+def line(text: str) -> None:
+    """Print a line, or several, of text that may be somebody else's."""
+    print(visible(text, keep=LINES))
+
+
 def plain(value: Any) -> str:
-    """Return a value as people read it."""
+    """Return a value as people read it, on one line, with what would act on a screen written out."""
+    return visible(_words(value).replace("\t", " ").replace("\n", " "))
+
+
+def _words(value: Any) -> str:
     if value is None or value == []:
         return "-"
     if isinstance(value, bool):
@@ -96,10 +106,6 @@ def moment(text: str | None) -> str:
 def utc_now() -> datetime:
     """Return the time now."""
     return datetime.now(UTC)
-
-
-def _flat(text: str) -> str:
-    return text.replace("\t", " ").replace("\n", " ")
 
 
 def _table(rows: Sequence[Row], columns: Sequence[str]) -> None:

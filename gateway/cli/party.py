@@ -213,7 +213,7 @@ def keys_rotate(
         if given.output == "json":
             output.dump(done)
         else:
-            print("\n".join(done["steps"]))
+            output.line("\n".join(done["steps"]))
         return
     output.show(done)
     _tell_card(done)

@@ -72,7 +72,7 @@ def schema_check(
     output.show(found, leave_out=("breaks", "changes", "advice", "traffic"))
     if given.output != "json":
         for line in _explained(found):
-            print(line)
+            output.line(line)
     if found["taken"] or not found["compatible"]:
         raise typer.Exit(FAILURE)
 
@@ -159,7 +159,7 @@ def schema_diff(
     if given.output == "json":
         output.dump(found)
         return
-    print("\n".join(found["lines"]))
+    output.line("\n".join(found["lines"]))
 
 
 def _document(file: str, subject: str | None) -> dict[str, Any]:

@@ -57,6 +57,17 @@ def check_log(
     return Logged(log.party, head, tuple(found), tuple(cosignatures))
 
 
+def check_witness_times(logs: Mapping[str, Logged], recipient: str, now_ms: int | None, findings: Findings) -> None:
+    """Judge when each witness says it looked: by `now_ms` where given, by the log's first entry where that is here."""
+    for party, told in logs.items():
+        first = next((one.at_ms for one in told.entries if one.seq == 0), None)
+        findings.check(
+            LOG if party == recipient else OWN_LOG, all(one.timely(first, now_ms) for one in told.cosignatures),
+            log_path(party, "checkpoint"), "cosigned at a time that was not yet, or before the log began",
+            "a clock was wrong, the witness's or the one here, or the time was made up: it is nobody's word",
+        )  # fmt: skip
+
+
 def check_submitted(parts: Parts, told: Logged | None, findings: Findings) -> None:
     """Do what step 9 asks of a message in no envelope: nothing else is signed than the log that took it."""
     if parts.manifest is None:
@@ -142,13 +153,17 @@ def check_revocations(revoked: Mapping[str, tuple[str, int]], recorded: Logged |
     """Do step 8's rule: after a revocation only a cosignature of earlier time keeps a signature good.
 
     `revoked` has for each signed file the party and the time of the revocation in ms. Whoever holds a stolen key can
-    write any time into what it signs; the time of a witness is the one it cannot write.
+    write any time into what it signs; the time of a witness is the one it cannot write. One that lies before the entry
+    which it covers was made up.
     """
     findings.done.add(WITNESS)
     for file, (party, revoked_ms) in revoked.items():
-        earlier = recorded is not None and any(one.time_s * 1000 < revoked_ms for one in recorded.cosignatures)
+        received = recorded.find("message.received") if recorded is not None else None
+        earlier = recorded is not None and received is not None and any(
+            one.time_s * 1000 < revoked_ms and one.timely(received.at_ms, None) for one in recorded.cosignatures
+        )  # fmt: skip
         findings.check(
-            WITNESS, earlier and recorded is not None and recorded.find("message.received") is not None, file,
+            WITNESS, earlier, file,
             f"a key of {party} that signed this was revoked later, and no witness saw the entry before",
             "it may have been made with a stolen key and dated back",
         )  # fmt: skip

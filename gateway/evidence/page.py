@@ -6,11 +6,11 @@ verifier and compared, so it must depend on the parts alone: no clock, no locale
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Final
 
 from gateway.evidence.words import LANGUAGES, NAMES, role_word, step_word, word
 from gateway.primitives import b64u, times
+from gateway.primitives.visible import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

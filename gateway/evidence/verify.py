@@ -28,7 +28,7 @@ from gateway.evidence.findings import (
     Fault,
     Findings,
 )
-from gateway.evidence.logs import Logged, check_log, check_revocations, check_submitted
+from gateway.evidence.logs import Logged, check_log, check_revocations, check_submitted, check_witness_times
 from gateway.evidence.parts import FORMAT
 from gateway.evidence.stamps import check_stamp
 from gateway.evidence.trust import Keys, check_cards
@@ -73,12 +73,13 @@ class Verdict:
 
 def verify_bundle(
     raw: bytes, *, fingerprints: Sequence[str] = (), vkeys: Sequence[NoteKey] = (),
-    certificates: Sequence[Certificate] = (),
+    certificates: Sequence[Certificate] = (), now_ms: int | None = None,
 ) -> Verdict:  # fmt: skip
     """Check a bundle of format `bcx-evidence/1`. Never raises for what it reads.
 
     `fingerprints` are those both authorities told; without any the rest is checked, and that is a fault too.
     `vkeys` are further log or witness keys, trusted as given; `certificates` those of a timestamp authority.
+    `now_ms` is the time beyond which nobody can have cosigned; absent, that is not judged.
     """
     findings = Findings()
     files = _open(raw, findings)
@@ -94,6 +95,7 @@ def verify_bundle(
     logs = {log.party: check_log(parts, log, manifest, answer, keys, findings) for log in parts.logs}
     for party in logs.keys() - {parts.sender, parts.recipient}:
         findings.fault(LIST, f.log_path(party, ""), "the log of a third party", "nothing in the bundle needs it")
+    check_witness_times(logs, parts.recipient, now_ms, findings)
     check_submitted(parts, logs.get(parts.sender), findings)
     _check_times(parts, [*signed, *more], manifest, answer, logs, keys, findings)
     _check_schema(parts, event, findings)

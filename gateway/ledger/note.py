@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 ED25519: Final = 0x01
 COSIGNATURE: Final = 0x04
 
+CLOCK_TOLERANCE_MS: Final = 120_000  # two clocks may differ by this much
+
 MAX_NOTE_BYTES = 256 * 1024  # 16 post-quantum lines of 5 kB, in base64, fit twice
 MAX_SIGNATURES = 64  # verifiers must take 16; without a bound a note is work for nothing
 MAX_SIZE = 2**63 - 1
@@ -135,6 +137,20 @@ class Cosignature(NamedTuple):
 
     witness: NoteKey
     time_s: int
+
+    def timely(self, first_ms: int | None, now_ms: int | None) -> bool:
+        """Tell whether it can have been made after the log's first entry and before now, as two clocks go.
+
+        A time that is made up would keep a stolen key's signatures good, or say that nobody looked since. None: not
+        known, not judged.
+        """
+        at = self.time_s * 1000
+        early = first_ms is not None and at < first_ms - CLOCK_TOLERANCE_MS
+        return not early and (now_ms is None or at <= now_ms + CLOCK_TOLERANCE_MS)
+
+
+class UnknownSigner(MalformedProof):
+    """No key that was given has signed the checkpoint: nothing is known of it, not even that it was changed."""
 
 
 class _Line(NamedTuple):
@@ -295,7 +311,7 @@ def open_checkpoint(note: str | bytes, log_keys: Sequence[NoteKey], witness_keys
     good, unknown = _verified(body, _lines(text), [*logs, *witnesses])
     signed = tuple(key for key, _ in good if key.algorithm == ED25519)
     if not signed:
-        raise MalformedProof("no trusted key of this log has signed the checkpoint")
+        raise UnknownSigner("no trusted key of this log has signed the checkpoint")
     return Checkpoint(
         *head,
         body=body,
@@ -312,6 +328,12 @@ def _cosignatures(good: Iterable[tuple[NoteKey, _Line]]) -> tuple[Cosignature, .
         for key, line in good
         if key.algorithm == COSIGNATURE
     )
+
+
+def names_signer(note: str, key: NoteKey) -> bool:
+    """Tell whether a line of the note claims to be of this key, without opening it."""
+    # The key id begins the signature: 30 of its 32 bits are in five letters.
+    return f"{_PREFIX}{key.name} {base64.b64encode(key.key_id).decode()[:5]}" in note
 
 
 def read_cosignatures(

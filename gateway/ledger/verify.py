@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 ReadFile: TypeAlias = Callable[[str], bytes | None]
 
 CUT_BACK = "the log was cut back after it was signed"
+NOT_SHOWN = "the log may have shown others another history"
+MADE_UP = "its time is no witness's word: a clock was wrong, or the time was made up"
+NOT_VOUCHED = "give the key that signed it too, or wait for the first checkpoint under the new one"
+ANOTHERS = "the checkpoint is not this log's, or was changed"
 HIDDEN = "what is looked up by was changed; what was signed is as signed"
 MAX_MISSING_RUN = 1000  # bundles; an unsigned checkpoint may claim 2^62 leaves to keep a verifier busy
 
@@ -45,7 +49,9 @@ MAX_MISSING_RUN = 1000  # bundles; an unsigned checkpoint may claim 2^62 leaves 
 class Report:
     """What was found. `unsigned` counts entries after the checkpoint, which nothing vouches for yet.
 
-    `unknown` names signature lines by keys not given: they prove nothing either way.
+    `unknown` names signature lines by keys not given: they prove nothing either way. `cosigned_size` is what the
+    newest checkpoint covers that the given witnesses `cosigned_by` cosigned; `unjudged` counts the earlier checkpoints
+    of a live log by keys that were not given.
     """
 
     origin: str | None
@@ -56,6 +62,13 @@ class Report:
     unknown: tuple[str, ...] = ()
     unsigned: int = 0
     stamps: tuple[Stamp, ...] = ()
+    cosigned_size: int = 0
+    unjudged: int = 0
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether a fault says that something was changed, and not only that nobody vouches for it."""
+        return any(fault.meaning not in {NOT_SHOWN, NOT_VOUCHED} for fault in self.faults)
 
     @property
     def ok(self) -> bool:
@@ -76,22 +89,32 @@ class _Head(NamedTuple):
 
 
 def _open_head(
-    text: bytes | str | None, log_keys: Sequence[note.NoteKey], witness_keys: Sequence[note.NoteKey]
+    text: bytes | str | None,
+    log_keys: Sequence[note.NoteKey],
+    witness_keys: Sequence[note.NoteKey],
+    earlier: Sequence[note.NoteKey] = (),
 ) -> _Head:
     if text is None:
         return _Head(None, [Fault(None, CHECKPOINT, "missing", "nothing here is signed: trust none of it")])
     try:
         opened = note.open_checkpoint(text, log_keys, witness_keys)
+    except note.UnknownSigner as exc:
+        if earlier:
+            by_earlier = _open_head(text, earlier, witness_keys)
+            if not by_earlier.faults:
+                # The given key is newer than the newest checkpoint: it vouches for nothing yet.
+                faults = [Fault(None, CHECKPOINT, "a key of our cards signed it, and no given one", NOT_VOUCHED)]
+                return by_earlier._replace(faults=faults)
+        return _Head(note.read_tree_head(text), [Fault(None, CHECKPOINT, exc.detail, ANOTHERS)])
     except MalformedProof as exc:
-        faults = [Fault(None, CHECKPOINT, exc.detail, "the checkpoint is not this log's, or was changed")]
+        faults = [Fault(None, CHECKPOINT, exc.detail, ANOTHERS)]
         try:
             return _Head(note.read_tree_head(text), faults)
         except MalformedProof:
             return _Head(None, faults)
     faults = []
     if witness_keys and not opened.cosignatures:
-        meaning = "the log may have shown others another history"
-        faults = [Fault(None, CHECKPOINT, "no given witness has cosigned it", meaning)]
+        faults = [Fault(None, CHECKPOINT, "no given witness has cosigned it", NOT_SHOWN)]
     head = note.TreeHead(opened.origin, opened.size, opened.root)
     return _Head(head, faults, opened.cosignatures, opened.unknown)
 
@@ -99,7 +122,8 @@ def _open_head(
 def _report(opened: _Head, faults: Iterable[Fault], unsigned: int = 0) -> Report:
     ordered = sorted(faults, key=lambda fault: (fault.index is None, fault.index or 0))
     origin, size, root = opened.head or (None, 0, None)
-    return Report(origin, size, root, tuple(ordered), opened.cosigned_by, opened.unknown, unsigned)
+    covered = size if opened.cosigned_by else 0
+    return Report(origin, size, root, tuple(ordered), opened.cosigned_by, opened.unknown, unsigned, (), covered)
 
 
 @dataclass(slots=True)
@@ -162,12 +186,14 @@ def verify_export(
     witness_keys: Sequence[note.NoteKey] = (),
     paths: Iterable[str] = (),
     certificates: Sequence[Certificate] = (),
+    now_ms: int | None = None,
 ) -> Report:
     """Check an exported log: `checkpoint`, `tile/…`, `tile/entries/…`; `read` gives None for no such file.
 
     `paths` (all files found) lets the report name those no checkpoint vouches for, and find the timestamps;
-    `certificates` are those of a timestamp authority. One core checks a
-    million leaves in seconds; memory is 1/256 of the leaves. Never raises for what it reads.
+    `certificates` are those of a timestamp authority; `now_ms` is the time beyond which nobody can have
+    cosigned. One core checks a million leaves in seconds; memory is 1/256 of the leaves. Never raises for what it
+    reads.
     """
     opened = _open_head(read(CHECKPOINT), log_keys, witness_keys)
     if opened.head is None:
@@ -179,8 +205,11 @@ def verify_export(
     files.used |= stamped.used
     walk = Walk(size, files.parent, iter(stamped.heads))
     missing = 0
+    first: bytes | None = None
     for ref in tiles.bundle_refs(size):
         found = files.entries(ref)
+        if found and ref.start == 0:
+            first = found[0]
         stored = files.hashes(TileRef(0, ref.number, ref.width))
         leaves, faults = ([None] * ref.width, []) if found is None else read_entries(ref, found)
         walk.faults += faults
@@ -197,8 +226,30 @@ def verify_export(
         for path in sorted(paths - files.used)
         if missing < MAX_MISSING_RUN
     ]
-    report = _report(opened, [*opened.faults, *files.faults, *walk.faults, *stamped.faults, *extra])
+    cosigned_by, untimely = _timely(opened.cosigned_by, _time_of(first), now_ms)
+    opened = opened._replace(cosigned_by=cosigned_by)
+    report = _report(opened, [*opened.faults, *files.faults, *walk.faults, *stamped.faults, *extra, *untimely])
     return replace(report, stamps=tuple(stamped.stamps))
+
+
+def _timely(
+    cosignatures: Sequence[note.Cosignature], first_ms: int | None, now_ms: int | None
+) -> tuple[tuple[note.Cosignature, ...], list[Fault]]:
+    """Return the cosignatures that can have been made when they say, and a fault for each other one."""
+    good = tuple(one for one in cosignatures if one.timely(first_ms, now_ms))
+    what = "dated in the future, or before the log's first entry"
+    return good, [
+        Fault(None, CHECKPOINT, f"the cosignature of {one.witness.name} is {what}", MADE_UP)
+        for one in cosignatures
+        if one not in good
+    ]
+
+
+def _time_of(data: bytes | None) -> int | None:
+    try:
+        return None if data is None else entry.parse(data).at_ms
+    except MalformedProof:
+        return None  # a fault of its own
 
 
 def verify_rows(
@@ -208,23 +259,29 @@ def verify_rows(
     *,
     log_keys: Sequence[note.NoteKey],
     witness_keys: Sequence[note.NoteKey] = (),
+    earlier_keys: Sequence[note.NoteKey] = (),
+    cosigned: Iterable[str] = (),
     history: Iterable[str] = (),
     misfiled: Iterable[int] = (),
     misfiled_checkpoints: Iterable[int] = (),
     cosigned_size: int = 0,
+    now_ms: int | None = None,
 ) -> Report:
     """Check a live log: `rows` of (seq, leaf data) by rising seq, tiles as stored, the newest checkpoint.
 
     The tile being filled at level 0 may be absent. `history` are earlier checkpoints by rising size: they
-    narrow a change nobody stored a hash against to the leaves between two of them. `misfiled` are entries
-    kept under other search terms than their own, `misfiled_checkpoints` sizes of those kept under another size or root;
-    `cosigned_size` is the largest a partner is on record to have cosigned. Never raises for what it reads.
+    narrow a change nobody stored a hash against to the leaves between two of them. They may be signed by
+    `earlier_keys`, which count for no newer one. `cosigned` are checkpoints with their cosignatures, newest first: a
+    live log is always a little ahead of its witnesses, so the newest that a given one cosigned is taken. `misfiled` are
+    entries kept under other search terms than their own, `misfiled_checkpoints` sizes of those kept under another size
+    or root; `cosigned_size` is the largest a partner is on record to have cosigned. Never raises for what it reads.
     """
-    opened = _open_head(checkpoint, log_keys, witness_keys)
+    known = [*log_keys, *(key for key in earlier_keys if key not in log_keys)]
+    opened = _open_head(checkpoint, log_keys, (), earlier=known)
     if opened.head is None:
         return _report(opened, opened.faults)
     size = opened.head.size
-    past, faults = _heads(history, log_keys, size)
+    past, unjudged, faults = _heads(history, known, size)
     if cosigned_size > size:
         what = f"older than one a partner cosigned at size {cosigned_size}"
         faults.append(Fault(size, CHECKPOINT, what, CUT_BACK))
@@ -245,8 +302,11 @@ def verify_rows(
 
     walk = Walk(size, parent, iter(past))
     bundles = _Grouped(rows, size)
+    first: bytes | None = None
     for ref in tiles.bundle_refs(size):
-        leaves, wrong = read_entries(ref, bundles.take(ref))
+        taken = bundles.take(ref)
+        first = taken[0] if ref.start == 0 else first
+        leaves, wrong = read_entries(ref, taken)
         walk.faults += wrong
         walk.tile(TileRef(0, ref.number, ref.width), leaves, hashes(TileRef(0, ref.number, ref.width)))
     walk.climb(hashes)
@@ -254,7 +314,35 @@ def verify_rows(
     unsigned, tail = bundles.tail()
     found = [*opened.faults, *faults, *walk.faults, *tail]
     hidden = _hidden(misfiled, misfiled_checkpoints, {fault.index for fault in found})
-    return _report(opened, [*found, *hidden], unsigned)
+    covered, witnesses, unproved = _witnessed(cosigned, known, witness_keys, _time_of(first), now_ms)
+    report = _report(opened, [*found, *hidden, *unproved], unsigned)
+    return replace(report, cosigned_by=witnesses, cosigned_size=covered, unjudged=unjudged)
+
+
+def _witnessed(
+    cosigned: Iterable[str],
+    log_keys: Sequence[note.NoteKey],
+    witness_keys: Sequence[note.NoteKey],
+    first_ms: int | None,
+    now_ms: int | None,
+) -> tuple[int, tuple[note.Cosignature, ...], list[Fault]]:
+    """Return the size of the newest checkpoint a given witness cosigned, who did, and what is wrong with newer ones."""
+    if not witness_keys:
+        return 0, (), []
+    faults: list[Fault] = []
+    for text in cosigned:
+        if not any(note.names_signer(text, key) for key in witness_keys):
+            continue
+        try:
+            opened = note.open_checkpoint(text, log_keys, witness_keys)
+        except MalformedProof as exc:
+            faults.append(Fault(None, CHECKPOINT, f"a cosigned one: {exc.detail}", "it was changed"))
+            continue
+        good, untimely = _timely(opened.cosignatures, first_ms, now_ms)
+        faults += untimely
+        if good:
+            return opened.size, good, faults
+    return 0, (), [*faults, Fault(None, CHECKPOINT, "no given witness has cosigned it", NOT_SHOWN)]
 
 
 def _hidden(entries: Iterable[int], checkpoints: Iterable[int], named: Container[int | None]) -> Iterator[Fault]:
@@ -269,13 +357,17 @@ def _hidden(entries: Iterable[int], checkpoints: Iterable[int], named: Container
 
 def _heads(
     history: Iterable[str], log_keys: Sequence[note.NoteKey], size: int
-) -> tuple[list[note.TreeHead], list[Fault]]:
-    """Open earlier checkpoints; one that does not verify is a fault of its own."""
+) -> tuple[list[note.TreeHead], int, list[Fault]]:
+    """Open earlier checkpoints; count those by keys not given; one that does not verify is a fault of its own."""
     heads: list[note.TreeHead] = []
+    unjudged = 0
     faults: list[Fault] = []
     for text in history:
         try:
             opened = note.open_checkpoint(text, log_keys)
+        except note.UnknownSigner:
+            unjudged += 1
+            continue
         except MalformedProof as exc:
             faults.append(Fault(None, CHECKPOINT, f"an earlier one: {exc.detail}", "it was changed"))
             continue
@@ -284,7 +376,7 @@ def _heads(
             faults.append(Fault(size, CHECKPOINT, what, CUT_BACK))
         elif opened.size > 0 and (not heads or heads[-1].size < opened.size):
             heads.append(note.TreeHead(opened.origin, opened.size, opened.root))
-    return heads, faults
+    return heads, unjudged, faults
 
 
 class _Grouped:

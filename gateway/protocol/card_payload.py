@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from gateway.primitives import strictjson, times
 from gateway.primitives.ed25519 import low_order_ed25519
+from gateway.primitives.visible import deceives
 from gateway.protocol import keys, members
 from gateway.protocol.ids import Kid, PartyId
 
@@ -190,6 +191,8 @@ def read_payload(found: dict[str, Any]) -> CardDraft:
     profiles = members.as_list(found["profiles"], "/profiles", least=1, most=20)
     if not all(isinstance(profile, str) for profile in profiles) or "1" not in profiles:
         raise members.Unfit("/profiles", "profile 1 is not among them")
+    for profile in profiles:
+        _shown(profile, "/profiles")
     tls = members.as_object(found["tls"], "/tls")
     members.exactly(tls, "/tls", ("ca",))
     ca_text = members.text(tls, "ca", "/tls", longest=MAX_CA_TEXT)
@@ -199,7 +202,7 @@ def read_payload(found: dict[str, Any]) -> CardDraft:
     origin, log_vkey, witness_vkey = _log(found, party)
     return CardDraft(
         party=party,
-        name=members.text(found, "name"),
+        name=_shown(members.text(found, "name"), "/name"),
         country=found["country"],
         environment=members.one_of(found, "environment", ("prod", "test")),
         version=members.integer(found, "version", least=1),
@@ -217,6 +220,13 @@ def read_payload(found: dict[str, Any]) -> CardDraft:
     )
 
 
+def _shown(text: str, at: str) -> str:
+    """Return a text that officers will read on a screen; `Unfit` where it would hide, turn or steer something there."""
+    if deceives(text):
+        raise members.Unfit(at, "holds a control or hidden character")
+    return text
+
+
 def _endpoint(found: dict[str, Any]) -> str:
     endpoint = members.text(found, "endpoint", longest=500)
     try:
@@ -226,7 +236,7 @@ def _endpoint(found: dict[str, Any]) -> str:
         usable = False
         parts = urlsplit("")
     # A path is appended to it later, so nothing may follow; a user name would go out in every request.
-    if not usable or parts.username is not None or re.search(r"[?#\s\\]|/\Z", endpoint):
+    if not usable or parts.username is not None or re.search(r"[^!-~]|[?#\\]|/\Z", endpoint):
         raise members.Unfit("/endpoint", "not an https address without query, user name or final slash")
     return endpoint
 

@@ -31,10 +31,10 @@ MAX_SUBJECT_LENGTH: Final = 100
 MAX_REQUEST_BYTES: Final = 4 * lint.MAX_SCHEMA_BYTES
 # What cards and events can carry (protocol.md §2, §4.1), less what reads badly: no word begins or ends in `-`.
 _WORD: Final = r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
-_SUBJECT: Final = re.compile(rf"{_WORD}(?:\.{_WORD})*")
+SUBJECT_NAME: Final = re.compile(rf"{_WORD}(?:\.{_WORD})*")
 RESERVED: Final = frozenset({"void", "all"})
 """`bcx.void` is the protocol's own and has no schema (protocol.md §5); `all` stands for every subject."""
-_VERSION: Final = re.compile(r"(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})")
+VERSION: Final = re.compile(r"(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})")
 _URN: Final = re.compile(r"urn:bcx:schema:([^:]+):([^:]+)")
 
 
@@ -69,7 +69,7 @@ class SchemaVersion:
 
 def version_key(version: str) -> tuple[int, int, int]:
     """Return the sort key of `major.minor.patch`; ValueError for anything else, pre-releases included."""
-    match = _VERSION.fullmatch(version)
+    match = VERSION.fullmatch(version)
     if match is None:
         message = "a version is major.minor.patch, decimal numbers without leading zeros"
         raise ValueError(message)
@@ -86,7 +86,7 @@ def next_version(latest: str | None, *, compatible: bool) -> str:
 
 def is_subject(name: str) -> bool:
     """Say whether `name` can be a subject: lower-case words joined by `.` or `-`, 100 characters, not reserved."""
-    return len(name) <= MAX_SUBJECT_LENGTH and name not in RESERVED and _SUBJECT.fullmatch(name) is not None
+    return len(name) <= MAX_SUBJECT_LENGTH and name not in RESERVED and SUBJECT_NAME.fullmatch(name) is not None
 
 
 # The same bytes are checked, registered and used: 40 ms a shipped schema, each time.

@@ -61,8 +61,14 @@ def clean(raw: bytes, kind: str) -> bytes:
     image = _srgb(image, profile)
     if kind == "JPEG" and image.mode not in {"L", "RGB"}:
         image, options = image.convert("RGB"), {"quality": 92}
+    image.info = {}
+    if image.mode == "P":
+        image, transparency = _used_colours(image, transparency)
+    elif "A" in image.getbands():
+        _clear(image)
     # What is written comes from pixels and these options alone.
-    image.info = {} if transparency is None else {"transparency": transparency}
+    if transparency is not None:
+        image.info["transparency"] = transparency
     out = io.BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()
@@ -82,6 +88,36 @@ def _tables(image: Image.Image) -> dict[str, object]:
     if not isinstance(image, JpegImageFile):
         return {"quality": 92}
     return {"qtables": image.quantization, "subsampling": get_sampling(image)}
+
+
+def _used_colours(image: Image.Image, transparency: object) -> tuple[Image.Image, bytes | None]:
+    """Return the image with the colours it shows and no others, and their opacity where any is not whole.
+
+    A palette holds 256 colours whatever the pixels use, and one that nobody sees can be any three bytes.
+    """
+    held = bytes(image.getpalette("RGB") or ()).ljust(768, b"\0")
+    opacity = bytearray(b"\xff" * 256)
+    if isinstance(transparency, bytes):
+        opacity[: len(transparency)] = transparency[:256]
+    elif isinstance(transparency, int):
+        opacity[transparency & 0xFF] = 0
+    seen: dict[bytes, int] = {}
+    places = bytearray(256)
+    for at, count in enumerate(image.histogram()[:256]):
+        if count:
+            colour = (held[3 * at : 3 * at + 3] if opacity[at] else bytes(3)) + opacity[at : at + 1]
+            places[at] = seen.setdefault(colour, len(seen))
+    # Taken as numbers of colours, and given the colours again: nothing of the old palette comes with it.
+    made = Image.frombytes("L", image.size, image.tobytes()).point(list(places))
+    made.putpalette(b"".join(colour[:3] for colour in seen))
+    alphas = b"".join(colour[3:] for colour in seen)
+    return made, alphas.rstrip(b"\xff") or None
+
+
+def _clear(image: Image.Image) -> None:
+    """Give every pixel that nobody sees no colour, in place: a second picture can stand under an opacity of 0."""
+    unseen = image.getchannel("A").point([255] + [0] * 255)
+    image.paste((0,) * len(image.getbands()), (0, 0, *image.size), unseen)
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

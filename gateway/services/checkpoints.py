@@ -53,6 +53,10 @@ class Checkpointer:
         """The newest checkpoint that is on disk."""
         return self._latest
 
+    async def load(self) -> None:
+        """Read what was signed before this process: it is shown also where nothing may be signed now."""
+        self._latest = await self._store.write(lambda tx: tx.log.last_checkpoint())
+
     def on_signed(self, listener: Callable[[], None]) -> None:
         """Call `listener` when there is a newer checkpoint on disk."""
         self._listeners.append(listener)

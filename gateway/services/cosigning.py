@@ -87,6 +87,7 @@ class Cosigning:
         self._changed = asyncio.Event()
         self._cosigned = asyncio.Event()
         self._published: SignedCheckpoint | None = None
+        self._first_ms: int | None = None
         checkpoints.on_signed(self._tasks.wake_all)
         contacts.on_heard(self._tasks.heard)
         gate.on_open(self._opened)
@@ -244,6 +245,8 @@ class Cosigning:
 
     async def _keep(self, party: PartyId, newest: SignedCheckpoint, reply: Reply) -> bool:
         body = newest.note[: newest.note.rindex("\n\n") + 1]
+        if self._first_ms is None:
+            self._first_ms = await self._store.write(lambda tx: tx.witness.entry_at(0))
         lines = self._verified(party, body, reply.body)
         if lines is None and await self._contacts.fetch_card(party):
             # Cosigned with a key that its newer card names.
@@ -281,9 +284,14 @@ class Cosigning:
         if known is None:
             return None
         try:
-            return note.read_cosignatures(body, answer, [known.witness_key])[0]
+            lines, cosignatures = note.read_cosignatures(body, answer, [known.witness_key])
         except MalformedProof:
             return None
+        now = self._clock()
+        if not all(one.timely(self._first_ms, now) for one in cosignatures):
+            log.warning("cosignature of an impossible time; one of the two clocks is wrong", partner=party)
+            return None
+        return lines
 
     @property
     def _witnessed(self) -> list[int]:

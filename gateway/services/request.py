@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from gateway.casework.handling import unlisted
 from gateway.errors import Finding, MalformedRequest, SchemaViolation
 from gateway.primitives.times import parse_ms
 from gateway.protocol.attachment import MAX_ATTACHMENTS, AttachmentId, parse_attachment_id
@@ -19,8 +20,7 @@ MEMBERS = frozenset({
     "recipient", "type", "case", "urgency", "handling", "data", "in_reply_to", "supersedes", "expires_at",
     "attachments", "rows",
 })  # fmt: skip
-HANDLING_CODE = re.compile(r"[A-Z][A-Z0-9]{0,15}")
-MAX_CODES = 16
+MOST_FAULTS = 16  # of the handling codes; more help nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,10 @@ def read_request(body: object) -> SubmitRequest:
     supersedes = text("supersedes", parse_message_id, "is a message id (UUIDv7, lower case)")
     expires = text("expires_at", parse_ms, "is a time such as 2026-11-24T02:00:00.000Z (UTC, milliseconds)")
     handling = body.get("handling")
-    if (
-        not isinstance(handling, list)
-        or not 0 < len(handling) <= MAX_CODES
-        or not all(isinstance(code, str) and HANDLING_CODE.fullmatch(code) for code in handling)
-    ):
+    if not isinstance(handling, list) or not handling or not all(isinstance(code, str) for code in handling):
         found.append(Finding("/handling", 'is a list of handling codes such as ["H1","V1"]', "E-HANDLING"))
         handling = []
+    found += islice(unlisted(handling), MOST_FAULTS)
     rows = text("rows", str, "is CSV as a text")
     data = body.get("data")
     if not isinstance(data, dict):
@@ -89,7 +86,7 @@ def read_request(body: object) -> SubmitRequest:
     if found or not isinstance(data, dict):
         raise SchemaViolation(f"{len(found)} member(s) of the message are at fault", errors=tuple(found))
     return SubmitRequest(
-        recipient, subject, case, urgency, tuple(dict.fromkeys(handling)), data, reply, supersedes, expires,
+        recipient, subject, case, urgency, tuple(handling), data, reply, supersedes, expires,
         rows, attachments,
     )  # fmt: skip
 

@@ -85,6 +85,7 @@ class Witnessing:
     ) -> None:
         self.gate = gate
         self.disputes = disputes
+        self._checkpoints = checkpoints
         self.guard = Guard(
             store, directory, checkpoints, gate, clock, log_keys=lambda: [signer.key for signer in log_signers()]
         )
@@ -102,6 +103,7 @@ class Witnessing:
     async def load(self) -> None:
         """Read what earlier processes stored, and close the gate where a partner must be asked first."""
         await self.disputes.load()
+        await self._checkpoints.load()
         await self.cosigning.load()
         await self.guard.begin()
         await self.renewal.begin()

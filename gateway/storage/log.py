@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing, contextmanager
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -55,6 +57,11 @@ _LEAVES = compiled(
 _ROWS = compiled(select(e.seq, e.data).order_by(e.seq))
 _FILED = compiled(select(e.seq, e.at, e.typ, e.actor, e.obj, e.jti, e.case_ref, e.outcome, e.data).order_by(e.seq))
 _COSIGNED_SIZE = compiled(select(func.max(t.cosignatures.c.size)))
+_COSIGNED = compiled(
+    select(c.size, c.note, t.cosignatures.c.lines)
+    .join(t.cosignatures, t.cosignatures.c.size == c.size)
+    .order_by(c.size.desc(), t.cosignatures.c.witness)
+)
 _FILED_CHECKPOINTS = compiled(select(c.size, c.root, c.note).order_by(c.size))
 _CHECKPOINTS = compiled(select(c.note).order_by(c.size))
 _CARDS = compiled(
@@ -131,6 +138,12 @@ class LogReader:
     def was_signed(self) -> bool:
         """Say whether a checkpoint was ever signed here, whatever became of its row."""
         return read_signed(self._run(_SIGNED).fetchone()) is not None
+
+    def cosigned(self) -> Iterator[str]:
+        """Yield our checkpoints with their partners' cosignature lines, newest first."""
+        for _, rows in groupby(self._run(_COSIGNED), itemgetter(0)):
+            [(_, note, lines), *more] = rows
+            yield "".join([note, lines, *(row[2] for row in more)])
 
     def misfiled_checkpoints(self) -> Iterator[int]:
         """Yield the size of each checkpoint whose columns are not what it says: a start would believe the columns."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.errors import NotFound
 from gateway.ledger.tiles import parse_path
 from gateway.web.api.answering import NO_STORE, tagged
-from gateway.web.api.route import Call, Route
+from gateway.web.api.route import ETAG, Call, Route
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -32,11 +32,11 @@ class TileLog:
         octets = "application/octet-stream"
         return [
             Route("GET", f"{PREFIX}/checkpoint", (), self.get_checkpoint, "The newest signed checkpoint", "audit log",
-                  media_type="text/plain", problems=(404,)),
+                  media_type="text/plain", params=(ETAG,), problems=(404,)),
             Route("GET", f"{PREFIX}/tile/entries/{{path:.+}}", ("audit.read",), self.get_bundle, "An entry bundle",
-                  "audit log", media_type=octets, problems=(404,)),
+                  "audit log", media_type=octets, params=(ETAG,), problems=(404,)),
             Route("GET", f"{PREFIX}/tile/{{path:.+}}", (), self.get_tile, "A tile of hashes", "audit log",
-                  media_type=octets, problems=(404,)),
+                  media_type=octets, params=(ETAG,), problems=(404,)),
         ]  # fmt: skip
 
     async def get_checkpoint(self, call: Call) -> web.Response:

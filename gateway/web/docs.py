@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 from functools import cache
 from hashlib import sha256
-from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from gateway.primitives.visible import escape
 from gateway.web.api.answering import tagged
-from gateway.web.api.route import PREFIX, Call, Route
+from gateway.web.api.route import ETAG, PREFIX, Call, Route
 from gateway.web.openapi import MEANING, describe, template
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def docs_routes(routes: Sequence[Route]) -> list[Route]:
         )  # fmt: skip
 
     ours = [
-        Route("GET", f"{PREFIX}/openapi.json", (), openapi, "This API as OpenAPI 3.1", "reference"),
-        Route("GET", "/docs", (), page, "This API as a page", "reference", media_type="text/html"),
+        Route("GET", f"{PREFIX}/openapi.json", (), openapi, "This API as OpenAPI 3.1", "reference", params=(ETAG,)),
+        Route("GET", "/docs", (), page, "This API as a page", "reference", media_type="text/html", params=(ETAG,)),
     ]
     return ours
 

@@ -43,7 +43,7 @@ from gateway.web.connections import CALLER_OF, CONNECTIONS
 from gateway.web.intake import INTAKE, LARGE_BYTES, Intake
 from gateway.web.problems import CALLER
 from gateway.web.rates import REFUSED_COST, Rates, cost_of
-from gateway.web.server import DRAIN
+from gateway.web.server import DRAIN, close_methods
 from gateway.web.uploads import upload_routes
 from gateway.web.witness import witness_routes
 
@@ -102,6 +102,7 @@ def exchange_app(parts: ExchangeParts, prefix: str, outermost: Any) -> web.Appli
             *upload_routes(parts, prefix, lambda request: request[PARTY]),
         ]
     )
+    close_methods(app)
     app[DRAIN] = handlers.drain
     app[CALLER_OF] = handlers.peer
     return app

@@ -6,7 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway import __version__
+from gateway.protocol.members import PARTY
+from gateway.registry.subject import MAX_SUBJECT_LENGTH, SUBJECT_NAME
 from gateway.web.api.described import Models
+from gateway.web.api.messages import CASE
+from gateway.web.api.route import anchored
 from gateway.web.problems import MEDIA_TYPE
 
 if TYPE_CHECKING:
@@ -19,18 +23,34 @@ PROBLEM: Final = Models("gateway.web.api.models").Problem
 VALID: Final = Models("gateway.web.api.models").Valid
 REF: Final = "#/components/schemas/{model}"
 JSON: Final = "application/json"
+# What the members of paths look like; anything else is refused, or is the name of nothing.
+MEMBERS: Final[dict[str, dict[str, Any]]] = {
+    "id": {"examples": ["019c8a52-3b6e-7d10-8c55-1f0a2b3c4d5e"]},
+    "ref": {"pattern": anchored(CASE.pattern), "examples": ["XC-ID-2026-000123-8"]},
+    "party": {"pattern": anchored(PARTY.pattern), "examples": ["kh.gdi"]},
+    "subject": {
+        "pattern": anchored(SUBJECT_NAME.pattern),
+        "maxLength": MAX_SUBJECT_LENGTH,
+        "examples": ["case.referral"],
+    },
+    "version": {"pattern": "^(latest|-1|[1-9][0-9]{0,8})$", "examples": ["latest"]},
+    "number": {"pattern": "^[1-9][0-9]{0,14}$"},
+}
 PATH_MEMBER: Final = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 
 MEANING: Final = {
     200: "Done", 201: "Made", 202: "Accepted for sending", 304: "You hold it already",
     400: "The request cannot be read", 401: "Sign in first", 403: "Your role may not do this",
-    404: "Unknown, or not yours to see", 409: "The state does not allow it", 413: "Too large",
-    408: "The body comes too slowly",
+    404: "Unknown, or not yours to see", 405: "Not a method of this path", 408: "The body comes too slowly",
+    409: "The state does not allow it", 413: "Too large",
     415: "Unsupported media type", 416: "Not a range of this file", 422: "A rule refuses it: `errors` name each place",
     429: "Too many requests", 431: "All headers together are too large",
     500: "A fault of the gateway", 502: "The partner gave no verified answer",
     503: "Not now: try again",
 }  # fmt: skip
+_RETRY_AFTER: Final = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+_ALLOW: Final = {"Allow": {"description": "the methods of this path", "schema": {"type": "string"}}}
+HEADERS: Final = {405: _ALLOW, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
 
 
 def describe(routes: Sequence[Route]) -> dict[str, Any]:
@@ -79,7 +99,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "tags": [route.tag],
         "parameters": [
-            *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            *({"name": name, "in": "path", "required": True, "schema": {"type": "string", **MEMBERS.get(name, {})}}
               for name in PATH_MEMBER.findall(route.path)),
             *(_parameter(param) for param in route.params),
         ],
@@ -120,12 +140,13 @@ def _responses(route: Route) -> dict[str, Any]:
     if any(param.name == "If-None-Match" for param in route.params):
         found[304] = {"description": MEANING[304]}
     fault = {route.media_type: _content(route.fault)} if route.fault else {MEDIA_TYPE: _content(PROBLEM)}
-    # Who is known has a rate, who sends a body has its time, and every head its size.
-    anywhere = (*((401, 403, 429) if route.acts else ()), *((408, 429) if route.body else ()), 431, 500)
+    # Who is known has a rate, who sends a body has its time, and every head its size; 400: the guard refuses a query
+    # parameter that a route does not know, of every route.
+    anywhere = (*((401, 403, 429) if route.acts else ()), *((408, 429) if route.body else ()), 400, 405, 431, 500)
     for status in (*route.problems, *anywhere):
         found[status] = {"description": MEANING[status], "content": fault}
-        if status in {429, 503}:
-            found[status]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+        if status in HEADERS:
+            found[status]["headers"] = HEADERS[status]
     return {str(status): found[status] for status in sorted(found)}
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from gateway.web.server import close_methods
+
 Check = Callable[[], Awaitable[Sequence[tuple[str, str | None]]]]
 """Name and fault (None: fine) of everything readiness needs."""
 
@@ -34,4 +36,5 @@ def ops_app(ready: Check, metrics: Callable[[], Awaitable[bytes]], outermost: An
     app.add_routes([
         web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", show_metrics),
     ])  # fmt: skip
+    close_methods(app)
     return app

@@ -8,7 +8,7 @@ import errno
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.errors import ConfigurationError
 from gateway.settings import Address
@@ -46,6 +46,29 @@ CANCEL_S = 1.0
 FREELY: Final = Caps()
 """Without settings."""
 PATIENTLY: Final = Times()
+
+
+def close_methods(app: web.Application) -> None:
+    """Have each path answer 405 for the methods it has no handler for; call it when all routes are there.
+
+    Else a longer list is told: `/messages/batch` fits `/messages/{id}` too, and GET would go there and be a 404.
+    """
+    paths: dict[str, list[web.AbstractResource]] = {}
+    for resource in app.router.resources():
+        paths.setdefault(resource.canonical, []).append(resource)
+    for resources in paths.values():
+        taken = sorted({route.method for resource in resources for route in resource})
+        if hdrs.METH_ANY not in taken:
+            last = resources[-1]
+            assert isinstance(last, web.Resource)
+            last.add_route(hdrs.METH_ANY, _not_taken(taken))
+
+
+def _not_taken(taken: list[str]) -> Handler:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPMethodNotAllowed(request.method, taken)
+
+    return refuse
 
 
 @asynccontextmanager

@@ -187,7 +187,7 @@ async def test_templates_are_for_types_with_rows(kh: Api) -> None:
     """The first line of the CSV, by type; another type is a 404 that names those that have rows."""
     found = await kh.get("/templates/identity.verify.request")
     assert (found.status, found.media_type) == (200, "text/csv")
-    assert found.body.startswith(b"itemId,person.personRef,person.role,")
+    assert found.body.startswith(b'"itemId","person.personRef","person.role",')
     missing = await kh.get("/templates/case.update")
     assert (missing.status, "identity.verify.request" in missing.json["detail"]) == (404, True)
     bulletin = (await kh.submit(example("route.bulletin/s6-batam-johor-bavet"))).json["id"]

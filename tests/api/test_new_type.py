@@ -59,12 +59,22 @@ async def test_adding_a_type_is_adding_a_file(tmp_path: Path) -> None:
         note = {"recipient": "kh.gdi", "type": "meeting.note", "handling": ["V1", "H2"], "data": {"topic": "DATE"}}
 
         wrong = await a.submit({**note, "data": {"topic": "LUNCH"}})
+        coded = [await a.submit({**note, "handling": codes}) for codes in (["H9"], ["V1", "H2", "V1"])]
+        coded.append(await a.call("POST", "/messages?dry_run=true", json={**note, "handling": ["XX", "H2"]}))
+        batch = await a.call(
+            "POST",
+            "/messages/batch",
+            json={"messages": [note | {"handling": ["H9"]}]},
+            headers={"Idempotency-Key": "b"},
+        )
         sent = await a.submit(note)
         await pair.settle()
         ended = await a.get(f"/messages/{sent.json['id']}")
         [arrived] = (await b.get("/messages?direction=in", "officer")).json["items"]
 
     assert (wrong.status, wrong.json["errors"][0]["pointer"]) == (422, "/data/topic")
+    refused = [*(answer.json for answer in coded), *batch.json["results"]]
+    assert [(e["code"], e["pointer"]) for one in refused for e in one["errors"]] == [("E-CODE", "/handling")] * 4
     assert (sent.status, ended.json["state"]) == (202, "accepted")
     assert (arrived["type"], arrived["urgency"]) == ("meeting.note", "PRIORITY")
 

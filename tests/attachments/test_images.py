@@ -65,6 +65,60 @@ async def test_a_photograph_for_print_becomes_one_for_screens(remake: Remake) ->
         assert (found.mode, found.getpixel((3, 3))) == ("RGB", (255, 255, 255))
 
 
+HIDDEN = b"second picture"
+
+
+async def test_no_colour_travels_that_no_pixel_shows() -> None:
+    """A palette holds what its pixels use, once each; what was invisible has no colour, and no second index."""
+    drawing = Image.new("P", (8, 8))
+    drawing.putpalette(bytes((200, 30, 40, 200, 30, 40, 9, 8, 7, 70, 80, 90)) + HIDDEN.ljust(600, b"!"))
+    drawing.putdata([0, 1, 2, 3] * 16)
+    out = io.BytesIO()
+    drawing.save(out, "PNG", transparency=b"\xff\xff\x00\x80")
+    assert HIDDEN in out.getvalue()
+
+    raw = await clean(out.getvalue(), "image/png")
+
+    assert HIDDEN not in raw
+    with Image.open(io.BytesIO(raw)) as found:
+        assert found.mode == "P"
+        palette = bytes(found.getpalette("RGB") or ()).rstrip(b"\0")
+        assert {palette[at : at + 3] for at in range(0, len(palette), 3)} <= {
+            bytes((200, 30, 40)), bytes(3), bytes((70, 80, 90)),
+        }  # fmt: skip
+        assert len(set(found.get_flattened_data())) == 3, "two names of one colour were a second picture"
+        shown = list(found.convert("RGBA").get_flattened_data())
+    assert shown == [(200, 30, 40, 255), (200, 30, 40, 255), (0, 0, 0, 0), (70, 80, 90, 128)] * 16
+
+
+async def test_a_palette_without_transparency_keeps_its_pixels() -> None:
+    """Two hundred colours and one that is named invisible: the same picture as before."""
+    drawing = Image.new("P", (16, 16))
+    drawing.putpalette(bytes(range(256)) * 3)
+    drawing.putdata(list(range(256)))
+    for options in ({}, {"transparency": 7}):
+        out = io.BytesIO()
+        drawing.save(out, "PNG", **options)
+        with Image.open(io.BytesIO(out.getvalue())) as before:
+            wanted = [p if p[3] else (0, 0, 0, 0) for p in before.convert("RGBA").get_flattened_data()]
+        with Image.open(io.BytesIO(await clean(out.getvalue(), "image/png"))) as found:
+            assert list(found.convert("RGBA").get_flattened_data()) == wanted
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+async def test_no_picture_travels_under_an_opacity_of_none(mode: str) -> None:
+    """Invisible pixels come out black; all others, the faintest too, as they were."""
+    bands = len(mode)
+    drawing = Image.new(mode, (4, 1))
+    pixels = [(11,) * (bands - 1) + (0,), (22,) * (bands - 1) + (1,), (33,) * (bands - 1) + (255,), (44,) * bands]
+    drawing.putdata(pixels)
+    out = io.BytesIO()
+    drawing.save(out, "PNG")
+    with Image.open(io.BytesIO(await clean(out.getvalue(), "image/png"))) as found:
+        assert found.mode == mode
+        assert list(found.get_flattened_data()) == [(0,) * bands, *pixels[1:]]
+
+
 def bomb(width: int, height: int) -> bytes:
     """Return a small PNG that says it has so many pixels."""
 

@@ -14,6 +14,7 @@ from gateway.casework.dates import Span
 from gateway.casework.figures import Imported, compute, left_out, newest, overlaps, read_csv
 from gateway.casework.policies.words import personal_data
 from gateway.casework.statistics import Count, Figure, Published, edition, grain, revise
+from gateway.primitives.table import csv_text
 from gateway.resources import schemas_path
 from tests.casework.casefile import codelists, message
 
@@ -72,6 +73,20 @@ def test_each_fault_is_named_by_row_and_column(
 ) -> None:
     """All at once, so that a sheet is mended in one go; a file with a fault brings nothing in."""
     assert read(*rows, head=head)[1] == expected
+
+
+@pytest.mark.parametrize("hidden", ["\x1b[31m", "\x00", "\x7f", "\x9b", "\u202e", "\u2066", "\u200b", "\ufeff"])
+def test_a_source_steers_no_screen(hidden: str) -> None:
+    """It is shown beside each figure: on terminals, in tables, in the chart."""
+    assert read(f"RFI_SENT,2025-02,2025-02,7,Registry{hidden}x")[1] == [("/2/source", "E-SCHEMA")]
+
+
+@pytest.mark.parametrize("source", ["Agency;=cmd|x", "=1", "'=1", "a;'+1", "\uff0b1", "Registry, 'B' - north"])
+def test_a_source_that_goes_out_comes_in_again(source: str) -> None:
+    """Written as every table is, marks and quotes included, and read as it was."""
+    raw = csv_text([HEAD.split(","), ("RFI_SENT", "2025-02", "2025-02", 7, source)]).encode()
+    [figure], faults = read_csv(raw, codelists(), personal_data)
+    assert (faults, figure.source) == ([], source)
 
 
 def test_a_sheet_of_a_spreadsheet_program_is_read() -> None:

@@ -339,6 +339,22 @@ def test_p09_the_content_sets_the_minimum(dropped: str) -> None:
     assert places(judge(message(SUMARNI, handling=handling))) == {("E-HANDLING", "/handling")}
 
 
+@pytest.mark.parametrize("subject", [*sorted(PURPOSES), "meeting.note"])
+@pytest.mark.parametrize("side", ["sender", "receiver"])
+@pytest.mark.parametrize("spoilt", [("H9",), ("XX", "H0"), ("h2",), ("H2", "H2"), ("H2", "V1", "NP", "H2")])
+def test_a_handling_code_is_on_the_list_and_stands_once(subject: str, side: str, spoilt: tuple[str, ...]) -> None:
+    """E-CODE and nothing else, under every type, one registered later too, and on both sides."""
+    found = judge(message(SUMARNI, subject=subject, side=side, handling=spoilt))
+    assert places(found) == {("E-CODE", "/handling")}
+
+
+def test_the_handling_codes_are_those_of_the_list() -> None:
+    """What is judged and what `/codelists/handlingCode` shows are the same codes."""
+    listed = codelists().get("handlingCode")
+    assert listed is not None
+    assert set(listed.codes) == set(handling.ORDER)
+
+
 def test_p09_h3_says_its_restriction() -> None:
     """H3 without text is E-HANDLING."""
     facts = message(BULLETIN, handling=("H3",))

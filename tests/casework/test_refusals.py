@@ -136,6 +136,16 @@ CASES: list[tuple[str, str, Spoil, str, str]] = [
         "E-CODE",
         "/onwardGroup/checkpoint",
     ),
+    ("9 an escape in text", SUMARNI, lambda d: d.update(summary=d["summary"] + "\x1b[31m"), "E-SCRIPT", "/summary"),
+    ("9 a delete in text", SUMARNI, lambda d: d.update(summary=d["summary"] + "\x7f"), "E-SCRIPT", "/summary"),
+    (
+        "9 a line separator in text",
+        SUMARNI,
+        lambda d: d.update(summary=d["summary"] + "\u2028"),
+        "E-SCRIPT",
+        "/summary",
+    ),
+    ("9 nothing wide in text", SUMARNI, lambda d: d.update(summary="x\u200b" + d["summary"]), "E-SCRIPT", "/summary"),
     ("9 bidi in text", SUMARNI, lambda d: d.update(summary=d["summary"] + "\u202e"), "E-SCRIPT", "/summary"),
     (
         "10 repeated name",

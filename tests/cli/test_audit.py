@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import stat
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.ledger.note import COSIGNATURE, NoteSigner
 from gateway.ledger.tiles import decode_bundle, encode_bundle
 from tests.cli.terminal import Home, run
 
@@ -72,6 +74,96 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], int | None]] = {
     "no checkpoint": (lambda folder: (folder / "checkpoint").unlink(), None),
     "a file nobody vouches for": (lambda folder: (folder / "tile" / "0" / "999").write_bytes(b"x" * 32), None),
 }
+
+
+def keys(pair: Pair) -> list[str]:
+    """Return `--vkey` for the log of id.imigrasi and for its witness, as its partner was told them."""
+    shown = pair.a.json("card", "show")["log_vkey"], pair.b.json("card", "show")["witness_vkey"]
+    return [word for vkey in shown for word in ("--vkey", vkey)]
+
+
+def test_a_healthy_log_in_use_verifies_under_its_key_and_its_witness(exported: tuple[Path, str], pair: Pair) -> None:
+    """It is always a little ahead of its witness: exit 0, who cosigned, and calmly how much is behind that."""
+    for at in range(3):
+        pair.a.run("audit", "export", str(exported[0].with_name(f"again-{at}")))
+        shown = pair.a.run("audit", "verify", *keys(pair), "-o", "json")
+        assert shown.json["verified"] is True
+        assert [one["witness"] for one in shown.json["cosigned_by"]] == ["kh.gdi/bcx/witness/1"]
+        assert 0 < shown.json["cosigned_size"] <= shown.json["size"]
+        assert "keep this copy" not in shown.err
+        behind = shown.json["size"] - shown.json["cosigned_size"] + shown.json["unsigned"]
+        assert (f"{behind} entries after the newest cosigned checkpoint" in shown.err) is bool(behind)
+    told = pair.a.run("audit", "verify", *keys(pair)).out
+    assert "cosigned_by\tkh.gdi/bcx/witness/1 at 20" in told
+    assert "NoteKey" not in told
+
+
+def test_a_witness_that_never_cosigned_is_asked_for_and_nobody_is_blamed(pair: Pair) -> None:
+    """Another witness's key: exit 3, for that was asked; but nothing says that the log was changed."""
+    stranger = NoteSigner.from_seed("th.imm/bcx/witness/1", COSIGNATURE, bytes(32)).key.vkey
+    shown = pair.a.run("audit", "verify", "--vkey", stranger, "-o", "json", code=3)
+    assert [fault["what"] for fault in shown.json["faults"]] == ["no given witness has cosigned it"]
+    assert "nothing was changed as far as the keys given can tell" in shown.err
+    assert "keep this copy" not in shown.err
+
+
+def test_a_new_log_key_that_signed_nothing_yet_blames_nobody(home: Home) -> None:
+    """No partner answers, so the newest checkpoint is of the old key: exit 3, and no word of a change."""
+    home.run("keys", "rotate", "--use", "log")
+    shown = home.run("audit", "verify", "--vkey", home.json("card", "show")["log_vkey"], "-o", "json", code=3)
+    assert [fault["what"] for fault in shown.json["faults"]] == ["a key of our cards signed it, and no given one"]
+    assert "keep this copy" not in shown.err
+    assert home.run("audit", "verify").code == 0
+
+
+def test_an_export_says_how_many_entries_it_left_out(home: Home) -> None:
+    """No partner runs, so nothing new is cosigned: what is behind the signed or cosigned head is counted."""
+    made = home.run("audit", "export", str(home.path.with_name("export")), "-o", "json")
+    size = home.json("audit", "search", "--limit", "1")[0]["index"] + 1
+    assert made.json["left_out"] == size - made.json["size"]
+    assert ("are not in it" in made.err) is bool(made.json["left_out"])
+
+
+def test_one_entry_is_proved_in_the_form_of_other_tools(exported: tuple[Path, str], pair: Pair, tmp_path: Path) -> None:
+    """C2SP tlog-proof: written, checked, refused where anything in it was changed; read back without a home."""
+    assert exported
+    file = tmp_path / "entry.tlog-proof"
+    made = pair.a.run("audit", "prove", "3", str(file), "-o", "json").json
+    assert (made["verified"], made["index"], made["entry"]["seq"]) == (True, 3, 3)
+    assert [one["witness"] for one in made["cosigned_by"]] == ["kh.gdi/bcx/witness/1"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    text = file.read_text("utf-8")
+    assert text.startswith("c2sp.org/tlog-proof@v1\nextra ")
+    assert pair.a.run("audit", "prove", "3").out.partition("\n\n")[0].splitlines()[2] == "index 3"
+    alone = run("audit", "verify", str(file), *keys(pair), "-o", "json").json
+    assert (alone["verified"], alone["entry"]) == (True, made["entry"])
+    assert "exists" in pair.a.run("audit", "prove", "3", str(file), code=6).fault
+    for old, new in (
+        ("index 3", "index 4"), ("extra e", "extra f"), ("extra e", "extra "), ("@v1", "@v2"), ("\n\n", "\n"),
+        ("id.imigrasi/bcx/log/1\n", "id.imigrasi/bcx/log/2\n"),
+    ):  # fmt: skip
+        file.write_text(text.replace(old, new, 1), "utf-8")
+        assert run("audit", "verify", str(file), *keys(pair), "-o", "json", code=3).json["verified"] is False
+    file.write_text(text, "utf-8")
+    other = pair.b.json("card", "show")["log_vkey"]
+    assert "no trusted key" in run("audit", "verify", str(file), "--vkey", other, code=3).out
+    stranger = NoteSigner.from_seed("th.imm/bcx/witness/1", COSIGNATURE, bytes(32)).key.vkey
+    assert run("audit", "verify", str(file), *keys(pair)[:2], "--vkey", stranger, code=3).code == 3
+
+
+def test_an_entry_that_is_not_there_cannot_be_proved(pair: Pair, home: Home) -> None:
+    """Exit 5 for no such entry, 2 for no number, 3 where the stored log does not add up."""
+    assert "the log has" in pair.a.run("audit", "prove", "900000000", code=5).fault
+    pair.a.run("audit", "prove", "--", "-1", code=2)
+    pair.a.run("audit", "prove", "first", code=2)
+    assert home.run("audit", "prove", "3").out.startswith("c2sp.org/tlog-proof@v1")
+    with closing(sqlite3.connect(home.path / "data" / "gateway.db")) as database:
+        [data] = database.execute("SELECT data FROM entries WHERE seq = 3").fetchone()
+        database.execute("UPDATE entries SET data = ? WHERE seq = 3", (data.replace(b'"system"', b'"sister"'),))
+        database.commit()
+    shown = home.run("audit", "prove", "3", "-o", "json", code=3)
+    assert shown.json["fault"] == "the path does not lead from this entry to the signed root"
+    assert "keep it" in shown.err
 
 
 @pytest.mark.parametrize(("tamper", "index"), TAMPERED.values(), ids=TAMPERED)

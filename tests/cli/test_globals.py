@@ -53,6 +53,7 @@ COMMANDS = {
     "schema register": {"FILE"},
     "schema approve": {"SUBJECT", "VERSION", "--all"},
     "schema diff": {"SUBJECT"},
+    "audit prove": {"INDEX", "FILE", "--vkey"},
     "audit verify": {"DIR", "--vkey", "--tsa"},
     "audit export": {"DIR"},
     "audit search": set(),

@@ -179,6 +179,15 @@ FURTHER = (
     Row("no consent", S1, put("persons/0/consent/consentType", "REFUSED"), "E-CONSENT", "/data/persons/0/consent"),
     Row("no basis", S1, put("meta/transferBasis", {"code": "NO_PERSONAL_DATA"}), "E-TRANSFER",
         "/data/meta/transferBasis"),
+    *(
+        Row(f"{what}: {name.partition('/')[0]}", name, nothing, "E-CODE", "/handling", {"handling": codes})
+        for name in (S1, BULLETIN, QUARTER)
+        for what, codes in (
+            ("a handling code that nobody knows", ["V1", "H2", "NP", "H9"]),
+            ("a handling code twice", ["V1", "H2", "NP", "V1"]),
+        )
+    ),
+    Row("a handling code alone that nobody knows", BULLETIN, nothing, "E-CODE", "/handling", {"handling": ["XX"]}),
     Row("too weak for its content", S1, nothing, "E-HANDLING", "/handling", {"handling": ["H2"]}),
     Row("kept too long", S1, put("meta/retention/deleteBy", "2039-01-01"), "E-RETENTION",
         "/data/meta/retention/deleteBy"),

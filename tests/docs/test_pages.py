@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.casework import handling
-from gateway.casework.policies import basis, course, keeping, people, protection
+from gateway.casework.policies import POLICIES, basis, course, keeping, people, protection
 from gateway.casework.policies import words as policy_words
 from gateway.cli import demo_story, failure
 from gateway.web.metrics import URGENCIES, Metrics
@@ -84,7 +84,9 @@ def test_each_policy_stands_in_the_page_with_its_function_and_has_a_test() -> No
     assert [words(row[0])[0] for row in listed_] == [f"P{number:02}" for number in range(1, 25)]
     modules = [basis, course, handling, keeping, people, protection, policy_words]
     tests = (ROOT / "tests/casework/test_policies.py").read_text("utf-8")
-    for policy, _, function, _ in listed_:
+    judging = {policy.__name__ for policy in POLICIES}
+    for policy, refuses, function, code in listed_:
+        assert (words(function)[0] in judging) == bool(words(code)) != refuses.startswith("nothing"), policy
         assert any(hasattr(module, words(function)[0]) for module in modules), function
         assert f"def test_{words(policy)[0].lower()}_" in tests, policy
 

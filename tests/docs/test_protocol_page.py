@@ -81,7 +81,9 @@ def test_each_endpoint_stands_in_the_page() -> None:
 
     app = exchange.exchange_app(cast("Any", SimpleNamespace(intake=None)), "", outermost)
     served = {
-        f"{route.method} {route.resource.canonical}" for route in app.router.routes() if route.resource is not None
+        f"{route.method} {route.resource.canonical}"
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "*"  # that is the 405 of each path
     }
     assert {words(row[0])[0] for row in rows(PAGE, "endpoints")} == served
 

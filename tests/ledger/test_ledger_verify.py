@@ -57,6 +57,26 @@ def test_untouched_export_verifies(new_log: Callable[[], MemoryLog], size: int) 
     assert [one.witness for one in report.cosigned_by] == [WITNESS_KEY]
 
 
+@pytest.mark.parametrize("now_ms", [None, 0])
+def test_a_cosignature_of_the_future_is_nobodys_word(new_log: Callable[[], MemoryLog], now_ms: int | None) -> None:
+    """Beyond two clocks' difference from now it is no cosignature; without a clock it is not judged."""
+    files = new_log().append(3).export()
+    report = verify.verify_export(
+        files.get, log_keys=[LOG_KEY], witness_keys=[WITNESS_KEY], paths=files, now_ms=now_ms
+    )  # fmt: skip
+    assert (report.ok, bool(report.cosigned_by)) == (now_ms is None, now_ms is None)
+    assert [fault.meaning for fault in report.faults] == ([] if now_ms is None else [verify.MADE_UP])
+
+
+def test_when_a_cosignature_can_have_been_made() -> None:
+    """From 120 s before the log's first entry to 120 s after now."""
+    made = note.Cosignature(WITNESS_KEY, 10_000)
+    for first, now, timely in (
+        (10_120_000, 9_880_000, True), (10_120_001, 10_000_000, False), (0, 9_879_999, False), (None, None, True),
+    ):  # fmt: skip
+        assert made.timely(first, now) is timely
+
+
 def test_export_with_three_levels_verifies_and_one_flip_is_named(new_log: Callable[[], MemoryLog]) -> None:
     """65,800 leaves: the first tile at level 2."""
     files = new_log().append(65_800, batch=5000).export()

@@ -142,6 +142,10 @@ def test_an_oversized_card_is_refused_unread() -> None:
         read_card(b" " * (MAX_CARD_BYTES + 1))
 
 
+# What moves a cursor, turns a line, makes two lines of one, or is not seen at all.
+STEERING = ("\x1b[31m", "\x00", "\n", "\x7f", "\x9b", "\u202e", "\u2066", "\u2028", "\u200b", "\ufeff")
+
+
 def _set(*path: Any) -> Callable[[dict[str, Any]], object]:
     """Return a change that sets the value at a path; the last of `path` is the value."""
 
@@ -184,6 +188,9 @@ LOW = base64.urlsafe_b64encode(LOW_ORDER).rstrip(b"=").decode()
         ("/country", _set("country", "ID")),
         ("/name", _set("name", "")),
         ("/name", _set("name", "x" * 201)),
+        *(("/name", _set("name", f"GDI{hidden}x")) for hidden in STEERING),
+        *(("/profiles", _set("profiles", ["1", f"2{hidden}"])) for hidden in STEERING),
+        *(("/endpoint", _set("endpoint", f"https://gdi.example/b{hidden}cx")) for hidden in (*STEERING, "\u00e9")),
         ("/environment", _set("environment", "staging")),
         ("/version", _set("version", 0)),
         ("/version", _set("version", "4")),

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from itertools import pairwise
+
+import pytest
 
 from gateway.ledger import note
 from gateway.ports.common import Actor
 from gateway.primitives import merkle
+from tests.cli.terminal import Home
 from tests.support.link import Killed, example
 from tests.witness.stage import Stage, alarms, cosigned, play, signed
 
@@ -148,6 +153,53 @@ def test_a_partner_with_an_older_card_still_verifies_after_the_log_key_changed()
         )
 
     play(story)
+
+
+@pytest.mark.parametrize("skew_ms", [300_000, -3_600_000], ids=["in the future", "before the log began"])
+def test_a_cosignature_of_an_impossible_time_is_not_taken(skew_ms: int) -> None:
+    """Nothing more is covered while a witness's clock is that wrong; once it is right it goes on."""
+
+    async def story(stage: Stage) -> None:
+        await stage.a.submit(example(REFERRAL))
+        await asyncio.sleep(5)
+        before = cosigned(stage.a)
+        assert before > 0
+        stage.b.skew_ms = skew_ms
+        await stage.a.submit(example(REFERRAL))
+        await asyncio.sleep(30)
+        assert cosigned(stage.a) == before
+        stage.b.skew_ms = 0
+        await stage.until(lambda: cosigned(stage.a) > before)
+
+    play(story)
+
+
+def test_a_home_verifies_under_its_new_log_key_and_earlier_checkpoints_under_those_of_its_cards() -> None:
+    """None is called changed for a key that was; without cards one sentence says what is not judged."""
+    keys: list[str] = []
+
+    async def story(stage: Stage) -> None:
+        for _ in range(3):
+            await stage.a.submit(example(REFERRAL))
+            await asyncio.sleep(3)
+        await stage.a.gateway.keyroom.rotate("log", Actor("local", "operator"))
+        before = cosigned(stage.a)
+        await stage.a.submit(example(REFERRAL))
+        await stage.until(lambda: cosigned(stage.a) == signed(stage.a) > before)
+        mine, theirs = stage.a.gateway.directory.mine, stage.b.gateway.directory.mine
+        keys.extend(("--vkey", mine.log_vkey, "--vkey", theirs.witness_vkey))
+
+    home = Home(play(story).a.home)
+    shown = home.run("audit", "verify", *keys, "-o", "json")
+    assert (shown.json["verified"], shown.json["faults"]) == (True, [])
+    assert [one["witness"] for one in shown.json["cosigned_by"]] == ["kh.gdi/bcx/witness/1"]
+    assert "not judged" not in shown.err
+    with closing(sqlite3.connect(home.path / "data" / "gateway.db")) as database, database:
+        database.execute("UPDATE cards SET jws = x'7b7d' WHERE party = 'id.imigrasi'")
+    (home.path / "keys").rename(home.path / "away")
+    shown = home.run("audit", "verify", *keys, "-o", "json")
+    assert shown.json["faults"] == []
+    assert " earlier checkpoints are not judged: " in shown.err
 
 
 def test_a_checkpoint_under_a_key_only_the_new_card_names_is_cosigned_after_a_look_at_that_card() -> None:

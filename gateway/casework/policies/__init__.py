@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Policy = Callable[[Context], Iterator[Finding]]
 
+# What the attributes of any message say, of whatever type: judged once, and what it finds stands alone.
+ATTRIBUTES: Final[tuple[Policy, ...]] = (protection.handling_listed,)
+
 # What a message says by itself: judged once, before anything stored is asked for.
 ALONE: Final[tuple[Policy, ...]] = (
     basis.p02_transfer,
@@ -68,7 +71,7 @@ IN_CASE: Final[tuple[Policy, ...]] = (
 
 # What it finds stands alone.
 FIRST: Final[tuple[Policy, ...]] = (protection.p11_protection,)
-POLICIES: Final[tuple[Policy, ...]] = (*FIRST, *ALONE, *IN_CASE)
+POLICIES: Final[tuple[Policy, ...]] = (*ATTRIBUTES, *FIRST, *ALONE, *IN_CASE)
 
 # The members by which a policy can be broken at all, of `data`, its `meta` or its persons; one that is not here is
 # asked of every message. Most messages have few of them, and the rest of the list would look at each for nothing.
@@ -125,15 +128,25 @@ class Review:
         self.context = Context(message, NOTHING_KNOWN, transfer, codelists)
 
     @cached_property
+    def attributes(self) -> tuple[Finding, ...]:
+        """Return what is wrong with the message before its type is looked at."""
+        return tuple(finding for policy in ATTRIBUTES for finding in policy(self.context))
+
+    @cached_property
     def alone(self) -> tuple[Finding, ...]:
         """Return what the message does wrong whatever is known of its case."""
-        return tuple(finding for policy in awake(ALONE, self.context) for finding in policy(self.context))
+        return self.attributes or tuple(
+            finding for policy in awake(ALONE, self.context) for finding in policy(self.context)
+        )
 
     def within(self, case: CaseFacts) -> tuple[Finding, ...]:
         """Return every finding; empty when it may go.
 
-        A protection finding stands alone: the other findings would tell more about whom it protects.
+        Those of the attributes stand alone: what an unlisted code restricts, nobody can judge. So does a protection
+        finding: the others would tell more about whom it protects.
         """
+        if self.attributes:
+            return self.attributes
         context = self.context.within(case)
         blocked = tuple(finding for policy in awake(FIRST, context) for finding in policy(context))
         if blocked:
@@ -174,6 +187,7 @@ def prompts(message: MessageFacts, *, codelists: CodeLists) -> tuple[Finding, ..
 
 __all__ = [
     "ALONE",
+    "ATTRIBUTES",
     "FIRST",
     "IN_CASE",
     "NOTHING_KNOWN",

@@ -26,6 +26,11 @@ def needed_handling(ctx: Context) -> tuple[str, ...]:
     return handling.union(handling.minimum(ctx.subject, content), ctx.case.inherited)
 
 
+def handling_listed(ctx: Context) -> Iterator[Finding]:
+    """§7.1: every handling code is on the list, and none stands twice. E-CODE."""
+    yield from handling.unlisted(ctx.message.handling)
+
+
 def p09_handling(ctx: Context) -> Iterator[Finding]:
     """P09 and §7.1: neither weaker than the content needs nor than what is answered or forwarded. E-HANDLING."""
     codes = ctx.message.handling

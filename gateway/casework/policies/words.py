@@ -27,6 +27,8 @@ _ENGLISH: Final[dict[str, tuple[str, str | None]]] = {
     "info.response": ("answers", "text"),
     "route.bulletin": ("title", None),
 }
+# Control characters stand in JSON by their escapes.
+_ESCAPED: Final = re.compile(rb"\x7f|\\(?:u00[01]|[bfr])")
 _UUID: Final = re.compile(r"(?:P-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BREAK: Final = r"(?<![0-9A-Za-z])"
 _PATTERNS: Final = (
@@ -107,11 +109,13 @@ def _named(ctx: Context, names: Iterable[str]) -> Iterator[Finding]:
 
 
 def hidden_characters(ctx: Context) -> Iterator[Finding]:
-    """§10 #9: no text anywhere holds control or bidi characters. E-SCRIPT."""
-    if ctx.raw.isascii():
+    """§10 #9: no text anywhere holds control, hidden or bidi characters. E-SCRIPT."""
+    if ctx.raw.isascii() and _ESCAPED.search(ctx.raw) is None:
         return
     for pointer, _, value in walk(ctx.data):
-        if isinstance(value, str) and not value.isascii() and (fault := text_fault(value)) is not None:
+        if not isinstance(value, str) or (value.isascii() and value.isprintable()):
+            continue
+        if (fault := text_fault(value)) is not None:
             yield Finding(pointer, fault, "E-SCRIPT")
 
 

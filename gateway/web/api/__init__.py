@@ -27,7 +27,7 @@ from gateway.web.intake import INTAKE, Intake
 from gateway.web.rates import Rates
 from gateway.web.registry.endpoints import Registry
 from gateway.web.registry.table import registry_routes
-from gateway.web.server import DRAIN
+from gateway.web.server import DRAIN, close_methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,6 +87,7 @@ def api_app(
     guard = Guard(authenticate, gateway.refusals, None if local else Rates(limits.calls_per_s), gateway.witnessing.gate)
     for route in routes:
         app.router.add_route(route.method, route.path, guard.guarded(route))
+    close_methods(app)
     app.on_response_prepare.append(secure)
     app[ROUTES] = routes
     app[DRAIN] = inbox.drain

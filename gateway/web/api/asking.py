@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 JSON = "application/json"
 LIMIT = 50
 LIMIT_MOST = 200
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+KEY = re.compile(r"[!-~]{1,255}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+ -][0-9]{2}:[0-9]{2})")
 
@@ -45,7 +44,7 @@ def idempotency_key(request: web.Request) -> str:
     if key is None:
         detail = "send `Idempotency-Key`, new for each request and the same when you repeat it"
         raise IdempotencyKeyMissing(detail)
-    if not _KEY.fullmatch(key):
+    if not KEY.fullmatch(key):
         detail = "Idempotency-Key is 1 to 255 visible ASCII characters"
         raise MalformedRequest(detail)
     return key

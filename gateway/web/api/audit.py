@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("json", "csv")
 MOST_PROBLEMS = 200
-_WORD = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,99}")
+WORD = re.compile(r"[!-~][ -~]{0,99}")
 _WORDS = "is one line of printable ASCII, 100 characters at most"
 
 
@@ -46,7 +46,7 @@ class Audit:
         cursor = request.query.get("cursor")
 
         def word(name: str) -> str | None:
-            return asking.matching(request, name, _WORD, _WORDS)
+            return asking.matching(request, name, WORD, _WORDS)
 
         # Whoever got an error copies its `trace_id`, or its `instance`, which holds it.
         obj = (word("object") or "").removeprefix(REQUEST_PREFIX) or None
@@ -92,10 +92,12 @@ class Audit:
         if index is None:
             raise asking.refuse("index", "is missing: the number of the entry")
         found = await self.log.inclusion(index, asking.number(call.request, "size"))
-        checkpoint = self.log.checkpoint
+        # The cosigned one first: it is believed without us.
+        heads = (self.log.published, self.log.checkpoint)
         shown = {
             "index": found.index, "size": found.size, "data": b64u.encode(found.data),
             "hash": b64u.encode(leaf_hash(found.data)), "path": [b64u.encode(node) for node in found.path],
-            "root": b64u.encode(found.root), "checkpoint": checkpoint.note if checkpoint.size == found.size else None,
+            "root": b64u.encode(found.root),
+            "checkpoint": next((head.note for head in heads if head.size == found.size), None),
         }  # fmt: skip
         return tagged(call.request, orjson.dumps(shown), cache=REVALIDATE)

@@ -11,15 +11,25 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from gateway.protocol import members
 from gateway.protocol.reasons import CANCEL_REASONS
+from gateway.registry.subject import MAX_SUBJECT_LENGTH, SUBJECT_NAME
+from gateway.web.api.messages import CASE
+from gateway.web.api.route import anchored
 
 Time = Annotated[
     str,
     Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", examples=["2026-11-24T02:00:00.000Z"]),
 ]
-MessageId = Annotated[str, Field(examples=["019c8a52-3b6e-7d10-8c55-1f0a2b3c4d5e"])]
-CaseRef = Annotated[str, Field(examples=["XC-ID-2026-000123-8"])]
-Party = Annotated[str, Field(examples=["kh.gdi"])]
+MessageId = Annotated[
+    str, Field(pattern=anchored(members.MESSAGE_ID.pattern), examples=["019c8a52-3b6e-7d10-8c55-1f0a2b3c4d5e"])
+]
+CaseRef = Annotated[str, Field(pattern=anchored(CASE.pattern), examples=["XC-ID-2026-000123-8"])]
+Party = Annotated[str, Field(pattern=anchored(members.PARTY.pattern), examples=["kh.gdi"])]
+Subject = Annotated[
+    str, Field(pattern=anchored(SUBJECT_NAME.pattern), max_length=MAX_SUBJECT_LENGTH, examples=["case.referral"])
+]
+HandlingCode = Literal["H0", "H1", "H2", "H3", "V1", "V2", "NP", "EO", "OR"]
 Urgency = Literal["FLASH", "URGENT", "PRIORITY", "ROUTINE", "INFO"]
 OutState = Literal["held", "queued", "sending", "accepted", "rejected", "dead", "cancelled"]
 Digest = Annotated[str, Field(description="base64url without padding")]
@@ -58,14 +68,30 @@ class Problem(Model):
     errors: list[Fault] | None = None
 
 
+class Signature(Model):
+    """One signature of a signed object."""
+
+    protected: Digest
+    signature: Digest
+
+
+class SignedObject(Model):
+    """A JWS in general JSON serialization (RFC 7515): Ed25519 first, ML-DSA-65 second."""
+
+    payload: Digest
+    signatures: list[Signature] = Field(min_length=2, max_length=2)
+
+
 class MessageRequest(Model):
     """A message to send."""
 
     recipient: Party
-    type: str = Field(examples=["case.referral"])
+    type: Subject
     case: CaseRef | None = Field(None, description="absent: the type opens a case, or belongs to none")
     urgency: Urgency | None = Field(None, description="absent: the type's own")
-    handling: list[str] = Field(min_length=1, examples=[["V1", "H2"]])
+    handling: list[HandlingCode] = Field(
+        min_length=1, examples=[["V1", "H2"]], description="each once", json_schema_extra={"uniqueItems": True}
+    )
     data: dict[str, Any] = Field(description="as the schema of the type says")
     in_reply_to: MessageId | None = None
     supersedes: MessageId | None = None

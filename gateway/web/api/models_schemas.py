@@ -7,7 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from gateway.registry.compatibility import Mode
-from gateway.web.api.models import Digest, FoundError, Model, Time
+from gateway.registry.subject import VERSION
+from gateway.web.api.models import Digest, FoundError, Model, Subject, Time
+from gateway.web.api.route import anchored
 from gateway.web.registry.models import FoundBreak
 
 
@@ -15,8 +17,10 @@ class SchemaCheck(Model):
     """A schema to judge."""
 
     document: str = Field(description="JSON Schema 2020-12, as text")
-    subject: str | None = Field(None, description="where the schema has no `$id`", examples=["case.referral"])
-    version: str | None = Field(None, description="where the schema has no `$id`; absent: the next one")
+    subject: Subject | None = Field(None, description="where the schema has no `$id`")
+    version: str | None = Field(
+        None, pattern=anchored(VERSION.pattern), description="where the schema has no `$id`; absent: the next one"
+    )
     mode: Mode | None = Field(None, description="absent: the one in force for its subject")
     traffic: bool = Field(default=True, description="false: stored messages are left alone")
 

@@ -17,6 +17,11 @@ PREFIX = "/api/v1"
 Endpoint = Callable[["Call"], Awaitable["web.StreamResponse"]]
 
 
+def anchored(pattern: str) -> str:
+    """Return a pattern over a whole text, as JSON Schema writes it."""
+    return f"^(?:{pattern})$"
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request that passed the guard."""
@@ -36,6 +41,9 @@ class Param:
     schema: dict[str, Any] = field(default_factory=lambda: {"type": "string"})
     where: str = "query"
     required: bool = False
+
+
+ETAG = Param("If-None-Match", "the ETag you hold: 304 where nothing changed", where="header")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 from hashlib import sha256
-from html import escape
 from typing import TYPE_CHECKING, Final
 
 from gateway.casework.chart import FONTS, Bar, Group, draw
+from gateway.primitives.visible import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.casework.policies.basis import PURPOSES
 from gateway.protocol.event import URGENCIES
-from gateway.web.api.audit import FORMATS
+from gateway.web.api import asking
+from gateway.web.api.audit import FORMATS, WORD
 from gateway.web.api.cases import STATUSES
 from gateway.web.api.described import Models
-from gateway.web.api.messages import STATES, STEPS
-from gateway.web.api.route import PREFIX, Param, Route
+from gateway.web.api.messages import CASE, STATES, STEPS, SUBJECT
+from gateway.web.api.route import ETAG, PREFIX, Param, Route, anchored
 
 if TYPE_CHECKING:
+    import re
+
     from gateway.web.api.attachments import Attachments
     from gateway.web.api.audit import Audit
     from gateway.web.api.bulk import Bulk
@@ -34,17 +38,18 @@ LIMIT = Param("limit", "items a page", {"type": "integer", "minimum": 1, "maximu
 SENDER = Param("sender", "whose message is meant, where several parties used its id: 409 asks for it")
 CURSOR = Param("cursor", "`next_cursor` of the page before")
 PARTNER = Param("partner", "with whom the case is, where several partners use its reference: 409 asks for it")
-PURPOSE = Param("purpose", "why it is read, a code of the list processingPurpose: kept in the audit log")
-PURPOSE_HEADER = Param("Access-Purpose", "the same as `purpose`", where="header")
+_PURPOSES = {"type": "string", "enum": sorted(frozenset().union(*PURPOSES.values()))}
+PURPOSE = Param("purpose", "why it is read, a code of the list processingPurpose: kept in the audit log", _PURPOSES)
+PURPOSE_HEADER = Param("Access-Purpose", "the same as `purpose`", _PURPOSES, "header")
 KEY = Param(
     "Idempotency-Key", "new for each request, the same when it is repeated",
-    {"type": "string", "minLength": 1, "maxLength": 255}, "header", required=True,
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": anchored(asking.KEY.pattern)}, "header",
+    required=True,
 )  # fmt: skip
-ETAG = Param("If-None-Match", "the ETag you hold: 304 where nothing changed", where="header")
 
 
-def _word(name: str, text: str) -> Param:
-    return Param(name, text)
+def _word(name: str, text: str, form: re.Pattern[str] | None = None) -> Param:
+    return Param(name, text, {"type": "string"} | ({"pattern": anchored(form.pattern)} if form else {}))
 
 
 def _code(name: str, text: str, codes: frozenset[str] | tuple[str, ...]) -> Param:
@@ -55,7 +60,7 @@ def message_routes(of: Messages) -> list[Route]:
     """Return the routes of `/messages`."""
     path, tag = f"{PREFIX}/messages", "messages"
     read = ("message.read", "message.read-own")
-    case = _word("case", "a case reference")
+    case = _word("case", "a case reference", CASE)
     return [
         Route(
             "POST", path, ("message.submit",), of.post, "Submit a message", tag, m.Accepted, m.MessageRequest, 202,
@@ -81,7 +86,7 @@ def message_routes(of: Messages) -> list[Route]:
         Route(
             "GET", path, read, of.get_list, "List messages, newest first", tag, m.Messages,
             params=(_code("direction", "ours or theirs", ("in", "out")), _code("state", "where it stands", STATES),
-                    case, _word("partner", "with whom it was exchanged"), _word("type", "a message type"),
+                    case, _word("partner", "with whom it was exchanged"), _word("type", "a message type", SUBJECT),
                     Param("since", "accepted or received since", _TIME), CURSOR, LIMIT, ETAG),
             problems=(400,),
         ),
@@ -96,7 +101,7 @@ def message_routes(of: Messages) -> list[Route]:
         ),
         Route(
             "GET", f"{path}/{{id}}/receipt", read, of.get_receipt, "Fetch the partner's receipt", tag,
-            media_type="application/jose+json", params=(SENDER, ETAG), problems=(400, 404, 409),
+            m.SignedObject, media_type="application/jose+json", params=(SENDER, ETAG), problems=(400, 404, 409),
             text="The JWS as received.",
         ),
         *(
@@ -273,13 +278,13 @@ def audit_routes(of: Audit) -> list[Route]:
     return [
         Route(
             "GET", f"{path}/entries", read, of.get_entries, "Search the audit log, newest first", tag, v.LogEntries,
-            params=(_word("type", "such as message.read"),
+            params=(_word("type", "such as message.read", WORD),
                     Param("reads", "true: whatever somebody read of bodies: messages, files, evidence, persons, names "
                           "searched, figures", {"type": "boolean"}),
-                    _word("actor", "opaque id"), _word("message", "its id"),
-                    _word("case", "a case reference"),
-                    _word("object", "id of what it was done to; the trace_id of an error finds who got it"),
-                    _word("outcome", "such as rejected schema-invalid"), Param("since", "from then on", _TIME),
+                    _word("actor", "opaque id", WORD),
+                    _word("message", "its id", WORD), _word("case", "a case reference", CASE),
+                    _word("object", "id of what it was done to; the trace_id of an error finds who got it", WORD),
+                    _word("outcome", "such as rejected schema-invalid", WORD), Param("since", "from then on", _TIME),
                     Param("until", "before then", _TIME), _code("format", "of the page; json where absent", FORMATS),
                     CURSOR, LIMIT, ETAG),
             problems=(400,), text="With `format=csv` each page is text/csv; `Link` leads to the next.",

@@ -16,6 +16,7 @@ from gateway.web.api import api_app, bearer
 from gateway.web.api.guard import Guard
 from gateway.web.api.messages import PURPOSE_NEEDED
 from gateway.web.control import clock, keys, log, parties, people, queue, registry, system
+from gateway.web.server import close_methods
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,6 +53,7 @@ def control_app(gateway: Gateway, outermost: Any, metrics: Callable[[], Awaitabl
         found += part.routes(gateway)
     guard = Guard(caller, gateway.refusals, None, gateway.witnessing.gate)
     app.add_routes([_guarded(one, guard, gateway.witnessing.gate) for one in found])
+    close_methods(app)
     return app
 
 

@@ -27,7 +27,7 @@ def routes(gateway: Gateway) -> Iterable[Guarded]:
         """POST log/exports {"purpose"?}: log who takes a copy; return the checkpoint to write beside it.
 
         That is one over this very entry, cosigned where there is a witness; where no partner answers, or none may
-        be signed now, the newest there is.
+        be signed now, the newest there is; `left_out` counts the entries behind it.
         """
         purpose = text(await members(request), "purpose", "") or None
         judge_purpose(gateway.rules.codelists, purpose)
@@ -38,13 +38,17 @@ def routes(gateway: Gateway) -> Iterable[Guarded]:
                 purpose=purpose,
             )  # fmt: skip
 
+        def size(tx: Transaction) -> int:
+            return tx.log.head()[0]
+
         seq = await gateway.store.write(work)
         await gateway.checkpoints.sign()
         within_s = COSIGNED_WITHIN_S if gateway.witnessing.gate.may_sign else 0
         checkpoint = await gateway.witnessing.cosigning.covering(seq, within_s)
         if checkpoint is None:
             raise StorageUnavailable("no checkpoint is signed yet: no partner has answered since the start; try again")
-        return answer({"seq": seq, "size": checkpoint.size, "checkpoint": checkpoint.note})
+        left_out = max(0, await gateway.store.write(size) - checkpoint.size)
+        return answer({"seq": seq, "size": checkpoint.size, "checkpoint": checkpoint.note, "left_out": left_out})
 
     async def vouch(request: web.Request) -> web.Response:
         """POST log/vouched {"reason"}: an operator's word, on record, that this log is the newest."""

@@ -42,6 +42,11 @@ TAKEN_TYPES: Final = (JSON, REGISTRY_TYPE, "application/vnd.schemaregistry+json"
 CONFIG_BYTES: Final = 4096
 # What Confluent knows beside the schema and this registry does not: dropped unseen, it would be missed later.
 NOT_KEPT: Final = ("references", "metadata", "ruleSet")
+# What Confluent's clients may send beside a mode where they mean nothing by it: null.
+UNSET: Final = (
+    "compatibilityLevel", "compatibilityGroup", "alias", "normalize", "validateFields", "validateNames",
+    "defaultMetadata", "overrideMetadata", "defaultRuleSet", "overrideRuleSet",
+)  # fmt: skip
 LATEST: Final = ("latest", "-1")
 
 
@@ -169,11 +174,15 @@ class Registry:
 
     async def _set_mode(self, call: Call, subject: str) -> web.Response:
         body = await _body(call, CONFIG_BYTES)
-        wanted = str(body.pop("compatibility", "")).upper()
+        given = body.pop("compatibility", None)
+        # A text, and nothing that could be read as one: `null` would be NONE, and nothing judged any more.
+        wanted = given.upper() if isinstance(given, str) else ""
         if wanted not in Mode.__members__:
             detail = f"compatibility is one of {', '.join(Mode)}"
             raise InvalidMode(detail, errors=(Finding("/compatibility", detail),))
-        _keep_nothing_else(body, tuple(body))
+        if any(value is not None or name not in UNSET for name, value in body.items()):
+            detail = "nothing is set here but `compatibility`: leave the other members out"
+            raise InvalidMode(detail)
         await self._gateway.registrar.set_mode(subject, Mode(wanted), actor_of(call.account))
         return _answer(call, {"compatibility": wanted})
 

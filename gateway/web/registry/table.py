@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.web.api.described import Models
-from gateway.web.api.route import Param, Route
+from gateway.web.api.route import ETAG, Param, Route
 from gateway.web.problems import REGISTRY_PATH, REGISTRY_TYPE
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ _IGNORED: Final = tuple(
 )
 _PAGE: Final = (Param("offset", "how many to leave out", _NUMBER), Param("limit", "how many at most; -1: all", _NUMBER))
 _VERBOSE: Final = Param("verbose", "true: say why", _FLAG)
-_ETAG: Final = Param("If-None-Match", "the ETag you hold: 304 where nothing changed", where="header")
 
 
 def registry_routes(of: Registry) -> list[Route]:
@@ -39,7 +38,7 @@ def registry_routes(of: Registry) -> list[Route]:
     test = f"{REGISTRY_PATH}/compatibility/subjects/{{subject}}/versions"
     ids = f"{REGISTRY_PATH}/schemas/ids/{{number}}"
     config = f"{REGISTRY_PATH}/config"
-    got = (*_IGNORED, _ETAG)
+    got = (*_IGNORED, ETAG)
     return [
         route("GET", f"{REGISTRY_PATH}/subjects", READ, of.get_subjects, "List subjects: message types",
               answer=m.Subjects, params=(*got, *_PAGE, Param("subjectPrefix", "the beginning of their names")),
@@ -59,9 +58,9 @@ def registry_routes(of: Registry) -> list[Route]:
         route("GET", f"{version}/referencedby", READ, of.get_referencing, "Ids of the schemas that refer to a version",
               answer=m.SchemaIds, params=(*got, *_PAGE), problems=(404, 422), text="Always none: each stands alone."),
         route("GET", f"{REGISTRY_PATH}/schemas/types", READ, of.get_types, "List types of schema",
-              answer=m.SchemaTypes, params=(_ETAG,)),
+              answer=m.SchemaTypes, params=(ETAG,)),
         route("GET", f"{REGISTRY_PATH}/mode", READ, of.get_mode, "Whether versions are taken", answer=m.RegistryMode,
-              params=(_ETAG,)),
+              params=(ETAG,)),
         route("POST", subject, READ, of.post_lookup, "Which version has this content?", answer=m.RegisteredSchema,
               body=m.SchemaRequest, params=_IGNORED, problems=(400, 404, 413, 415, 422),
               text="Blanks and the order of members do not matter."),
