@@ -157,7 +157,9 @@ class SqliteStore:
     def level(self, wal_most: int) -> Level:
         """Measure the room there is. Raises OSError."""
         volume = volume_of(self.path.parent)
-        return Level(volume.free, volume.kept, self.writer.wal_bytes, wal_most, self.writer.wal_fault)
+        return Level(
+            volume.free, volume.kept + self.writer.growth_bytes, self.writer.wal_bytes, wal_most, self.writer.wal_fault
+        )
 
     def tend(self) -> None:
         """Have the files looked at soon, and the WAL emptied where it grew."""

@@ -92,6 +92,12 @@ class DatabaseFiles:
         return found.st_dev, found.st_ino
 
 
+def growth(connection: sqlite3.Connection, path: Path) -> int:
+    """Return how many bytes the main file grows once its WAL is put into it."""
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return max(0, pages * size - path.stat().st_size)
+
+
 def holders(path: Path) -> list[str]:
     """Return the other processes that hold the database: name and id. They may keep the WAL from being emptied."""
     try:
@@ -153,20 +159,20 @@ def make_room(path: Path) -> None:
         return
     Reserve(path.parent).give_up()
     held = wal.stat().st_size if wal.exists() else 0
-    fault = ""
+    fault, needed = "", held
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=0)
         try:
             # Without shared memory: its file could not grow on a full volume.
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            needed = growth(connection, path)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
     except sqlite3.Error as error:
         fault = f" ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
     if fault or volume_of(path.parent).free < START_LEAST:
-        held_mib = -(-held // MIB)
         raise ConfigurationError(
-            f"the volume of {path.parent} is full{fault}: free {held_mib + 1} MiB or more on it, such as old backups "
-            f"and exports; {wal.name} holds {held_mib} MiB of accepted messages and must not be deleted"
+            f"the volume of {path.parent} is full{fault}: free {-(-needed // MIB) + 1} MiB on it, such as old backups and "
+            f"exports; {wal.name} ({-(-held // MIB)} MiB) holds accepted messages and must not be deleted"
         )
