@@ -94,7 +94,7 @@ class DatabaseFiles:
 
 def growth(connection: sqlite3.Connection, path: Path) -> int:
     """Return how many bytes the main file grows once its WAL is put into it."""
-    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    pages, size = (int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "page_size"))
     return max(0, pages * size - path.stat().st_size)
 
 
@@ -173,6 +173,6 @@ def make_room(path: Path) -> None:
         fault = f" ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
     if fault or volume_of(path.parent).free < START_LEAST:
         raise ConfigurationError(
-            f"the volume of {path.parent} is full{fault}: free {-(-needed // MIB) + 1} MiB on it, such as old backups and "
-            f"exports; {wal.name} ({-(-held // MIB)} MiB) holds accepted messages and must not be deleted"
+            f"the volume of {path.parent} is full{fault}: free {-(-needed // MIB) + 1} MiB on it, such as old backups "
+            f"and exports; {wal.name} ({-(-held // MIB)} MiB) holds accepted messages and must not be deleted"
         )
