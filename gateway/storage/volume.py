@@ -21,8 +21,8 @@ KEPT_SHARE: Final = 20
 KEPT_MOST: Final = 4096 * MIB
 RESERVE_SHARE: Final = 100
 RESERVE_MOST: Final = 16 * MIB
-START_LEAST: Final = 512 * 1024
-"""Below that a start writes nothing of its own before the WAL is emptied."""
+START_LEAST: Final = 2 * MIB
+"""What a start may write of its own before anybody can look at the room."""
 
 
 class FilesReplaced(StorageUnavailable):
@@ -154,8 +154,10 @@ def make_room(path: Path) -> None:
 
     A stopped process may have left there what no longer fits beside it: putting it into the main file frees it.
     """
-    wal = beside(path, "-wal")
-    if not path.exists() or volume_of(path.parent).free >= START_LEAST:
+    if not path.exists():
+        return
+    wal, volume = beside(path, "-wal"), volume_of(path.parent)
+    if volume.free >= max(volume.kept, START_LEAST):
         return
     Reserve(path.parent).give_up()
     held = wal.stat().st_size if wal.exists() else 0
@@ -166,13 +168,14 @@ def make_room(path: Path) -> None:
             # Without shared memory: its file could not grow on a full volume.
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             needed = growth(connection, path)
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
             connection.close()
     except sqlite3.Error as error:
         fault = f" ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
-    if fault or volume_of(path.parent).free < START_LEAST:
+    if volume_of(path.parent).free < START_LEAST:
+        # What could not be emptied though there is room, as another program reads, is looked after by the running one.
         raise ConfigurationError(
-            f"the volume of {path.parent} is full{fault}: free {-(-needed // MIB) + 1} MiB on it, such as old backups "
+            f"the volume of {path.parent} is full{fault}: free {-(-needed // MIB) + START_LEAST // MIB} MiB on it, such as old backups "
             f"and exports; {wal.name} ({-(-held // MIB)} MiB) holds accepted messages and must not be deleted"
         )
