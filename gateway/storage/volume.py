@@ -175,7 +175,8 @@ def make_room(path: Path) -> None:
         fault = f" ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
     if volume_of(path.parent).free < START_LEAST:
         # What could not be emptied though there is room, as another program reads, is looked after by the running one.
+        least, held_mib = -(-needed // MIB) + START_LEAST // MIB, -(-held // MIB)
         raise ConfigurationError(
-            f"the volume of {path.parent} is full{fault}: free {-(-needed // MIB) + START_LEAST // MIB} MiB on it, such as old backups "
-            f"and exports; {wal.name} ({-(-held // MIB)} MiB) holds accepted messages and must not be deleted"
+            f"the volume of {path.parent} is full{fault}: free {least} MiB on it, such as old backups and exports; "
+            f"{wal.name} ({held_mib} MiB) holds accepted messages and must not be deleted"
         )
