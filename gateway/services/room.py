@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
-EVERY_S: Final = 10.0
+EVERY_S: Final = 30.0
 """At rest; while the WAL grows, and where a write finds no room, at once."""
 MIB: Final = 1024 * 1024
 # How long one reading of ours may keep an old snapshot while the WAL cannot be emptied for it.

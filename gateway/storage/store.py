@@ -156,8 +156,10 @@ class SqliteStore:
 
     def level(self, wal_most: int) -> Level:
         """Measure the room there is. Raises OSError."""
-        volume = volume_of(self.path.parent)
-        return Level(volume.free, volume.kept, self.writer.wal_bytes, wal_most, self.writer.wal_fault)
+        volume, writer = volume_of(self.path.parent), self.writer
+        # What the main file will need is promised to it: else no start could put the WAL there.
+        kept = volume.kept + writer.growth_bytes
+        return Level(volume.free, kept, writer.wal_bytes, wal_most, writer.wal_fault)
 
     def tend(self) -> None:
         """Have the files looked at soon, and the WAL emptied where it grew."""

@@ -21,8 +21,8 @@ KEPT_SHARE: Final = 20
 KEPT_MOST: Final = 4096 * MIB
 RESERVE_SHARE: Final = 100
 RESERVE_MOST: Final = 16 * MIB
-START_LEAST: Final = 512 * 1024
-"""Below that a start writes nothing of its own before the WAL is emptied."""
+START_LEAST: Final = 2 * MIB
+"""What a start may write of its own before anybody can look at the room."""
 
 
 class FilesReplaced(StorageUnavailable):
@@ -92,6 +92,12 @@ class DatabaseFiles:
         return found.st_dev, found.st_ino
 
 
+def growth(connection: sqlite3.Connection, path: Path) -> int:
+    """Return how many bytes the main file grows once its WAL is put into it."""
+    pages, size = (int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "page_size"))
+    return max(0, pages * size - path.stat().st_size)
+
+
 def holders(path: Path) -> list[str]:
     """Return the other processes that hold the database: name and id. They may keep the WAL from being emptied."""
     try:
@@ -148,25 +154,29 @@ def make_room(path: Path) -> None:
 
     A stopped process may have left there what no longer fits beside it: putting it into the main file frees it.
     """
-    wal = beside(path, "-wal")
-    if not path.exists() or volume_of(path.parent).free >= START_LEAST:
+    if not path.exists():
+        return
+    wal, volume = beside(path, "-wal"), volume_of(path.parent)
+    if volume.free >= max(volume.kept, START_LEAST):
         return
     Reserve(path.parent).give_up()
     held = wal.stat().st_size if wal.exists() else 0
-    fault = ""
+    fault, needed = "", held
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=0)
         try:
             # Without shared memory: its file could not grow on a full volume.
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            needed = growth(connection, path)
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
             connection.close()
     except sqlite3.Error as error:
         fault = f" ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
-    if fault or volume_of(path.parent).free < START_LEAST:
-        held_mib = -(-held // MIB)
+    if volume_of(path.parent).free < START_LEAST:
+        # What could not be emptied though there is room, as another program reads, is looked after by the running one.
+        least, held_mib = -(-needed // MIB) + START_LEAST // MIB, -(-held // MIB)
         raise ConfigurationError(
-            f"the volume of {path.parent} is full{fault}: free {held_mib + 1} MiB or more on it, such as old backups "
-            f"and exports; {wal.name} holds {held_mib} MiB of accepted messages and must not be deleted"
+            f"the volume of {path.parent} is full{fault}: free {least} MiB on it, such as old backups and exports; "
+            f"{wal.name} ({held_mib} MiB) holds accepted messages and must not be deleted"
         )

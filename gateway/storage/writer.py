@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from gateway.errors import GatewayError, LedgerError, StorageUnavailable
 from gateway.logs import get_logger
 from gateway.ports.common import SYSTEM
-from gateway.storage.volume import DatabaseFiles, FilesReplaced
+from gateway.storage.volume import DatabaseFiles, FilesReplaced, growth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,7 @@ MAX_WAITING_UNITS = 4096
 BUSY_LIMIT_S = 5.0
 BUSY_STEP_S = 0.02
 # Larger than what a checkpoint of SQLite's own leaves behind, on a busy gateway: above it something holds it.
+GROWTH_FROM = 8 * 1024 * 1024
 WAL_STEP = 1024 * 1024
 WAL_CALM = 16 * 1024 * 1024
 EMPTY_EVERY_S = 1.0
@@ -96,6 +97,7 @@ class Writer:
         self._transaction = transaction
         self._files = files
         self._wal_fault: str | None = None
+        self._growth_bytes = 0
         self._emptied_at = 0.0
         self._must_empty = False
         self._must_look = False
@@ -150,6 +152,11 @@ class Writer:
     def wal_bytes(self) -> int:
         """How large the WAL was after the last COMMIT."""
         return self._files.wal_bytes if self._files is not None else 0
+
+    @property
+    def growth_bytes(self) -> int:
+        """How much the main file grows once the WAL is put into it: room that is promised to it."""
+        return self._growth_bytes
 
     @property
     def wal_fault(self) -> str | None:
@@ -282,6 +289,8 @@ class Writer:
         self._written_at = time.monotonic()
         if self._files is not None:
             self._files.check()
+            if self.wal_bytes > GROWTH_FROM:
+                self._growth_bytes = growth(self._connection, self._files.path)
 
     async def _empty(self) -> None:
         """Put the WAL into the main file and cut it to nothing, once a second at most."""
@@ -311,6 +320,7 @@ class Writer:
         self._wal_fault = "held by a reader" if busy else None
         if self._files is not None:
             self._files.check()
+            self._growth_bytes = growth(self._connection, self._files.path)
 
     async def _rescue(self, units: list[_Unit[Any]], error: FilesReplaced) -> None:
         """End the writer; save first what a WAL holds that has no name any more."""
