@@ -9,7 +9,7 @@ RUN python -m venv /opt/build \
  && python -m venv --without-pip /opt/gateway \
  && python -m pip --python /opt/gateway/bin/python install --no-cache-dir --require-hashes \
         -r config/requirements/runtime.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY schemas schemas
 COPY config config

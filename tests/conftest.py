@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import gc
-import os
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-VECTORS = Path(os.environ.get("BCX_VECTORS", ROOT.parent / "shared" / "vectors" / "third-party"))
-
+from tests.support import thirdparty
 
 LONGEST_ID_BYTES = 40
 
@@ -23,9 +19,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--kills", type=int, default=200, help="kills of each side in the long run of real processes")
 
 
-def pytest_report_header() -> str:
-    """Say whether the third-party vectors are there: without them their tests are not collected."""
-    return f"third-party vectors: {'found' if VECTORS.is_dir() else 'absent, their tests are not collected'}"
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run that a machine decides by where tests vanished for want of files of others."""
+    if thirdparty.absent() and thirdparty.must_be_here() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what did not run."""
+    for line in thirdparty.notice():
+        terminalreporter.write_line(line, red=True)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -103,6 +103,24 @@ def test_after_a_revocation_a_later_cosignature_saves_nothing() -> None:
     assert faulty(story) == {WITNESS}
 
 
+def test_after_a_revocation_a_cosignature_from_before_the_entry_saves_nothing() -> None:
+    """Nobody saw an entry before it was made: whoever helps a thief may date back, but not so far and be believed."""
+    story = with_cards(sender=[{}], recipient=revoked(START_MS + HOUR_MS))
+    assert faulty(story) == set()
+    story.cosigned_s = (START_MS - HOUR_MS) // 1000
+    assert faulty(story) == {WITNESS}
+
+
+def test_a_cosignature_from_the_future_is_a_fault_for_who_has_a_clock() -> None:
+    """120 s of difference between two clocks are nothing; more is nobody's word."""
+    story = with_cards(sender=[{}])
+    story.cosigned_s = START_MS // 1000
+    raw = write_bundle(story.parts())
+    for now_ms, fine in ((None, True), (START_MS - 120_000, True), (START_MS - 122_000, False)):
+        verdict = verify_bundle(raw, fingerprints=story.fingerprints, now_ms=now_ms)
+        assert all("not yet" not in fault.what for fault in verdict.faults) is fine
+
+
 def test_after_a_revocation_no_cosignature_saves_nothing_either() -> None:
     """The recipient's log vouches for itself only."""
     story = with_cards(sender=[{}], recipient=revoked(START_MS + HOUR_MS))

@@ -30,6 +30,17 @@ def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
+def test_the_licence_is_one_and_ships() -> None:
+    """PEP 639: an SPDX expression and the file with the whole text; the README says it."""
+    declared = project()["project"]
+    assert (declared["license"], declared["license-files"]) == ("Apache-2.0", ["LICENSE"])
+    assert not any(line.startswith("License ::") for line in declared.get("classifiers", ()))
+    text = (ROOT / "LICENSE").read_text("utf-8")
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+    assert "[Apache-2.0](LICENSE)" in (ROOT / "README.md").read_text("utf-8")
+
+
 # --- requirements ---------------------------------------------------------------------------------
 
 

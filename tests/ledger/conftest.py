@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.ledger import entry, note, tiles
 from gateway.primitives import merkle
+from tests.support.thirdparty import MERKLE, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-ROOT = Path(__file__).parents[2]
-VECTORS = Path(os.environ.get("BCX_VECTORS", ROOT.parent / "shared/vectors/third-party")) / "merkle/testdata"
+VECTORS = MERKLE.place
 ORIGIN = "id.imigrasi/bcx/log/1"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import pytest
 from gateway.primitives import b64u
 from gateway.primitives.ed25519 import low_order_ed25519
 from gateway.protocol.keys import OpenKey, SealKey, SigningPair, VerifyKey, thumbprint
+from tests.support import thirdparty
 
 ROOT = Path(__file__).resolve().parents[2]
-THIRD_PARTY = Path(os.environ.get("BCX_VECTORS", ROOT / "../shared/vectors/third-party"))
-CCTV = THIRD_PARTY / "ed25519" / "cctv-ed25519vectors.json"
+CCTV = thirdparty.CCTV.place
 GOLDEN: dict[str, Any] = json.loads((ROOT / "tests/vectors/bcx-1.json").read_text())
 ED25519, ML_DSA = GOLDEN["sender"]["keys"]
 X_WING = GOLDEN["recipient"]["keys"][0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.primitives import strictjson
+from tests.support import thirdparty
 
 ROOT = Path(__file__).resolve().parents[2]
-THIRD_PARTY = Path(os.environ.get("BCX_VECTORS", ROOT / "../shared/vectors/third-party"))
-SUITE = THIRD_PARTY / "json" / "JSONTestSuite" / "test_parsing"
+SUITE = thirdparty.JSON_SUITE.place
 DUPLICATE_FILES = {"y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json"}
 
 ACCEPTED = {
