@@ -64,12 +64,17 @@ def stands(side: Side, jti: str) -> tuple[str, str | None]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def away(pair: Pair) -> AsyncIterator[Pair]:
-    """Have the partner not reached while the block runs."""
+    """Have nothing leave until `goes_on`: what is accepted waits in the queue, where it can be edited."""
     await pair.settle()
-    await pair.b.listen(False)
+    pair.a.gateway.witnessing.gate.close("untimestamped", "a test edits what waits")
     yield pair
-    await pair.b.listen()
+    goes_on(pair)
     await pair.settle()
+
+
+def goes_on(pair: Pair) -> None:
+    """Let what waits leave."""
+    pair.a.gateway.witnessing.gate.open("untimestamped")
 
 
 async def test_what_was_edited_while_it_waited_is_not_sent_and_its_neighbours_are(away: Pair) -> None:
@@ -89,7 +94,7 @@ async def test_what_was_edited_while_it_waited_is_not_sent_and_its_neighbours_ar
     # Another message's row and body under this id: the entries of this id say otherwise.
     edit(a, "UPDATE outbox SET body_id = ? WHERE jti = ?", body_of(a, whole)[0], redirected)
 
-    await away.b.listen()
+    goes_on(away)
     await a.sent()
 
     assert stands(a, whole) == ("accepted", None)
@@ -125,7 +130,7 @@ async def test_a_message_is_sealed_for_nobody_but_whom_it_was_accepted_for(away:
     edit(a, "UPDATE outbox SET jti = ? WHERE jti = ?", first, second)
     edit(a, "UPDATE outbox SET jti = ? WHERE jti = 'aside'", second)
 
-    await away.b.listen()
+    goes_on(away)
     await a.sent()
 
     assert {stands(a, jti) for jti in (first, second)} == {("held", "changed digest")}

@@ -368,7 +368,7 @@ async def test_a_message_in_place_of_another_partners_changes_no_figure(hub: Hub
     question = Question(Span(day - timedelta(days=90), day))
 
     async def counted() -> dict[str, tuple[int, str]]:
-        report = await hub.gateway.statistics.report(question)
+        report = await hub.gateway.statistics.report(question, LOCAL_OPERATOR)
         return {f.indicator: (f.value, f.qualifier) for f in report.figures if not f.breakdown}
 
     events = [

@@ -41,7 +41,7 @@ async def attached(gateway: Gateway, raw: bytes, kind: str = "TICKET", media_typ
     """Give a file to a gateway; return the id that a message names."""
     meta = {"attachmentType": kind, "mediaType": media_type}
     attacher = gateway.attachments.attacher
-    async with attacher.receiving() as draft:
+    async with attacher.receiving(LOCAL_OPERATOR) as draft:
         await attacher.fill(draft, pieces(raw))
         assert draft.kept is not None
         once = Idempotency("test", secrets.token_hex(8), request_digest(draft.kept, meta))

@@ -68,7 +68,7 @@ async def test_a_photograph_for_print_becomes_one_for_screens(remake: Remake) ->
 HIDDEN = b"second picture"
 
 
-async def test_no_colour_travels_that_no_pixel_shows() -> None:
+async def test_no_colour_travels_that_no_pixel_shows(remake: Remake) -> None:
     """A palette holds what its pixels use, once each; what was invisible has no colour, and no second index."""
     drawing = Image.new("P", (8, 8))
     drawing.putpalette(bytes((200, 30, 40, 200, 30, 40, 9, 8, 7, 70, 80, 90)) + HIDDEN.ljust(600, b"!"))
@@ -77,7 +77,7 @@ async def test_no_colour_travels_that_no_pixel_shows() -> None:
     drawing.save(out, "PNG", transparency=b"\xff\xff\x00\x80")
     assert HIDDEN in out.getvalue()
 
-    raw = await clean(out.getvalue(), "image/png")
+    raw = await clean(remake, out.getvalue(), "image/png")
 
     assert HIDDEN not in raw
     with Image.open(io.BytesIO(raw)) as found:
@@ -91,7 +91,7 @@ async def test_no_colour_travels_that_no_pixel_shows() -> None:
     assert shown == [(200, 30, 40, 255), (200, 30, 40, 255), (0, 0, 0, 0), (70, 80, 90, 128)] * 16
 
 
-async def test_a_palette_without_transparency_keeps_its_pixels() -> None:
+async def test_a_palette_without_transparency_keeps_its_pixels(remake: Remake) -> None:
     """Two hundred colours and one that is named invisible: the same picture as before."""
     drawing = Image.new("P", (16, 16))
     drawing.putpalette(bytes(range(256)) * 3)
@@ -101,12 +101,12 @@ async def test_a_palette_without_transparency_keeps_its_pixels() -> None:
         drawing.save(out, "PNG", **options)
         with Image.open(io.BytesIO(out.getvalue())) as before:
             wanted = [p if p[3] else (0, 0, 0, 0) for p in before.convert("RGBA").get_flattened_data()]
-        with Image.open(io.BytesIO(await clean(out.getvalue(), "image/png"))) as found:
+        with Image.open(io.BytesIO(await clean(remake, out.getvalue(), "image/png"))) as found:
             assert list(found.convert("RGBA").get_flattened_data()) == wanted
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-async def test_no_picture_travels_under_an_opacity_of_none(mode: str) -> None:
+async def test_no_picture_travels_under_an_opacity_of_none(remake: Remake, mode: str) -> None:
     """Invisible pixels come out black; all others, the faintest too, as they were."""
     bands = len(mode)
     drawing = Image.new(mode, (4, 1))
@@ -114,7 +114,7 @@ async def test_no_picture_travels_under_an_opacity_of_none(mode: str) -> None:
     drawing.putdata(pixels)
     out = io.BytesIO()
     drawing.save(out, "PNG")
-    with Image.open(io.BytesIO(await clean(out.getvalue(), "image/png"))) as found:
+    with Image.open(io.BytesIO(await clean(remake, out.getvalue(), "image/png"))) as found:
         assert found.mode == mode
         assert list(found.get_flattened_data()) == [(0,) * bands, *pixels[1:]]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.protocol.attachment import Opening, Sealing, context, encrypted_length
+from gateway.services.accounts import LOCAL_OPERATOR
 from tests.attachments.parties import ID, KEY, KH, NAME, pieces
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ async def test_a_large_file_needs_little_memory(pair: Pair) -> None:
         digest.update(BLOCK)
 
     with little_memory():
-        async with attachments.attacher.receiving() as draft:
+        async with attachments.attacher.receiving(LOCAL_OPERATOR) as draft:
             await attachments.attacher.fill(draft, file())
             assert draft.kept is not None
             assert (draft.kept.length, draft.kept.sha256) == (SIZE, digest.digest())

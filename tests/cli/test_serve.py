@@ -54,7 +54,7 @@ def test_it_says_when_it_is_ready_and_ends_with_zero(home: Home) -> None:
         assert ask(serving.ops, "/healthz") == (200, b"ok\n")
         status, body = ask(serving.ops, "/readyz")
         assert (status, body["ready"]) == (200, True)
-        assert set(body["checks"]) == {"serving", "database", "keys", "clock", "disk"}
+        assert set(body["checks"]) == {"serving", "database", "keys", "clock", "disk", "log"}
         assert b"gateway_log_entries" in ask(serving.ops, "/metrics")[1]
         assert serving.stop() == 0
     assert not serving.control.exists()

@@ -12,6 +12,7 @@ from gateway.cli.failure import NOT_PERMITTED, USAGE, Refused, exit_code
 from gateway.evidence import files as f
 from gateway.evidence.container import read
 from gateway.local import socket_path
+from gateway.screening.pdf import rebuild
 from tests.attachments.files import pdf
 from tests.cli.terminal import run
 from tests.cli.test_bulk import sheet_of_persons
@@ -131,7 +132,7 @@ def test_whoever_may_read_reads_and_is_logged_as_themselves(desk: Desk, tmp_path
             assert entry["message"] == (desk.sheet if name == "rows" else desk.jti), name
             assert entry["event"], name
     assert NAME.upper() in shown["event"].upper()
-    assert (tmp_path / "file.pdf").read_bytes() == pdf()
+    assert (tmp_path / "file.pdf").read_bytes() == rebuild(pdf())
     assert f.EVENT in dict(read((tmp_path / "whole.zip").read_bytes()))
     assert (tmp_path / "whole.zip").stat().st_mode & 0o777 == 0o600
     desk.socket.get(f"{API}/statistics", {"from": "2025-01", "to": "2025-04"})

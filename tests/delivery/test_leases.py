@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.errors import TransportError
+from gateway.ports.common import SYSTEM
 from gateway.ports.messages import NewMessage
+from gateway.primitives.merkle import leaf_hash
 from gateway.protocol.ids import MessageId, uuid7
 from gateway.protocol.receipt import Outcome
-from tests.support.link import KH, MemoryLink, example
+from tests.support.link import ID, KH, MemoryLink, example
 from tests.witness.stage import Stage, play, states
 
 if TYPE_CHECKING:
     from gateway.ports.partner import Reply
+    from gateway.ports.store import Transaction
 
 REFERRAL = "case.referral/s1-sumarni"
 ANOTHER = 99
@@ -133,15 +136,20 @@ def test_an_envelope_holds_the_bytes_that_are_set(setting: int, most: int) -> No
         await stage.until(lambda: stage.a.gateway.witnessing.gate.closed is None)
         now = stage.a.clock()
 
-        def message(seq: int) -> NewMessage:
+        def message(tx: Transaction, seq: int) -> NewMessage:
+            jti = MessageId(uuid7(now, os.urandom))
+            head = f'{{"id":"{jti}","source":"urn:bcx:party:{ID}","recipient":"{KH}","data":{{"x":"'.encode()
+            event = head + b"x" * (2 * 2**20 - len(head) - 3) + b'"}}'
+            digest = leaf_hash(event)
+            leaf = tx.log.append("message.accepted", actor=SYSTEM, obj=("message", jti), at=now, jti=jti, event=digest)
             return NewMessage(
-                jti=MessageId(uuid7(now, os.urandom)), recipient=KH, subject="x.y", case_ref=None, case_seq=None,
-                stream_seq=seq, urgency="INFO", rank=2, handling="H1", digest=bytes(32), schema_version="1.0.0",
+                jti=jti, recipient=KH, subject="x.y", case_ref=None, case_seq=None,
+                stream_seq=seq, urgency="INFO", rank=2, handling="H1", digest=digest, schema_version="1.0.0",
                 in_reply_to=None, supersedes=None, effect=None, account="x", created_at=now, expires_at=now + 10**6,
-                leaf=0, event=b"x" * (2 * 2**20),
+                leaf=leaf, event=event,
             )  # fmt: skip
 
-        await stage.a.gateway.store.write(lambda tx: tx.outbox.add([message(seq) for seq in range(1, 9)]))
+        await stage.a.gateway.store.write(lambda tx: tx.outbox.add([message(tx, seq) for seq in range(1, 9)]))
         stage.a.gateway.dispatcher.wake(KH)
         await stage.until(lambda: stage.a.look("SELECT count(*) FROM envelopes") != [(0,)])
         assert stage.a.look("SELECT length(digests) / 32 FROM envelopes ORDER BY at LIMIT 1") == [(most,)]

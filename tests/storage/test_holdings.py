@@ -172,14 +172,19 @@ NEIGHBOURS: dict[str, tuple[str, str]] = {
         "DELETE FROM checkpoints WHERE size = (SELECT min(size) FROM checkpoints)", "are here",
     ),
     "account added": (
-        ("INSERT INTO accounts (id, name, person, role, token_hash, created_at) "
-        "VALUES ('x', 'x', 1, 'operator', 'x', 0)"),
+        "INSERT INTO accounts (id, name, person, role, created_at) VALUES ('x', 'x', 1, 'operator', 0)",
         "account x: no entry adds it",
     ),
     "account revived": ("UPDATE accounts SET disabled_at = NULL", "by the log it is disabled"),
     "account deleted": ("DELETE FROM accounts WHERE name = 'gone'", "its row is gone"),
     "token swapped": (
-        "UPDATE accounts SET token_hash = zeroblob(32) WHERE name = 'system'", "its token is not the one it was given",
+        ("UPDATE tokens SET hash = zeroblob(32) WHERE account = (SELECT id FROM accounts WHERE name = 'system')"),
+        "its token is not the one it was given",
+    ),
+    "token added": (
+        ("INSERT INTO tokens (hash, account, issued_at) SELECT zeroblob(32), id, 9e12 FROM accounts "
+         "WHERE name = 'system'"),
+        "its token is not the one it was given",
     ),
     "partner suspended": ("UPDATE partners SET state = 'suspended'", "it is suspended, by the log it is active"),
     "partner deleted": ("DELETE FROM partners", "partner kh.gdi: its row is gone"),

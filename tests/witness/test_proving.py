@@ -194,6 +194,9 @@ def test_proofs_that_lag_for_an_hour_are_alarmed() -> None:
     """A partner that answers, but so slowly that it never gets there, has as good as shown nothing."""
 
     async def story(stage: Stage) -> None:
+        await stage.a.stop()
+        stage.a.believes = True
+        await stage.a.start()
         stage.a_link.entries = nothing
         await stage.a.submit(*[bulletin() for _ in range(40)])
         await stage.until(lambda: states(stage.a) == ["accepted"] * 40)

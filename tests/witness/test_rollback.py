@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.doctor import examine
-from gateway.errors import MalformedRequest, Paused
+from gateway.errors import MalformedRequest, Paused, UnknownCode
 from gateway.home import open_home
 from gateway.ledger import note, proof
 from gateway.ledger.tiles import split_hashes
@@ -222,7 +222,7 @@ def test_nothing_is_signed_or_sent_before_the_partner_has_answered() -> None:
         gate = process.gateway.witnessing.gate
         assert (gate.closed, gate.may_sign, signed(process), states(process)) == ("start", False, 0, ["queued"])
         assert {name for _, name in network.calls} == {"witnessed"}
-        with pytest.raises(MalformedRequest):
+        with pytest.raises(UnknownCode):
             await process.gateway.witnessing.guard.vouch(OPERATOR, "Sumarni told me")
         await process.gateway.witnessing.guard.vouch(OPERATOR, "compared")
         assert (gate.closed, signed(process) > 0) == (None, True)

@@ -160,6 +160,9 @@ def test_a_cosignature_of_an_impossible_time_is_not_taken(skew_ms: int) -> None:
     """Nothing more is covered while a witness's clock is that wrong; once it is right it goes on."""
 
     async def story(stage: Stage) -> None:
+        await stage.b.stop()
+        stage.b.believes = True
+        await stage.b.start()
         await stage.a.submit(example(REFERRAL))
         await asyncio.sleep(5)
         before = cosigned(stage.a)
