@@ -390,7 +390,8 @@ def _clock_kept(kept: dict[str, Any], now: float, *, served: bool) -> Check:
     if behind_s > CLOCK_SKEW_MOST_MS / 1000:
         return Check("fail", "clock of the home", f"stands {behind_s:.0f} s before the last time it has seen", fix)
     if served and kept["doubt"]:
-        return Check("fail", "clock of the home", kept["doubt"].partition(": ")[0], fix)
+        state: State = "fail" if kept.get("wrong", True) else "warn"
+        return Check(state, "clock of the home", kept["doubt"].partition(": ")[0], fix)
     return Check("ok", "clock of the home", "goes on from the last time it has seen")
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import ClockInDoubt, GatewayError
@@ -47,6 +48,7 @@ class Timekeeper:
         self._partners: dict[PartyId, int] = {}
         self._listeners: list[Callable[[], None]] = []
         self.doubted = asyncio.Event()
+        self._over = asyncio.Event()
 
     def on_sure(self, listener: Callable[[], None]) -> None:
         """Call `listener` each time a doubt is over."""
@@ -144,8 +146,12 @@ class Timekeeper:
         wait = self.doubt is None
         while True:
             if wait:
-                await asyncio.sleep(LOOK_EVERY_S)
+                # A doubt that is over is written down at once: `doctor` reads what is kept.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY_S):
+                        await self._over.wait()
             wait = True
+            self._over.clear()
             try:
                 await self.keep()
             except GatewayError as error:
@@ -159,7 +165,7 @@ class Timekeeper:
         if doubt is None:
             self._last_sure = self()
         # Else it stays: what a doubtful clock says must not be what the next start goes by.
-        found = strictjson.dumps({"sure": self._last_sure, "doubt": self.reason}).decode()
+        found = strictjson.dumps({"sure": self._last_sure, "doubt": self.reason, "wrong": self.wrong}).decode()
         await self._store.write(lambda tx: tx.state.put(STATE, found))
         if self.wrong:
             await self.alarm()
@@ -198,6 +204,7 @@ class Timekeeper:
     def _turned(self) -> None:
         self._told = doubt = self._state.doubt
         if doubt is None:
+            self._over.set()
             self.doubted.clear()
             self._alarmed.clear()
             log.info("the clock is sure again")

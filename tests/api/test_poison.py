@@ -15,6 +15,7 @@ from gateway.errors import PartnerError
 from gateway.protocol.event import parse_event
 from gateway.registry.subject import load_schema
 from gateway.registry.validation import Validator
+from tests.support.pace import bound
 from tests.support.pair import example
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ async def test_a_poison_schema_stops_nothing(api: Api) -> None:
         )
         took = time.process_time() - started
         assert answer.status in {400, 413, 422}, name
-        assert took < LIMIT_S, (name, took)
+        assert took < bound(LIMIT_S), (name, took)
     assert (await api.get(path)).status == 404
 
 
@@ -85,7 +86,7 @@ async def test_a_poison_message_stops_nothing(api: Api) -> None:
         answer = await api.call("POST", "/messages", headers=headers, data=data)
         took = time.process_time() - started
         assert answer.status in {400, 413, 422}, name
-        assert took < LIMIT_S, (name, took)
+        assert took < bound(LIMIT_S), (name, took)
     assert (await api.submit(example("case.referral/s1-sumarni"))).status == 202
 
 
@@ -105,7 +106,7 @@ async def test_a_poison_event_of_a_partner_is_refused_at_once(line: bytes) -> No
     started = time.process_time()
     with pytest.raises(PartnerError):
         parse_event(line, is_manifest=lambda _urn: True)
-    assert time.process_time() - started < LIMIT_S
+    assert time.process_time() - started < bound(LIMIT_S)
 
 
 @pytest.mark.parametrize(
@@ -118,4 +119,4 @@ async def test_text_made_for_a_pattern_costs_linear_time(pattern: str) -> None:
     for text in ("a" * 2_000_000 + "!", "a-" * 1_000_000, "@" * 2_000_000):
         started = time.process_time()
         assert not validator.is_valid({"a": text})
-        assert time.process_time() - started < LIMIT_S, pattern
+        assert time.process_time() - started < bound(LIMIT_S), pattern

@@ -118,7 +118,7 @@ def test_eight_seconds_of_a_wrong_clock_end_nothing() -> None:
         stage.a.skew_ms = 20 * DAY_MS
         sent += await stage.a.submit(example(REFERRAL))
         await asyncio.sleep(70)
-        assert states(stage.a) == ["queued"] * 4
+        assert set(states(stage.a)) <= {"queued", "sending"}
         stage.a.skew_ms = 0
         await asyncio.sleep(70)
         stage.two.network.cut = False

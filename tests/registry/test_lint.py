@@ -15,6 +15,7 @@ from gateway.registry.lint import MAX_SCHEMA_BYTES, advise, lint
 from gateway.registry.patterns import PatternRefused, check_pattern
 from gateway.registry.subject import load_schema
 from tests.registry.crowded import spread_patterns
+from tests.support.pace import bound
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -117,7 +118,7 @@ def test_harmful_schemas_are_refused_at_their_pointer(document: Any, pointer: st
     start = time.process_time()
     with pytest.raises(errors.MalformedRequest) as caught:
         load(document)
-    assert time.process_time() - start < 0.1
+    assert time.process_time() - start < bound(0.1)
     assert (pointer, code) in [(f.pointer, f.code) for f in caught.value.errors]
 
 
@@ -150,7 +151,7 @@ def test_a_poison_schema_is_refused_within_a_tenth_of_a_second() -> None:
         start = time.process_time()
         with pytest.raises(errors.RequestError):
             load_schema(bomb, subject="a.b", version="1.0.0")
-        assert time.process_time() - start < 0.1
+        assert time.process_time() - start < bound(0.1)
 
 
 def test_findings_are_capped() -> None:
@@ -256,7 +257,7 @@ def test_patterns_that_hurt_some_engine_are_refused(pattern: str, words: str) ->
     start = time.process_time()
     with pytest.raises(PatternRefused, match=re.escape(words)):
         check_pattern(pattern)
-    assert time.process_time() - start < 0.1
+    assert time.process_time() - start < bound(0.1)
 
 
 def _random_pattern(rng: Random, depth: int) -> str:
@@ -285,7 +286,7 @@ def test_what_is_taken_is_quick_in_an_engine_that_backtracks() -> None:
         start = time.process_time()
         for text in ("a" * 26, "ab" * 13, "a-" * 13, "b" * 26, "aab" * 9):
             compiled.match(text + "!")
-        assert time.process_time() - start < 0.1, pattern
+        assert time.process_time() - start < bound(0.1), pattern
     assert taken > 200
 
 
@@ -306,7 +307,7 @@ def test_what_an_engine_would_build_is_counted_first(what: str, document: dict[s
     """15,000 pattern properties took 28 s and 4 GiB to compile."""
     began = time.process_time()
     assert [(f.reason, f.code) for f in lint(document)] == [(words, "schema-size")], what
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < bound(2)
 
 
 def test_one_pattern_many_times_is_one_pattern() -> None:

@@ -15,6 +15,7 @@ from gateway.registry.subject import load_schema
 from gateway.registry.validation import Validator, compile_schema, deny
 from gateway.resources import schemas_path
 from tests.registry import generators
+from tests.support.pace import bound
 
 MIB = 1024 * 1024
 LIMIT_S = 0.1
@@ -128,7 +129,7 @@ def test_a_message_of_nothing_but_faults_is_told_some_of_them_at_once(where: str
     started = time.process_time()
     assert not validator.is_valid(flooded)
     found = validator.findings(flooded, 20)
-    assert time.process_time() - started < LIMIT_S
+    assert time.process_time() - started < bound(LIMIT_S)
     assert 1 <= len(found) <= 20
 
 
@@ -158,4 +159,4 @@ def test_a_schema_at_the_limit_of_the_registry_bounds_the_values_it_is_held_agai
     assert not validator.is_valid({"a": [239] * 500_000})
     [found] = validator.findings({"a": [239] * 500_000})
     assert (found.pointer, found.code) == ("", "E-SIZE")
-    assert time.process_time() - started < LIMIT_S
+    assert time.process_time() - started < bound(LIMIT_S)

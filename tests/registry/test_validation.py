@@ -15,6 +15,7 @@ from gateway import errors
 from gateway.registry.subject import load_schema
 from gateway.registry.validation import Validator, compile_schema
 from tests.registry import generators
+from tests.support.pace import bound
 
 LISTS = {"port@1.0.0": {"ID-BTH": 1, "KH-KTI": 2}}
 NAME = {
@@ -187,10 +188,10 @@ def test_a_manifest_of_500_rows_gives_all_its_faults_within_a_quarter_second() -
     schema = {"type": "array", "items": NAME}
     rows = [{"full": "x", "script": "Cyrl", "more": 1} for _ in range(500)]
     held = validator(schema)
-    start = time.perf_counter()
+    start = time.process_time()
     found = held.findings(rows, limit=10_000)
     assert len(found) == 1500
-    assert time.perf_counter() - start < 0.25
+    assert time.process_time() - start < bound(0.25)
 
 
 def test_a_poison_instance_is_refused_at_once() -> None:
@@ -199,11 +200,11 @@ def test_a_poison_instance_is_refused_at_once() -> None:
     deep: dict[str, Any] = {}
     for _ in range(10_000):
         deep = {"a": deep}
-    start = time.perf_counter()
+    start = time.process_time()
     for poison in (deep, {"n": 2**70}, {"s": "\ud800"}):
         assert not held.is_valid(poison)
         assert [f.code for f in held.findings(poison)] == ["E-SCHEMA"]
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < bound(0.1)
 
 
 def test_a_code_list_that_is_not_held_fails_closed() -> None:
@@ -230,9 +231,9 @@ def test_the_engine_fetches_nothing(reference: str) -> None:
 def test_patterns_cost_linear_time() -> None:
     """The textbook bomb over 100,000 characters is answered at once; what needs backtracking does not compile."""
     engine = compile_schema({"pattern": "^(a+)+$"})
-    start = time.perf_counter()
+    start = time.process_time()
     assert not engine.is_valid("a" * 100_000 + "!")
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < bound(0.1)
     with pytest.raises(ValueError, match="regex"):
         compile_schema({"pattern": "(?=a)a"})
 
