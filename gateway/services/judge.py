@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from gateway.casework.handling import unlisted
 from gateway.errors import ClockSkew, Finding, LocalFault, NotAgreed, PartnerError, Refusal, SchemaInvalid
 from gateway.logs import get_logger
 from gateway.protocol import receipt
@@ -100,7 +102,9 @@ class Judge:
                     event.source, rules.me, event.subject, event.urgency, event.handling, now
                 )
                 if refused is not None:
-                    raise NotAgreed(refused.reason, errors=(refused,))  # noqa: TRY301 - one handler turns every refusal of an event into its outcome
+                    # A code that is on no list is told as such, also where the agreement names others.
+                    strange = tuple(islice(unlisted(event.handling), receipt.MAX_FINDINGS))
+                    raise NotAgreed(refused.reason, errors=strange or (refused,))  # noqa: TRY301 - one handler turns every refusal of an event into its outcome
                 step = 10
                 # (10) Known version and digest, then valid.
                 schema = rules.catalogue.held(event)

@@ -291,3 +291,14 @@ async def test_p02_the_agreement_that_ships_lets_no_personal_data_pass() -> None
         with pytest.raises(PolicyViolation) as caught:
             await submitted(desk.gateway, example(GROUP))
         assert {f.code for f in caught.value.errors} == {"E-TRANSFER"}
+
+
+async def test_a_code_on_no_list_is_told_as_such_where_the_agreement_lists_others() -> None:
+    """The agreement is judged before casework; what is wrong is all the same the code, and not what was agreed."""
+    desk = Desk()
+    (desk.home / "agreement.toml").write_text(SHIPPED, "utf-8")
+    async with desk.open():
+        for codes in (("H0", "XX"), ("H9",), ("H0", "H0", "XX")):
+            outcome = await desk.outcome(desk.author.event("route.bulletin/s6-batam-johor-bavet", handling=codes))
+            found = {(finding.pointer, finding.code) for finding in outcome.errors}
+            assert (outcome.status, found) == ("rejected", {("/handling", "E-CODE")}), codes
