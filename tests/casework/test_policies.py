@@ -311,8 +311,16 @@ def test_p07_a_fine_asks_for_its_waiver() -> None:
     assert [finding.pointer for finding in prompts(facts, codelists=codelists())] == [
         "/immigrationStatus/waiverRequested"
     ]
+    facts.data["immigrationStatus"]["waiverRequested"] = False
+    assert len(prompts(facts, codelists=codelists())) == 1
     facts.data["immigrationStatus"]["waiverRequested"] = True
     assert prompts(facts, codelists=codelists()) == ()
+
+
+def test_p07_asks_for_no_waiver_where_no_fine_is_stated() -> None:
+    """A status without a fine, with or without a request, is not advised on."""
+    for status in ({}, {"waiverRequested": False}, {"overstayDays": 3}):
+        assert prompts(message(CHILD, put("immigrationStatus", value=status)), codelists=codelists()) == ()
 
 
 def test_p08_a_person_decides() -> None:

@@ -270,6 +270,12 @@ async def test_s8_figures_for_the_meeting(story: Story) -> None:
     founding = await story.tell("stats.periodic/s8-founding-figures")
     await story.tell("stats.periodic/s8-revised-figure", about=founding.jti)
     await story.tell("stats.periodic/s8-quarter-with-suppressed-cells")
+    # P18: the same quarter with a cell of three persons in it names them to whoever knows the province.
+    body = example("stats.periodic/s8-quarter-with-suppressed-cells")
+    body["data"]["figures"][2]["value"] = 3
+    with pytest.raises(PolicyViolation) as refused:
+        await story.pair.sides[0].submit(body)
+    assert "E-SMALLCELL" in {finding.code for finding in refused.value.errors}
 
 
 async def test_what_the_readme_of_the_samples_lists_beside_the_eight(story: Story) -> None:

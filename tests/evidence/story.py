@@ -53,14 +53,15 @@ class Party:
         """Return a signing pair by name; `root` is the root pair."""
         return SigningPair(seed(self.party, name, "ed"), seed(self.party, name, "ml"))
 
-    def note(self, kind: str, number: int = 1) -> note.NoteSigner:
+    def note(self, kind: str, number: int = 1, *, origin: int = 1) -> note.NoteSigner:
         """Return the key that signs the log (`log`) or others' (`witness`)."""
         algorithm = note.ED25519 if kind == "log" else note.COSIGNATURE
-        return note.NoteSigner.from_seed(f"{self.party}/bcx/{kind}/1", algorithm, seed(self.party, kind, number))
+        name = f"{self.party}/bcx/{kind}/{origin}"
+        return note.NoteSigner.from_seed(name, algorithm, seed(self.party, kind, number))
 
     def card(
-        self, version: int = 1, *, issued: int = START_MS - DAY_MS, log: int = 1, roots: str = "root",
-        name: str = "Authority", **keys: dict[str, Any],
+        self, version: int = 1, *, issued: int = START_MS - DAY_MS, log: int = 1, origin: int = 1,
+        roots: str = "root", name: str = "Authority", **keys: dict[str, Any],
     ) -> Card:  # fmt: skip
         """Sign a card with the named pairs, each with changes to its span; `sig_1` alone unless told otherwise."""
         made = [
@@ -75,7 +76,8 @@ class Party:
             CardDraft(
                 party=self.party, name=name, country=self.party[:2].upper(), environment="test",
                 version=version, issued_ms=issued, expires_ms=issued + 80 * DAY_MS, endpoint="https://gateway.example/v1",
-                keys=tuple(made), log_origin=self.note("log").key.name, log_vkey=self.note("log", log).key.vkey,
+                keys=tuple(made), log_origin=self.note("log", origin=origin).key.name,
+                log_vkey=self.note("log", log, origin=origin).key.vkey,
                 witness_vkey=self.note("witness").key.vkey, roots=self.pair(roots).public_jwks(), schemas={},
                 tls_ca="-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
             ),
@@ -151,10 +153,12 @@ class Story:
         """Return the leaf hashes of a log in which some entries are told and the others anything."""
         return [merkle.leaf_hash(own.get(at, seed(owner.party, at))) for at in range(size)]
 
-    def stamp(self, owner: Party, log: LogPart, authority: OpensslAuthority, *, size: int = 12) -> LogPart:
+    def stamp(
+        self, owner: Party, log: LogPart, authority: OpensslAuthority, *, size: int = 12, origin: int = 1
+    ) -> LogPart:
         """Have a later checkpoint of a log stamped."""
         hashes = self.leaves(owner, {one.index: one.data for one in log.entries}, size)
-        text = note.sign_checkpoint(size, merkle.root(hashes), owner.note("log"))
+        text = note.sign_checkpoint(size, merkle.root(hashes), owner.note("log", origin, origin=origin))
         token = authority.answer(make_request(text.encode())[0])
         at = open_token(token, text.encode(), authority.certificates)
         path = tuple(merkle.consistency_path(hashes, log.size)) if size > log.size else ()

@@ -115,6 +115,19 @@ def test_what_is_wrong_with_a_stamp_is_found(
         assert not judged(changed(parts, forgeries[name][0]), None).ok, name
 
 
+def test_a_stamp_over_another_log_of_the_same_party_says_nothing(authority: OpensslAuthority) -> None:
+    """A log that was lost goes on as the next one: a stamp over that is none over this, even where the leaves agree."""
+    story = Story()
+    story.id.card(2, issued=story.sent_ms, log=2, origin=2)
+    parts = story.parts()
+    ours, theirs = parts.logs
+    verdict = judged(write_bundle(replace(parts, logs=(story.stamp(story.id, ours, authority), theirs))), authority)
+    assert verdict.faults == ()
+    other = story.stamp(story.id, ours, authority, origin=2)
+    verdict = judged(write_bundle(replace(parts, logs=(other, theirs))), authority)
+    assert {(fault.step, fault.file) for fault in verdict.faults} == {(STAMP, f"{BASE}/timestamp.json")}
+
+
 @pytest.mark.parametrize("name", ["timestamped", "timestamp.json", "timestamp.tsr"])
 def test_no_byte_of_a_stamp_can_be_changed_unseen(parts: Parts, authority: OpensslAuthority, name: str) -> None:
     """One bit of every 29th byte of its three files, whether anybody judges the token or not."""

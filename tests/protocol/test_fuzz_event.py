@@ -193,3 +193,40 @@ def test_an_event_with_one_attribute_changed(data: st.DataObject) -> None:
         return
     again = parse_event(build_event(found, orjson.dumps(found.data)))
     assert all(getattr(again, name) == getattr(found, name) for name in Event.__slots__ if name != "size")
+
+
+@BUDGET
+@given(
+    number=st.integers(2**53 - 3, 2**53 + 3) | st.integers(1, 10**17), name=st.sampled_from(["streamseq", "caseseq"])
+)
+def test_a_number_is_taken_exactly_where_every_json_reader_holds_it(number: int, name: str) -> None:
+    """Over 2^53-1 it could not come back in a receipt's `streamHigh`: refused; below, kept to the digit."""
+    raw = orjson.dumps(json.loads(EVENT) | {name: str(number)})
+    if number > 2**53 - 1:
+        with pytest.raises(PartnerError) as refused:
+            parse_event(raw)
+        assert f"/{name}" in [finding.pointer for finding in refused.value.errors]
+        return
+    found = parse_event(raw)
+    assert number == (found.stream_seq if name == "streamseq" else found.case_seq)
+
+
+HEX = st.text("0123456789abcdef", min_size=1, max_size=33)
+
+
+@BUDGET
+@given(parts=st.tuples(HEX, HEX, HEX, HEX), well_formed=st.booleans())
+def test_a_traceparent_is_kept_or_dropped_and_ends_no_message(
+    parts: tuple[str, str, str, str], *, well_formed: bool
+) -> None:
+    """Trace Context §3.2.2: one that cannot be read is dropped, a good one kept to the letter."""
+    widths = (2, 32, 16, 2)
+    if well_formed:
+        parts = tuple(part[:width].rjust(width, "1") for part, width in zip(parts, widths, strict=True))  # type: ignore[assignment]
+    text = "-".join(parts)
+    readable = (
+        tuple(map(len, parts)) == widths and parts[0] != "ff" and set(parts[1]) != {"0"} and set(parts[2]) != {"0"}
+    )
+    assert parse_event(orjson.dumps(json.loads(EVENT) | {"traceparent": text})).traceparent == (
+        text if readable else None
+    )
