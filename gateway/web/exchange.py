@@ -185,6 +185,8 @@ class _Handlers:
             self._parts.contacts.told_time(party, envelope.iat_ms)
             await self._parts.contacts.heard(party)
             receipt, _ = await self._parts.receiver.receive(envelope)
+            # Its events go before the memory they were read in is given back, which is at the end of the turn.
+            del envelope
         return web.Response(body=receipt, content_type=JOSE_JSON)
 
     async def get_message(self, request: web.Request) -> web.Response:
